@@ -1,0 +1,1 @@
+//! The application as bytes: built, checked, zipped, embedded.

@@ -1,0 +1,15 @@
+//! Ships a serverless publish/subscribe application to AWS and takes it away again.
+//!
+//! The map of this crate is `ARCHITECTURE.md`.
+
+pub mod aws;
+pub mod bundle;
+pub mod cli;
+pub mod commands;
+pub mod engine;
+pub mod failure;
+pub mod local;
+pub mod manifest;
+pub mod report;
+pub mod resources;
+pub mod stack;

@@ -1,0 +1,1 @@
+//! The local cloud: an AWS-compatible endpoint on the loopback interface.

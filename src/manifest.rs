@@ -1,0 +1,112 @@
+//! `advent.toml`: the types it becomes once parsed and checked.
+
+mod parse;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+/// An application as its author declared it. Everything in it has been checked: references
+/// resolve, names are legal, physical names are unique.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Manifest {
+    /// Stack name: `[a-z][a-z0-9-]{0,30}`.
+    pub name: String,
+    /// Days that log groups keep events; one of the values CloudWatch Logs accepts.
+    pub log_retention_days: i32,
+    /// By their ids in the manifest.
+    pub tables: BTreeMap<String, Table>,
+    pub topics: BTreeMap<String, Topic>,
+    pub functions: BTreeMap<String, Function>,
+    /// Present exactly if a function has a route.
+    pub http_api: Option<HttpApi>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct Table {
+    /// Physical name given verbatim.
+    pub name: Option<String>,
+    /// Partition key, a string.
+    pub key: String,
+    /// Attribute that holds the time at which an item expires, in seconds since the epoch.
+    pub ttl: Option<String>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct Topic {
+    pub name: Option<String>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct Function {
+    pub name: Option<String>,
+    /// Cargo package whose binary is the function. Default: the function's id.
+    pub package: String,
+    /// Name of its role before the Region is appended.
+    pub role: Option<String>,
+    /// MB, 128 to 10,240. Default 256.
+    pub memory: i32,
+    /// Seconds, 1 to 900. Default 10.
+    pub timeout: i32,
+    pub environment: BTreeMap<String, Value>,
+    pub grants: Vec<Grant>,
+    /// Statements of its author's own, as IAM JSON objects (`Effect` `Allow` unless said).
+    pub statements: Vec<serde_json::Value>,
+    /// Route keys, `METHOD /path` or `$default`.
+    pub routes: Vec<String>,
+    /// Ids of the topics that trigger it.
+    pub topics: Vec<String>,
+}
+
+/// The value of an environment variable.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Value {
+    Literal(String),
+    /// Taken from the operator's environment variable of this name, never printed. If that is
+    /// not set, the function does not get the variable.
+    Secret(String),
+    TableName(String),
+    TableArn(String),
+    TopicName(String),
+    TopicArn(String),
+    FunctionName(String),
+}
+
+/// What a function may do to a table or a topic.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Grant {
+    pub right: Right,
+    /// Id of the table, or of the topic for [`Right::Publish`].
+    pub target: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Right {
+    /// `GetItem`, `BatchGetItem`, `Query`, `Scan`.
+    Read,
+    /// `PutItem`.
+    Put,
+    /// `UpdateItem`.
+    Update,
+    /// `DeleteItem`.
+    Delete,
+    /// `sns:Publish`.
+    Publish,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct HttpApi {
+    pub name: Option<String>,
+    /// Requests a second that the `$default` stage lets through on average. Default 10.
+    pub throttle_rate: f64,
+    /// Requests that may come at once. Default 20.
+    pub throttle_burst: i32,
+}
+
+/// Where a manifest and its functions come from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Source {
+    /// The folder that holds `advent.toml`.
+    Folder(PathBuf),
+    /// The running executable.
+    Embedded,
+}

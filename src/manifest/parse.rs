@@ -1,0 +1,1 @@
+//! Parsing and checking `advent.toml`, with errors that point at the line.
