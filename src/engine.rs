@@ -1,1 +1,20 @@
-//! The engine, without AWS.
+//! How any stack is deployed: read, plan, apply. Knows no AWS and prints nothing.
+//!
+//! Declare a [`Stack`] of [`Resource`]s, ask it for a [`Plan`], show it, apply it.
+
+mod apply;
+mod event;
+mod graph;
+mod plan;
+mod resource;
+mod stack;
+
+pub use apply::{Options, Outcome, Report};
+pub use event::{Event, Reporter};
+pub use graph::Interrupt;
+pub use plan::{Action, Goal, Plan, Step};
+pub use resource::{AlreadyExists, Change, Changes, Context, Diff, Found, Purpose, Resource};
+pub use stack::{Handle, Stack};
+
+#[cfg(test)]
+mod tests;

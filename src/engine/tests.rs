@@ -1,0 +1,427 @@
+//! The engine against a cloud that is a map in memory.
+
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+use std::time::Duration;
+
+use super::{
+    Action, AlreadyExists, Change, Changes, Context, Diff, Event, Found, Handle, Interrupt,
+    Options, Outcome, Plan, Reporter, Resource, Stack,
+};
+use anyhow::{Result, bail};
+
+#[derive(Default)]
+struct FakeCloud {
+    things: Mutex<BTreeMap<String, BTreeMap<String, String>>>,
+    log: Mutex<Vec<String>>,
+    fails: Mutex<Option<String>>,
+    busy: Mutex<(usize, usize)>,
+}
+
+impl FakeCloud {
+    async fn call(&self, verb: &str, name: &str) -> Result<()> {
+        {
+            let mut busy = self.busy.lock().unwrap();
+            busy.0 += 1;
+            busy.1 = busy.1.max(busy.0);
+        }
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        self.busy.lock().unwrap().0 -= 1;
+        if self.fails.lock().unwrap().as_deref() == Some(name) {
+            bail!("{verb} {name}: AccessDenied");
+        }
+        self.log.lock().unwrap().push(format!("{verb} {name}"));
+        Ok(())
+    }
+
+    fn get(&self, name: &str) -> Option<BTreeMap<String, String>> {
+        self.things.lock().unwrap().get(name).cloned()
+    }
+
+    fn log(&self) -> Vec<String> {
+        std::mem::take(&mut self.log.lock().unwrap())
+    }
+}
+
+struct Table(&'static str);
+#[derive(Clone)]
+struct TableState {
+    arn: String,
+}
+
+impl Resource for Table {
+    const KIND: &'static str = "table";
+    type Cloud = FakeCloud;
+    type Inputs = ();
+    type State = TableState;
+
+    fn name(&self) -> &str {
+        self.0
+    }
+
+    async fn read(&self, cx: &Context<'_, FakeCloud>) -> Result<Found<TableState>> {
+        Ok(match cx.cloud.get(self.0) {
+            None => Found::Missing,
+            Some(thing) if thing.contains_key("foreign") => Found::Foreign("no tags".into()),
+            Some(_) => Found::Ours(TableState { arn: format!("arn:{}", self.0) }),
+        })
+    }
+
+    fn diff(&self, (): &(), _: &TableState) -> Diff {
+        Diff::Same
+    }
+
+    async fn create(&self, (): &(), cx: &Context<'_, FakeCloud>) -> Result<TableState> {
+        cx.cloud.call("create", self.0).await?;
+        if cx.cloud.get(self.0).is_some() {
+            return Err(AlreadyExists.into());
+        }
+        cx.cloud.things.lock().unwrap().insert(self.0.into(), BTreeMap::new());
+        Ok(TableState { arn: format!("arn:{}", self.0) })
+    }
+
+    async fn update(
+        &self,
+        (): &(),
+        _: &TableState,
+        _: &Context<'_, FakeCloud>,
+    ) -> Result<TableState> {
+        unreachable!()
+    }
+
+    async fn settle(&self, _: &TableState, cx: &Context<'_, FakeCloud>) -> Result<()> {
+        cx.cloud.call("settle", self.0).await
+    }
+
+    async fn delete(&self, _: &TableState, cx: &Context<'_, FakeCloud>) -> Result<()> {
+        cx.cloud.call("delete", self.0).await?;
+        cx.cloud.things.lock().unwrap().remove(self.0);
+        Ok(())
+    }
+}
+
+struct Function {
+    name: &'static str,
+    memory: u32,
+    arch: &'static str,
+}
+struct FunctionInputs {
+    role: String,
+    table: String,
+}
+#[derive(Clone)]
+struct FunctionState {
+    memory: u32,
+    arch: String,
+    role: String,
+    table: String,
+}
+
+impl Function {
+    fn state(&self, cloud: &FakeCloud) -> Option<FunctionState> {
+        let thing = cloud.get(self.name)?;
+        Some(FunctionState {
+            memory: thing["memory"].parse().unwrap(),
+            arch: thing["arch"].clone(),
+            role: thing["role"].clone(),
+            table: thing["table"].clone(),
+        })
+    }
+}
+
+impl Resource for Function {
+    const KIND: &'static str = "function";
+    type Cloud = FakeCloud;
+    type Inputs = FunctionInputs;
+    type State = FunctionState;
+
+    fn name(&self) -> &str {
+        self.name
+    }
+
+    async fn read(&self, cx: &Context<'_, FakeCloud>) -> Result<Found<FunctionState>> {
+        Ok(self.state(cx.cloud).map_or(Found::Missing, Found::Ours))
+    }
+
+    fn diff(&self, inputs: &FunctionInputs, state: &FunctionState) -> Diff {
+        let mut changes = Changes::default();
+        changes.compare("arch", state.arch.as_str(), self.arch);
+        if !changes.0.is_empty() {
+            return Diff::Replace(changes.0);
+        }
+        changes.compare("memory", &state.memory, &self.memory);
+        changes.compare("role", &state.role, &inputs.role);
+        changes.compare("table", &state.table, &inputs.table);
+        changes.update()
+    }
+
+    async fn create(
+        &self,
+        inputs: &FunctionInputs,
+        cx: &Context<'_, FakeCloud>,
+    ) -> Result<FunctionState> {
+        cx.note("waiting for the role");
+        cx.cloud.call("create", self.name).await?;
+        Ok(self.put(inputs, cx.cloud))
+    }
+
+    async fn update(
+        &self,
+        inputs: &FunctionInputs,
+        _: &FunctionState,
+        cx: &Context<'_, FakeCloud>,
+    ) -> Result<FunctionState> {
+        cx.cloud.call("update", self.name).await?;
+        Ok(self.put(inputs, cx.cloud))
+    }
+
+    async fn delete(&self, _: &FunctionState, cx: &Context<'_, FakeCloud>) -> Result<()> {
+        cx.cloud.call("delete", self.name).await?;
+        cx.cloud.things.lock().unwrap().remove(self.name);
+        Ok(())
+    }
+}
+
+impl Function {
+    fn put(&self, inputs: &FunctionInputs, cloud: &FakeCloud) -> FunctionState {
+        let thing = [
+            ("memory", self.memory.to_string()),
+            ("arch", self.arch.to_owned()),
+            ("role", inputs.role.clone()),
+            ("table", inputs.table.clone()),
+        ];
+        let thing = thing.map(|(key, value)| (key.to_owned(), value));
+        cloud.things.lock().unwrap().insert(self.name.into(), thing.into());
+        self.state(cloud).unwrap()
+    }
+}
+
+/// role, table -> count; role2, table -> boost. `Table` stands in for roles too.
+fn stack(memory: u32, arch: &'static str) -> Stack<FakeCloud> {
+    let mut stack = Stack::default();
+    let table = stack.add("words", Table("words"));
+    for (name, role) in [("count", "count-role"), ("boost", "boost-role")] {
+        let role: Handle<Table> = stack.add(role, Table(role));
+        stack.add_with(name, Function { name, memory, arch }, (role, table), |(role, table)| {
+            FunctionInputs { role: role.arn.clone(), table: table.arn.clone() }
+        });
+    }
+    stack
+}
+
+async fn apply(stack: &Stack<FakeCloud>, cloud: &FakeCloud, plan: &Plan) -> Vec<String> {
+    apply_with(stack, cloud, plan, &()).await
+}
+
+async fn apply_with(
+    stack: &Stack<FakeCloud>,
+    cloud: &FakeCloud,
+    plan: &Plan,
+    reporter: &dyn Reporter,
+) -> Vec<String> {
+    let interrupt = Interrupt::default();
+    let options = Options { concurrency: 10, interrupt: &interrupt };
+    let reports = stack.apply(plan, cloud, options, reporter).await;
+    reports.iter().map(|report| say(&report.outcome)).collect()
+}
+
+fn say(outcome: &Outcome) -> String {
+    match outcome {
+        Outcome::Done => "done".into(),
+        Outcome::Failed(error) => format!("failed: {error}"),
+        Outcome::Skipped => "skipped".into(),
+    }
+}
+
+async fn up(stack: &Stack<FakeCloud>, cloud: &FakeCloud) -> Vec<String> {
+    let plan = stack.plan_up(cloud, &()).await.unwrap();
+    apply(stack, cloud, &plan).await
+}
+
+async fn down(stack: &Stack<FakeCloud>, cloud: &FakeCloud) -> Vec<String> {
+    let plan = stack.plan_down(cloud, &()).await.unwrap();
+    apply(stack, cloud, &plan).await
+}
+
+fn action<'a>(plan: &'a Plan, id: &str) -> &'a Action {
+    &plan.steps.iter().find(|step| step.id == id).unwrap().action
+}
+
+const DONE: [&str; 5] = ["done"; 5];
+
+#[tokio::test(start_paused = true)]
+async fn up_works_on_what_is_ready_and_a_second_up_changes_nothing() {
+    let (stack, cloud) = (stack(128, "arm64"), FakeCloud::default());
+    let begun = tokio::time::Instant::now();
+    assert_eq!(up(&stack, &cloud).await, DONE);
+    assert_eq!(begun.elapsed().as_secs(), 2, "two layers, and nobody waits for tables to settle");
+    assert_eq!(cloud.busy.lock().unwrap().1, 5, "two functions beside three that settle");
+    assert_eq!(cloud.log().len(), 5 + 3);
+
+    let plan = stack.plan_up(&cloud, &()).await.unwrap();
+    assert!(plan.is_empty());
+    assert_eq!(up(&stack, &cloud).await, DONE);
+    assert!(cloud.log().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failure_spares_what_does_not_depend_on_it_and_up_continues() {
+    let (stack, cloud) = (stack(128, "arm64"), FakeCloud::default());
+    *cloud.fails.lock().unwrap() = Some("count-role".into());
+    let failed = "failed: create count-role: AccessDenied";
+    assert_eq!(up(&stack, &cloud).await, ["done", failed, "skipped", "done", "done"]);
+    cloud.log();
+
+    *cloud.fails.lock().unwrap() = None;
+    assert_eq!(up(&stack, &cloud).await, DONE);
+    let mut log = cloud.log();
+    log.sort();
+    assert_eq!(log, ["create count", "create count-role", "settle count-role"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_plan_names_each_change() {
+    let cloud = FakeCloud::default();
+    up(&stack(128, "arm64"), &cloud).await;
+    let plan = stack(256, "arm64").plan_up(&cloud, &()).await.unwrap();
+    let change = Change { field: "memory".into(), from: "128".into(), to: "256".into() };
+    assert_eq!(action(&plan, "count"), &Action::Update(vec![change]));
+    assert_eq!(action(&plan, "words"), &Action::Keep);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_hangs_on_something_missing_is_rechecked_then_left_alone() {
+    let (stack, cloud) = (stack(128, "arm64"), FakeCloud::default());
+    up(&stack, &cloud).await;
+    cloud.things.lock().unwrap().remove("count-role");
+    cloud.log();
+    let plan = stack.plan_up(&cloud, &()).await.unwrap();
+    assert_eq!(action(&plan, "count"), &Action::Recheck);
+    apply(&stack, &cloud, &plan).await;
+    assert_eq!(cloud.log(), ["create count-role", "settle count-role"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn apply_never_replaces_what_the_plan_did_not() {
+    let cloud = FakeCloud::default();
+    up(&stack(128, "arm64"), &cloud).await;
+    cloud.things.lock().unwrap().remove("count-role");
+    let stack = stack(128, "x86_64");
+    let plan = stack.plan_up(&cloud, &()).await.unwrap();
+    assert_eq!(action(&plan, "count"), &Action::Recheck);
+    assert!(matches!(action(&plan, "boost"), Action::Replace(_)));
+    let outcomes = apply(&stack, &cloud, &plan).await;
+    assert!(outcomes[2].contains("plan again"));
+    assert_eq!(outcomes[4], "done");
+}
+
+#[tokio::test(start_paused = true)]
+async fn down_deletes_dependants_first_even_when_a_dependency_is_gone() {
+    let (stack, cloud) = (stack(128, "arm64"), FakeCloud::default());
+    up(&stack, &cloud).await;
+    cloud.things.lock().unwrap().remove("count-role");
+    cloud.log();
+    assert_eq!(down(&stack, &cloud).await, DONE);
+    assert!(cloud.things.lock().unwrap().is_empty());
+    let log = cloud.log();
+    let at = |what: &str| log.iter().position(|line| line == what).unwrap();
+    assert!(at("delete count") < at("delete words"));
+    assert!(at("delete boost") < at("delete boost-role"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn strangers_are_named_by_up_and_passed_by_down() {
+    let (stack, cloud) = (stack(128, "arm64"), FakeCloud::default());
+    let stranger = BTreeMap::from([("foreign".to_owned(), String::new())]);
+    cloud.things.lock().unwrap().insert("words".into(), stranger);
+    let plan = stack.plan_up(&cloud, &()).await.unwrap();
+    let (step, whose) = plan.strangers().next().unwrap();
+    assert_eq!((step.id.as_str(), whose), ("words", "no tags"));
+    let outcomes = apply(&stack, &cloud, &plan).await;
+    assert_eq!(outcomes[0], "failed: table words is not this stack's: no tags");
+    down(&stack, &cloud).await;
+    assert_eq!(cloud.things.lock().unwrap().keys().collect::<Vec<_>>(), ["words"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_another_run_created_meanwhile_is_taken_on() {
+    let (stack, cloud) = (stack(128, "arm64"), FakeCloud::default());
+    let plan = stack.plan_up(&cloud, &()).await.unwrap();
+    cloud.things.lock().unwrap().insert("words".into(), BTreeMap::new());
+    assert_eq!(apply(&stack, &cloud, &plan).await, DONE);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_unwanted_goes_last_and_in_order() {
+    let mut stack = stack(128, "arm64");
+    let cloud = FakeCloud::default();
+    let old = stack.add("old", Table("old"));
+    let user = stack.add_with("user", Table("user"), (), |()| ());
+    stack.unwanted(old);
+    stack.unwanted(user);
+    for name in ["old", "user"] {
+        cloud.things.lock().unwrap().insert(name.into(), BTreeMap::new());
+    }
+    assert_eq!(up(&stack, &cloud).await, ["done"; 7]);
+    let log = cloud.log();
+    let at = |what: &str| log.iter().position(|line| line == what).unwrap();
+    assert!(at("create boost") < at("delete old"));
+    assert!(at("create boost") < at("delete user"));
+    assert!(stack.plan_up(&cloud, &()).await.unwrap().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_dies_with_its_owner_costs_no_call() {
+    let (mut stack, cloud) = (Stack::default(), FakeCloud::default());
+    let owner = stack.add("owner", Table("owner"));
+    let child = stack.add("child", Table("child"));
+    stack.dies_with(child, owner);
+    up(&stack, &cloud).await;
+    cloud.log();
+    assert_eq!(down(&stack, &cloud).await, ["done", "done"]);
+    assert_eq!(cloud.log(), ["delete owner"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_interrupt_begins_nothing_new() {
+    struct Raise<'a>(&'a Interrupt);
+    impl Reporter for Raise<'_> {
+        fn report(&self, event: Event<'_>) {
+            if matches!(event, Event::Started { .. }) {
+                self.0.raise();
+            }
+        }
+    }
+    let (stack, cloud, interrupt) =
+        (stack(128, "arm64"), FakeCloud::default(), Interrupt::default());
+    let plan = stack.plan_up(&cloud, &()).await.unwrap();
+    let options = Options { concurrency: 1, interrupt: &interrupt };
+    let reports = stack.apply(&plan, &cloud, options, &Raise(&interrupt)).await;
+    let outcomes: Vec<_> = reports.iter().map(|report| say(&report.outcome)).collect();
+    assert_eq!(outcomes, ["done", "skipped", "skipped", "skipped", "skipped"]);
+    assert_eq!(cloud.log(), ["create words", "settle words"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_step_is_reported() {
+    #[derive(Default)]
+    struct Recorder(Mutex<Vec<String>>);
+    impl Reporter for Recorder {
+        fn report(&self, event: Event<'_>) {
+            let line = match event {
+                Event::Started { id, action } => format!("{id}: {action:?}"),
+                Event::Noted { id, text } => format!("{id}: {text}"),
+                Event::Finished { id, outcome, took, .. } => {
+                    format!("{id}: {} {}", say(outcome), took.as_secs())
+                }
+            };
+            self.0.lock().unwrap().push(line);
+        }
+    }
+    let (stack, cloud, recorder) = (stack(128, "arm64"), FakeCloud::default(), Recorder::default());
+    let plan = stack.plan_up(&cloud, &recorder).await.unwrap();
+    apply_with(&stack, &cloud, &plan, &recorder).await;
+    let lines = recorder.0.into_inner().unwrap();
+    assert!(lines.contains(&"count: waiting for the role".to_owned()));
+    assert_eq!(lines.len(), 5 + 5 + 2);
+}
