@@ -1,0 +1,207 @@
+//! From a target to clients, account and Region.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use anyhow::Result;
+use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_credential_types::Credentials;
+use aws_credential_types::provider::error::CredentialsError;
+use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvider};
+use aws_sdk_lambda::operation::get_function::GetFunctionOutput;
+use aws_smithy_http_client::tls::{self, rustls_provider::CryptoMode};
+use aws_smithy_runtime_api::client::http::SharedHttpClient;
+use aws_smithy_types::retry::RetryConfig;
+use aws_smithy_types::timeout::TimeoutConfig;
+
+use super::cache::Cache;
+use super::naming::{Names, Tags};
+use super::retry::Call;
+use crate::failure::Failure;
+use crate::resources::permission::Policy;
+use crate::resources::subscription::Subscribed;
+
+/// How long one attempt of a call may take. A 50 MB zip over a slow line must fit in.
+const ATTEMPT: Duration = Duration::from_secs(30);
+const UPLOAD_ATTEMPT: Duration = Duration::from_secs(300);
+
+/// Which cloud is meant.
+#[derive(Debug, Clone, Default)]
+pub struct Target {
+    /// The local cloud's address: no configuration of the user's is looked at then.
+    pub local: Option<String>,
+    pub endpoint_url: Option<String>,
+    pub profile: Option<String>,
+    pub region: Option<String>,
+}
+
+/// The clients, and what is known of where they lead.
+pub struct Cloud {
+    pub names: Names,
+    /// Address that stands in for AWS's own, if any.
+    pub endpoint: Option<String>,
+    pub dynamodb: aws_sdk_dynamodb::Client,
+    pub sns: aws_sdk_sns::Client,
+    pub iam: aws_sdk_iam::Client,
+    pub lambda: aws_sdk_lambda::Client,
+    pub apigateway: aws_sdk_apigatewayv2::Client,
+    pub logs: aws_sdk_cloudwatchlogs::Client,
+    pub tagging: aws_sdk_resourcegroupstagging::Client,
+    /// By function name.
+    pub functions: Cache<Option<Arc<GetFunctionOutput>>>,
+    /// By topic ARN.
+    pub topic_tags: Cache<Option<Tags>>,
+    /// By topic ARN.
+    pub subscriptions: Cache<Vec<Subscribed>>,
+    /// By function name.
+    pub policies: Cache<Policy>,
+    /// Held by whoever writes a function's resource policy: parallel writes lose statements.
+    policy_locks: Mutex<HashMap<String, Arc<tokio::sync::Mutex<()>>>>,
+}
+
+impl Cloud {
+    /// Finds credentials, Region and account.
+    ///
+    /// # Errors
+    /// [`Failure`]s for what the user has to set up: no or bad credentials, no Region, an unknown
+    /// profile, an endpoint that does not answer.
+    pub async fn connect(target: &Target, stack: &str, stage: &str) -> Result<Self> {
+        let config = match &target.local {
+            Some(url) => local_config(url, target),
+            None => user_config(target).await?,
+        };
+        let region = config.region().map(ToString::to_string).ok_or_else(|| {
+            Failure::refused("no AWS Region is set")
+                .hint("say --region REGION, set AWS_REGION, or put `region` into your AWS profile")
+        })?;
+        let endpoint = config.endpoint_url().map(str::to_owned);
+        let (account, partition) = identity(&config, endpoint.as_deref()).await?;
+        let uploads = TimeoutConfig::builder()
+            .connect_timeout(Duration::from_secs(5))
+            .operation_attempt_timeout(UPLOAD_ATTEMPT)
+            .build();
+        let lambda = aws_sdk_lambda::config::Builder::from(&config).timeout_config(uploads);
+        Ok(Self {
+            names: Names {
+                stack: stack.to_owned(),
+                stage: stage.to_owned(),
+                region,
+                account,
+                partition,
+            },
+            endpoint,
+            dynamodb: aws_sdk_dynamodb::Client::new(&config),
+            sns: aws_sdk_sns::Client::new(&config),
+            iam: aws_sdk_iam::Client::new(&config),
+            lambda: aws_sdk_lambda::Client::from_conf(lambda.build()),
+            apigateway: aws_sdk_apigatewayv2::Client::new(&config),
+            logs: aws_sdk_cloudwatchlogs::Client::new(&config),
+            tagging: aws_sdk_resourcegroupstagging::Client::new(&config),
+            functions: Cache::default(),
+            topic_tags: Cache::default(),
+            subscriptions: Cache::default(),
+            policies: Cache::default(),
+            policy_locks: Mutex::default(),
+        })
+    }
+
+    /// The lock that serialises writes of a function's resource policy.
+    pub fn policy_lock(&self, function: &str) -> Arc<tokio::sync::Mutex<()>> {
+        let mut locks = self.policy_locks.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(locks.entry(function.to_owned()).or_default())
+    }
+}
+
+async fn user_config(target: &Target) -> Result<SdkConfig> {
+    let https = aws_smithy_http_client::Builder::new()
+        .tls_provider(tls::Provider::Rustls(CryptoMode::Ring))
+        .build_https();
+    let mut loader = aws_config::defaults(BehaviorVersion::latest())
+        .http_client(https)
+        .retry_config(RetryConfig::disabled())
+        .timeout_config(timeouts());
+    if let Some(url) = &target.endpoint_url {
+        loader = loader.endpoint_url(url);
+    }
+    if let Some(profile) = &target.profile {
+        loader = loader.profile_name(profile);
+    }
+    if let Some(region) = &target.region {
+        loader = loader.region(Region::new(region.clone()));
+    }
+    let config = loader.load().await;
+    if let Some(provider) = config.credentials_provider() {
+        provider.provide_credentials().await.map_err(credentials_failure)?;
+    }
+    Ok(config)
+}
+
+fn local_config(url: &str, target: &Target) -> SdkConfig {
+    let http: SharedHttpClient = aws_smithy_http_client::Builder::new().build_http();
+    let region = target.region.as_deref().unwrap_or(crate::local::REGION).to_owned();
+    let credentials = Credentials::new("advent-local", "advent-local", None, None, "local cloud");
+    SdkConfig::builder()
+        .behavior_version(BehaviorVersion::latest())
+        .http_client(http)
+        .endpoint_url(url)
+        .region(Region::new(region))
+        .credentials_provider(SharedCredentialsProvider::new(credentials))
+        .retry_config(RetryConfig::disabled())
+        .timeout_config(timeouts())
+        .sleep_impl(aws_smithy_async::rt::sleep::SharedAsyncSleep::new(
+            aws_smithy_async::rt::sleep::TokioSleep::new(),
+        ))
+        .time_source(aws_smithy_async::time::SystemTimeSource::new())
+        .build()
+}
+
+fn timeouts() -> TimeoutConfig {
+    TimeoutConfig::builder()
+        .connect_timeout(Duration::from_secs(5))
+        .operation_attempt_timeout(ATTEMPT)
+        .build()
+}
+
+fn credentials_failure(error: CredentialsError) -> Failure {
+    let (what, hint) = match &error {
+        CredentialsError::CredentialsNotLoaded(_) => (
+            "no AWS credentials were found",
+            "sign in (`aws sso login`), say --profile NAME, or set AWS_ACCESS_KEY_ID and \
+             AWS_SECRET_ACCESS_KEY; without an AWS account, try --local",
+        ),
+        CredentialsError::ProviderTimedOut(_) => (
+            "the AWS credentials could not be got in time",
+            "check the network, or choose other credentials with --profile NAME",
+        ),
+        _ => (
+            "the AWS credentials could not be loaded",
+            "check the profile's name and its entries in ~/.aws/config and ~/.aws/credentials; an \
+             expired SSO session needs `aws sso login`",
+        ),
+    };
+    Failure::refused(what).hint(hint).source(error)
+}
+
+/// Account and partition, from the caller's ARN.
+async fn identity(config: &SdkConfig, endpoint: Option<&str>) -> Result<(String, String)> {
+    let sts = aws_sdk_sts::Client::new(config);
+    let identity = Call::new("sts:GetCallerIdentity", "the operator")
+        .send(|| sts.get_caller_identity().send())
+        .await
+        .map_err(|error| match endpoint {
+            Some(url) if error.unanswered => {
+                let what = format!("the endpoint {url} does not answer");
+                let hint = "check --endpoint-url and AWS_ENDPOINT_URL, and that something listens";
+                anyhow::Error::new(Failure::new(what).hint(hint).source(error))
+            }
+            None if error.unanswered => {
+                let what = "AWS could not be reached";
+                let hint = "check the network, HTTPS_PROXY and --region";
+                Failure::new(what).hint(hint).source(error).into()
+            }
+            _ => error.into(),
+        })?;
+    let partition = identity.arn().and_then(|arn| arn.split(':').nth(1)).unwrap_or("aws");
+    Ok((identity.account().unwrap_or_default().to_owned(), partition.to_owned()))
+}

@@ -1,0 +1,178 @@
+//! Physical names, ARNs and ownership tags: all known before anything exists.
+
+use std::collections::BTreeMap;
+
+use sha2::{Digest, Sha256};
+
+/// The stage that adds nothing to names.
+pub const DEFAULT_STAGE: &str = "default";
+
+/// Longest name of a role or a function (IAM and Lambda quotas).
+const LONGEST: usize = 64;
+
+pub const STACK_TAG: &str = "advent:stack";
+pub const STAGE_TAG: &str = "advent:stage";
+
+/// Where one stage of one stack lives, and what everything in it is called.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Names {
+    pub stack: String,
+    pub stage: String,
+    pub region: String,
+    pub account: String,
+    /// `aws`, `aws-cn`, `aws-us-gov`, …
+    pub partition: String,
+}
+
+pub type Tags = BTreeMap<String, String>;
+
+impl Names {
+    /// The name of a table, topic, function or API: as given or `{stack}-{id}`, the stage behind.
+    pub fn physical(&self, given: Option<&str>, id: &str) -> String {
+        let base = given.map_or_else(|| format!("{}-{id}", self.stack), str::to_owned);
+        shorten(format!("{base}{}", self.stage_suffix()))
+    }
+
+    /// The name of an API: as given or the stack's.
+    pub fn api(&self, given: Option<&str>) -> String {
+        format!("{}{}", given.unwrap_or(&self.stack), self.stage_suffix())
+    }
+
+    /// The name of a role. IAM is global, so the Region is in it: two Regions would otherwise
+    /// share and destroy each other's roles.
+    pub fn role(&self, given: Option<&str>, id: &str) -> String {
+        let base = given.map_or_else(|| format!("{}-{id}", self.stack), str::to_owned);
+        shorten(format!("{base}{}-{}", self.stage_suffix(), self.region))
+    }
+
+    /// The IAM path under which this stage's roles are found again.
+    pub fn role_path(&self) -> String {
+        format!("/advent/{}/{}/", self.stack, self.stage)
+    }
+
+    pub fn log_group(function: &str) -> String {
+        format!("/aws/lambda/{function}")
+    }
+
+    fn stage_suffix(&self) -> String {
+        if self.stage == DEFAULT_STAGE { String::new() } else { format!("-{}", self.stage) }
+    }
+
+    pub fn table_arn(&self, name: &str) -> String {
+        self.arn("dynamodb", &format!("table/{name}"))
+    }
+
+    pub fn topic_arn(&self, name: &str) -> String {
+        self.arn("sns", name)
+    }
+
+    pub fn function_arn(&self, name: &str) -> String {
+        self.arn("lambda", &format!("function:{name}"))
+    }
+
+    /// Without the `:*` that some Logs answers carry.
+    pub fn log_group_arn(&self, name: &str) -> String {
+        self.arn("logs", &format!("log-group:{name}"))
+    }
+
+    pub fn role_arn(&self, name: &str) -> String {
+        let Self { partition, account, .. } = self;
+        format!("arn:{partition}:iam::{account}:role{}{name}", self.role_path())
+    }
+
+    pub fn api_arn(&self, id: &str) -> String {
+        format!("arn:{}:apigateway:{}::/apis/{id}", self.partition, self.region)
+    }
+
+    /// The source that API Gateway names when it calls a function: any stage, the route's method
+    /// (any for `ANY`) and path.
+    pub fn route_arn(&self, api: &str, route_key: &str) -> String {
+        let (method, path) = route_key.split_once(' ').unwrap_or(("ANY", "/$default"));
+        let method = if method == "ANY" { "*" } else { method };
+        self.arn("execute-api", &format!("{api}/*/{method}{path}"))
+    }
+
+    fn arn(&self, service: &str, resource: &str) -> String {
+        let Self { partition, region, account, .. } = self;
+        format!("arn:{partition}:{service}:{region}:{account}:{resource}")
+    }
+
+    /// The tags that make a thing this stage's.
+    pub fn tags(&self) -> Tags {
+        let tags = [(STACK_TAG, &self.stack), (STAGE_TAG, &self.stage)];
+        tags.map(|(key, value)| (key.to_owned(), value.clone())).into()
+    }
+
+    /// `None` if the tags say that a thing is this stage's, else whose it is.
+    pub fn stranger(&self, tags: &Tags) -> Option<String> {
+        match (tags.get(STACK_TAG), tags.get(STAGE_TAG)) {
+            (Some(stack), Some(stage)) if *stack == self.stack && *stage == self.stage => None,
+            (Some(stack), stage) => Some(format!(
+                "it belongs to the stack {stack}, stage {}",
+                stage.map_or("unknown", String::as_str)
+            )),
+            (None, _) => Some("it was not made by advent (it has no advent:stack tag)".to_owned()),
+        }
+    }
+}
+
+/// Cuts a name to what IAM and Lambda allow, keeping it unique by a hash of the whole.
+fn shorten(name: String) -> String {
+    if name.len() <= LONGEST {
+        return name;
+    }
+    let hash = Sha256::digest(name.as_bytes());
+    let hash: String = hash.iter().take(4).map(|byte| format!("{byte:02x}")).collect();
+    let kept: String = name.chars().take(LONGEST - 9).collect();
+    format!("{kept}-{hash}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(stage: &str) -> Names {
+        Names {
+            stack: "awsadvent".into(),
+            stage: stage.into(),
+            region: "eu-central-1".into(),
+            account: "123456789012".into(),
+            partition: "aws".into(),
+        }
+    }
+
+    #[test]
+    fn names_carry_the_stage_and_roles_the_region() {
+        assert_eq!(names("default").physical(Some("table"), "words"), "table");
+        assert_eq!(names("dev").physical(Some("table"), "words"), "table-dev");
+        assert_eq!(names("dev").physical(None, "words"), "awsadvent-words-dev");
+        assert_eq!(names("default").role(None, "f"), "awsadvent-f-eu-central-1");
+        assert_eq!(names("dev").api(None), "awsadvent-dev");
+    }
+
+    #[test]
+    fn long_names_are_cut_and_stay_apart() {
+        let (a, b) = (format!("{}a", "x".repeat(70)), format!("{}b", "x".repeat(70)));
+        let (a, b) = (names("default").role(Some(&a), ""), names("default").role(Some(&b), ""));
+        assert_eq!((a.len(), b.len()), (64, 64));
+        assert_ne!(a, b);
+    }
+
+    #[test]
+    fn routes_become_sources() {
+        let names = names("default");
+        let arn = |key| names.route_arn("a1", key).split(':').nth(5).map(str::to_owned);
+        assert_eq!(arn("ANY /aws_advent").as_deref(), Some("a1/*/*/aws_advent"));
+        assert_eq!(arn("GET /users/{id}").as_deref(), Some("a1/*/GET/users/{id}"));
+        assert_eq!(arn("$default").as_deref(), Some("a1/*/*/$default"));
+    }
+
+    #[test]
+    fn strangers_are_told_from_ours() {
+        let dev = names("dev");
+        assert_eq!(dev.stranger(&dev.tags()), None);
+        let other = dev.stranger(&names("default").tags());
+        assert_eq!(other.as_deref(), Some("it belongs to the stack awsadvent, stage default"));
+        assert!(dev.stranger(&Tags::new()).is_some_and(|whose| whose.contains("not made by")));
+    }
+}

@@ -1,0 +1,241 @@
+//! The only retry loop: throttling, faults of the network or the service, and what AWS needs a
+//! moment to become consistent about.
+
+use std::fmt;
+use std::future::Future;
+use std::time::Duration;
+
+use aws_smithy_runtime_api::client::result::SdkError;
+use aws_smithy_runtime_api::http::Response;
+use aws_smithy_types::error::metadata::ProvideErrorMetadata;
+use tokio::time::{Instant, sleep};
+
+use super::Context;
+
+/// Longest time that throttling may slow down one call.
+const THROTTLED: Duration = Duration::from_secs(300);
+/// Longest time that faults of the network or the service are retried.
+const FAULTY: Duration = Duration::from_secs(60);
+/// Attempts that may fail without any answer.
+const UNANSWERED: u32 = 4;
+
+/// A state that AWS leaves by itself, recognised by how a call fails in it.
+#[derive(Debug, Clone, Copy)]
+pub struct Wait {
+    pub code: &'static str,
+    /// Part of the message; empty for any.
+    pub message: &'static str,
+    /// What the user is told is waited for.
+    pub note: &'static str,
+    pub at_most: Duration,
+}
+
+/// An answer that is an error, or none.
+#[derive(Debug)]
+pub struct ApiError {
+    /// As IAM writes it: `lambda:CreateFunction`.
+    pub operation: &'static str,
+    /// Name or ARN of what it was about.
+    pub target: String,
+    /// The service's error code, without the `Exception` that some protocols lack.
+    pub code: Option<String>,
+    pub message: String,
+    pub status: Option<u16>,
+    /// What was waited for, and how long, before giving up.
+    pub gave_up: Option<String>,
+    /// The request never reached the service, or no answer came back.
+    pub unanswered: bool,
+}
+
+impl ApiError {
+    fn new<E>(operation: &'static str, target: &str, error: &SdkError<E, Response>) -> Self
+    where
+        E: std::error::Error + ProvideErrorMetadata + 'static,
+    {
+        let meta = error.as_service_error().map(ProvideErrorMetadata::meta);
+        let status = error.raw_response().map(|response| response.status().as_u16());
+        let message = meta.and_then(|meta| meta.message()).map(str::to_owned);
+        Self {
+            operation,
+            target: target.to_owned(),
+            code: meta.and_then(|meta| meta.code()).map(str::to_owned),
+            message: message.unwrap_or_else(|| innermost(error)),
+            status,
+            gave_up: None,
+            unanswered: status.is_none(),
+        }
+    }
+
+    /// Whether the code is this one, with or without `Exception`.
+    pub fn is(&self, code: &str) -> bool {
+        let bare = |code: &str| code.trim_end_matches("Exception").to_owned();
+        self.code.as_deref().is_some_and(|own| bare(own) == bare(code))
+    }
+
+    pub fn is_not_found(&self) -> bool {
+        ["ResourceNotFound", "NotFound", "NoSuchEntity"].iter().any(|code| self.is(code))
+    }
+
+    pub fn is_denied(&self) -> bool {
+        ["AccessDenied", "AuthorizationError", "UnauthorizedOperation"].iter().any(|c| self.is(c))
+    }
+
+    /// Codes that the AWS SDKs agree on as throttling, but for hard quotas.
+    fn is_throttling(&self) -> bool {
+        const CODES: [&str; 11] = [
+            "Throttling",
+            "Throttled",
+            "RequestThrottled",
+            "TooManyRequests",
+            "RequestLimitExceeded",
+            "BandwidthLimitExceeded",
+            "ProvisionedThroughputExceeded",
+            "SlowDown",
+            "PriorRequestNotComplete",
+            "TransactionInProgress",
+            "EC2Throttled",
+        ];
+        CODES.iter().any(|code| self.is(code))
+            // Another tag write of the same table holds its lock for some 2 s.
+            || (self.is("LimitExceeded") && self.message.contains("being updated"))
+            || self.status == Some(429)
+    }
+
+    fn is_fault(&self) -> bool {
+        self.unanswered
+            || self.is("RequestTimeout")
+            || matches!(self.status, Some(500 | 502 | 503 | 504))
+            // A cut off answer parses as no error of the service's.
+            || (self.code.is_none() && self.status.is_some_and(|status| status < 400))
+    }
+
+    fn matches(&self, wait: &Wait) -> bool {
+        self.is(wait.code) && self.message.contains(wait.message)
+    }
+}
+
+impl fmt::Display for ApiError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { operation, target, message, .. } = self;
+        write!(f, "{operation} on {target}: ")?;
+        if let Some(code) = &self.code {
+            write!(f, "{code}: ")?;
+        }
+        f.write_str(message)?;
+        if let Some(gave_up) = &self.gave_up {
+            write!(f, " ({gave_up})")?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for ApiError {}
+
+/// The SDK's own words for "dispatch failure" say nothing; its innermost cause does.
+fn innermost(error: &dyn std::error::Error) -> String {
+    let mut error = error;
+    while let Some(source) = error.source() {
+        error = source;
+    }
+    error.to_string()
+}
+
+/// One call of an AWS API, repeated as long as that can help.
+pub struct Call<'a> {
+    operation: &'static str,
+    target: &'a str,
+    waits: &'a [Wait],
+    cx: Option<&'a Context<'a>>,
+    repeatable: bool,
+}
+
+impl<'a> Call<'a> {
+    pub fn new(operation: &'static str, target: &'a str) -> Self {
+        Self { operation, target, waits: &[], cx: None, repeatable: true }
+    }
+
+    /// Repeats the call while it fails in one of these ways, telling the user what is waited for.
+    #[must_use]
+    pub fn wait(mut self, cx: &'a Context<'a>, waits: &'a [Wait]) -> Self {
+        (self.waits, self.cx) = (waits, Some(cx));
+        self
+    }
+
+    /// An attempt without an answer may have been carried out, and would be a second time: the
+    /// caller looks for itself.
+    #[must_use]
+    pub fn once(mut self) -> Self {
+        self.repeatable = false;
+        self
+    }
+
+    /// # Errors
+    /// The last answer, once repeating cannot help or took too long. Permission errors are never
+    /// repeated.
+    pub async fn send<T, E, F>(self, request: impl Fn() -> F) -> Result<T, ApiError>
+    where
+        F: Future<Output = Result<T, SdkError<E, Response>>>,
+        E: std::error::Error + ProvideErrorMetadata + 'static,
+    {
+        let begun = Instant::now();
+        let (mut attempt, mut unanswered, mut noted) = (0, 0, "");
+        loop {
+            let error = match request().await {
+                Ok(answer) => return Ok(answer),
+                Err(error) => ApiError::new(self.operation, self.target, &error),
+            };
+            unanswered += u32::from(error.unanswered);
+            let waited = self.waits.iter().find(|wait| error.matches(wait));
+            let (note, bound, pause) = if let Some(wait) = waited {
+                (wait.note, wait.at_most, poll_pause(begun.elapsed()))
+            } else if error.is_throttling() {
+                ("slowed down by AWS's rate limits", THROTTLED, backoff(attempt))
+            } else if error.is_fault() && (self.repeatable || !error.unanswered) {
+                if unanswered >= UNANSWERED {
+                    return Err(give_up(error, begun, attempt));
+                }
+                (
+                    "trying again after a fault of the network or the service",
+                    FAULTY,
+                    backoff(attempt),
+                )
+            } else {
+                return Err(if attempt > 0 { give_up(error, begun, attempt) } else { error });
+            };
+            if begun.elapsed() + pause > bound {
+                return Err(give_up(error, begun, attempt));
+            }
+            if let Some(cx) = self.cx.filter(|_| note != noted) {
+                cx.note(note);
+                noted = note;
+            }
+            sleep(pause).await;
+            attempt += 1;
+        }
+    }
+}
+
+fn give_up(mut error: ApiError, begun: Instant, attempt: u32) -> ApiError {
+    let seconds = begun.elapsed().as_secs_f32();
+    error.gave_up = Some(format!("gave up after {} attempts in {seconds:.1} s", attempt + 1));
+    error
+}
+
+/// Pause before looking again at something that AWS is at work on: dense at first, since most of
+/// it takes single-digit seconds.
+pub fn poll_pause(waited: Duration) -> Duration {
+    Duration::from_millis(match waited.as_secs() {
+        0 => 200,
+        1..10 => 400,
+        10..30 => 1_000,
+        _ => 2_000,
+    })
+}
+
+/// Exponential, capped, with full jitter but for a tenth (AWS Builders' Library, "Timeouts,
+/// retries, and backoff with jitter").
+fn backoff(attempt: u32) -> Duration {
+    let cap = 200_u64.saturating_mul(1 << attempt.min(5)).min(5_000);
+    let jitter = u64::from(uuid::Uuid::new_v4().as_fields().0);
+    Duration::from_millis(cap / 10 + jitter % cap)
+}

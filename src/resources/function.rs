@@ -1,0 +1,371 @@
+//! A Lambda function on `provided.al2023`.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Result, bail};
+use aws_sdk_lambda::operation::get_function::GetFunctionOutput;
+use aws_sdk_lambda::primitives::{Blob, DateTime, DateTimeFormat};
+use aws_sdk_lambda::types::{
+    Architecture, Environment, FunctionCode, FunctionConfiguration, LastUpdateStatus, Runtime,
+    State as Lifecycle,
+};
+use tokio::time::{Instant, sleep};
+
+use crate::aws::naming::Tags;
+use crate::aws::retry::poll_pause;
+use crate::aws::{ApiError, Call, Cloud, Context, Names, Wait};
+use crate::engine::{AlreadyExists, Changes, Diff, Found, Resource};
+
+const RUNTIME: &str = "provided.al2023";
+/// Required for a zip, unused by a `bootstrap`.
+const HANDLER: &str = "bootstrap";
+const HIDDEN: &str = "(hidden)";
+const LONGEST_TRANSITION: Duration = Duration::from_secs(300);
+
+/// How a function that is busy, or whose role is too new, refuses a change.
+const WAITS: [Wait; 6] = [
+    role_wait("cannot be assumed by Lambda", "waiting for the role to be assumable"),
+    role_wait(
+        "does not have permissions to call",
+        "waiting for the role's policies to take effect",
+    ),
+    role_wait("key is invalid for CreateGrant", "waiting for the role to be known to KMS"),
+    busy_wait("An update is in progress", "waiting for an earlier update of the function"),
+    busy_wait("in the following state", "waiting for the function to be ready"),
+    busy_wait("concurrent update operation", "waiting for another change of the function"),
+];
+
+const fn role_wait(message: &'static str, note: &'static str) -> Wait {
+    Wait { code: "InvalidParameterValue", message, note, at_most: LONGEST_TRANSITION }
+}
+
+const fn busy_wait(message: &'static str, note: &'static str) -> Wait {
+    Wait { code: "ResourceConflict", message, note, at_most: LONGEST_TRANSITION }
+}
+
+pub struct Function {
+    pub name: String,
+    pub role_arn: String,
+    /// MB.
+    pub memory: i32,
+    /// Seconds.
+    pub timeout: i32,
+    pub environment: BTreeMap<String, String>,
+    /// Variables that are never shown. Without a value the function keeps what it has.
+    pub secrets: BTreeMap<String, Option<String>>,
+    /// `x86_64` or `arm64`.
+    pub architecture: String,
+    /// Not needed to read or delete it.
+    pub code: Option<Code>,
+    pub names: Names,
+}
+
+#[derive(Clone)]
+pub struct Code {
+    pub zip: Arc<[u8]>,
+    /// As Lambda gives it: base64 of the zip's SHA-256.
+    pub sha256: String,
+}
+
+/// What a function takes from the role it runs with.
+pub struct Inputs {
+    pub role_created: aws_sdk_iam::primitives::DateTime,
+}
+
+#[derive(Debug, Clone)]
+pub struct State {
+    role_arn: String,
+    memory: i32,
+    timeout: i32,
+    environment: BTreeMap<String, String>,
+    architecture: String,
+    runtime: String,
+    sha256: String,
+    modified: Option<DateTime>,
+}
+
+impl Resource for Function {
+    const KIND: &'static str = "function";
+    type Cloud = Cloud;
+    type Inputs = Inputs;
+    type State = State;
+
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn arn(&self, _: &State) -> Option<String> {
+        Some(self.names.function_arn(&self.name))
+    }
+
+    async fn read(&self, cx: &Context<'_>) -> Result<Found<State>> {
+        let begun = Instant::now();
+        loop {
+            let Some(found) = lookup(cx, &self.name).await? else { return Ok(Found::Missing) };
+            let Some(configuration) = &found.configuration else { return Ok(Found::Missing) };
+            if configuration.state != Some(Lifecycle::Deleting) {
+                return Ok(match stranger(&self.names, &found) {
+                    Some(whose) => Found::Foreign(whose),
+                    None => Found::Ours(State::from(configuration)),
+                });
+            }
+            cx.cloud.functions.forget(&self.name);
+            self.pause(cx, begun, "waiting for the function to be deleted").await?;
+        }
+    }
+
+    fn diff(&self, inputs: &Inputs, state: &State) -> Diff {
+        let mut changes = Changes::default();
+        if let Some(code) = &self.code {
+            changes.compare("code", &state.sha256, &code.sha256);
+        }
+        changes.compare("architecture", &state.architecture, &self.architecture);
+        changes.compare("runtime", state.runtime.as_str(), RUNTIME);
+        changes.compare("memory", &state.memory, &self.memory);
+        changes.compare("timeout", &state.timeout, &self.timeout);
+        changes.compare("role", &state.role_arn, &self.role_arn);
+        self.compare_environment(state, &mut changes);
+        // Lambda's grants belong to the role's id, which a re-created role does not have.
+        if state.modified.is_some_and(|modified| inputs.role_created.secs() > modified.secs() + 1) {
+            changes.push("role", "an earlier role of the same name", self.role_arn.as_str());
+        }
+        changes.update()
+    }
+
+    async fn create(&self, _: &Inputs, cx: &Context<'_>) -> Result<State> {
+        let Some(code) = &self.code else { bail!("the code of function {} is missing", self.name) };
+        let environment = self.wanted_environment(None);
+        let request = || {
+            cx.cloud
+                .lambda
+                .create_function()
+                .function_name(&self.name)
+                .role(&self.role_arn)
+                .runtime(Runtime::from(RUNTIME))
+                .handler(HANDLER)
+                .architectures(Architecture::from(self.architecture.as_str()))
+                .memory_size(self.memory)
+                .timeout(self.timeout)
+                .environment(variables(&environment))
+                .code(FunctionCode::builder().zip_file(Blob::new(code.zip.to_vec())).build())
+                .set_tags(Some(self.names.tags().into_iter().collect()))
+                .send()
+        };
+        let created =
+            Call::new("lambda:CreateFunction", &self.name).wait(cx, &WAITS).send(request).await;
+        match created {
+            Ok(_) => Ok(self.state(environment, &code.sha256)),
+            Err(error) if error.message.contains("already exist") => {
+                cx.cloud.functions.forget(&self.name);
+                Err(anyhow::Error::new(AlreadyExists).context(error))
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    async fn update(&self, inputs: &Inputs, state: &State, cx: &Context<'_>) -> Result<State> {
+        let lambda = &cx.cloud.lambda;
+        let environment = self.wanted_environment(Some(state));
+        let changes = match self.diff(inputs, state) {
+            Diff::Update(changes) => changes,
+            _ => Vec::new(),
+        };
+        let in_code = |field: &str| matches!(field, "code" | "architecture");
+        let (code, configuration): (Vec<_>, Vec<_>) =
+            changes.into_iter().partition(|change| in_code(&change.field));
+        if !configuration.is_empty() {
+            let request = lambda
+                .update_function_configuration()
+                .function_name(&self.name)
+                .role(&self.role_arn)
+                .runtime(Runtime::from(RUNTIME))
+                .handler(HANDLER)
+                .memory_size(self.memory)
+                .timeout(self.timeout)
+                .environment(variables(&environment));
+            Call::new("lambda:UpdateFunctionConfiguration", &self.name)
+                .wait(cx, &WAITS)
+                .send(|| request.clone().send())
+                .await?;
+        }
+        if let (Some(wanted), false) = (&self.code, code.is_empty()) {
+            if !configuration.is_empty() {
+                self.wait_ready(cx).await?;
+            }
+            let request = || {
+                lambda
+                    .update_function_code()
+                    .function_name(&self.name)
+                    .architectures(Architecture::from(self.architecture.as_str()))
+                    .zip_file(Blob::new(wanted.zip.to_vec()))
+                    .send()
+            };
+            Call::new("lambda:UpdateFunctionCode", &self.name)
+                .wait(cx, &WAITS)
+                .send(request)
+                .await?;
+        }
+        let sha256 = self.code.as_ref().map_or(state.sha256.as_str(), |code| &code.sha256);
+        Ok(self.state(environment, sha256))
+    }
+
+    async fn settle(&self, _: &State, cx: &Context<'_>) -> Result<()> {
+        self.wait_ready(cx).await
+    }
+
+    async fn delete(&self, _: &State, cx: &Context<'_>) -> Result<()> {
+        let deleted = Call::new("lambda:DeleteFunction", &self.name)
+            .wait(cx, &WAITS)
+            .send(|| cx.cloud.lambda.delete_function().function_name(&self.name).send())
+            .await;
+        match deleted {
+            Err(error) if error.is_not_found() => return Ok(()),
+            deleted => drop(deleted?),
+        }
+        cx.cloud.policies.forget(&self.name);
+        let begun = Instant::now();
+        while get(cx, &self.name).await?.is_some() {
+            self.pause(cx, begun, "waiting for the function to be gone").await?;
+        }
+        Ok(())
+    }
+}
+
+impl Function {
+    /// Until it can be invoked and changed.
+    async fn wait_ready(&self, cx: &Context<'_>) -> Result<()> {
+        let begun = Instant::now();
+        loop {
+            // A read replica may not know the function yet.
+            let configuration = get(cx, &self.name).await?.and_then(|answer| answer.configuration);
+            let failed = |reason: Option<&str>| {
+                let reason = reason.unwrap_or("Lambda gives no reason");
+                anyhow::anyhow!("function {} did not become ready: {reason}", self.name)
+            };
+            if let Some(found) = configuration {
+                if found.state == Some(Lifecycle::Failed) {
+                    return Err(failed(found.state_reason()));
+                }
+                if found.last_update_status == Some(LastUpdateStatus::Failed) {
+                    return Err(failed(found.last_update_status_reason()));
+                }
+                let pending = found.state == Some(Lifecycle::Pending)
+                    || found.last_update_status == Some(LastUpdateStatus::InProgress);
+                if !pending {
+                    return Ok(());
+                }
+            }
+            self.pause(cx, begun, "waiting for the function to be ready").await?;
+        }
+    }
+
+    async fn pause(&self, cx: &Context<'_>, begun: Instant, note: &str) -> Result<()> {
+        if begun.elapsed() > LONGEST_TRANSITION {
+            bail!("gave up {note} ({}) after 5 minutes", self.name);
+        }
+        cx.note(note);
+        sleep(poll_pause(begun.elapsed())).await;
+        Ok(())
+    }
+
+    /// What the function is given; secrets that the operator has not set stay as they are.
+    fn wanted_environment(&self, state: Option<&State>) -> BTreeMap<String, String> {
+        let mut environment = self.environment.clone();
+        for (key, value) in &self.secrets {
+            let kept = || state.and_then(|state| state.environment.get(key)).cloned();
+            let value = value.clone().or_else(kept).filter(|value| !value.is_empty());
+            environment.extend(value.map(|value| (key.clone(), value)));
+        }
+        environment
+    }
+
+    fn compare_environment(&self, state: &State, changes: &mut Changes) {
+        let wanted = self.wanted_environment(Some(state));
+        for (key, to) in &wanted {
+            let from = state.environment.get(key);
+            if from == Some(to) {
+                continue;
+            }
+            let show = |value: &str| {
+                let secret = self.secrets.contains_key(key);
+                if secret { HIDDEN.to_owned() } else { value.to_owned() }
+            };
+            let from = from.map_or_else(|| "none".to_owned(), |from| show(from));
+            changes.push(&format!("environment {key}"), from, show(to));
+        }
+        for key in state.environment.keys().filter(|key| !wanted.contains_key(*key)) {
+            changes.push(&format!("environment {key}"), HIDDEN, "none");
+        }
+    }
+
+    fn state(&self, environment: BTreeMap<String, String>, sha256: &str) -> State {
+        State {
+            role_arn: self.role_arn.clone(),
+            memory: self.memory,
+            timeout: self.timeout,
+            environment,
+            architecture: self.architecture.clone(),
+            runtime: RUNTIME.to_owned(),
+            sha256: sha256.to_owned(),
+            modified: None,
+        }
+    }
+}
+
+async fn get(cx: &Context<'_>, name: &str) -> Result<Option<GetFunctionOutput>, ApiError> {
+    let answer = Call::new("lambda:GetFunction", name)
+        .send(|| cx.cloud.lambda.get_function().function_name(name).send())
+        .await;
+    match answer {
+        Ok(answer) => Ok(Some(answer)),
+        Err(error) if error.is_not_found() => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// What Lambda says of a function, asked for once a run.
+pub async fn lookup(
+    cx: &Context<'_>,
+    name: &str,
+) -> Result<Option<Arc<GetFunctionOutput>>, ApiError> {
+    cx.cloud.functions.get(name, || async { Ok(get(cx, name).await?.map(Arc::new)) }).await
+}
+
+/// Whose a function is, unless it is ours.
+pub fn stranger(names: &Names, found: &GetFunctionOutput) -> Option<String> {
+    let tags: Tags =
+        found.tags().into_iter().flatten().map(|(k, v)| (k.clone(), v.clone())).collect();
+    names.stranger(&tags)
+}
+
+impl From<&FunctionConfiguration> for State {
+    fn from(found: &FunctionConfiguration) -> Self {
+        let environment = found.environment().and_then(|environment| environment.variables());
+        let modified = found.last_modified().and_then(|text| {
+            // Lambda writes the zone as +0000, which RFC 3339 does not know.
+            DateTime::from_str(&text.replace("+0000", "Z"), DateTimeFormat::DateTime).ok()
+        });
+        Self {
+            role_arn: found.role().unwrap_or_default().to_owned(),
+            memory: found.memory_size().unwrap_or_default(),
+            timeout: found.timeout().unwrap_or_default(),
+            environment: environment.cloned().unwrap_or_default().into_iter().collect(),
+            architecture: found
+                .architectures()
+                .first()
+                .map_or("x86_64", Architecture::as_str)
+                .to_owned(),
+            runtime: found.runtime().map_or("", Runtime::as_str).to_owned(),
+            sha256: found.code_sha256().unwrap_or_default().to_owned(),
+            modified,
+        }
+    }
+}
+
+fn variables(environment: &BTreeMap<String, String>) -> Environment {
+    // An absent map would leave the old one in place.
+    let variables = environment.iter().map(|(key, value)| (key.clone(), value.clone())).collect();
+    Environment::builder().set_variables(Some(variables)).build()
+}

@@ -1,0 +1,482 @@
+//! An HTTP API with its integrations, routes and `$default` stage.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use aws_sdk_apigatewayv2::types::{Api, IntegrationType, ProtocolType, RouteSettings};
+
+use crate::aws::naming::Tags;
+use crate::aws::{Call, Cloud, Context, Names, Wait};
+use crate::engine::{Changes, Diff, Found, Purpose, Resource};
+
+const STAGE: &str = "$default";
+const PAYLOAD: &str = "2.0";
+
+/// Children of one API must not be changed at once; somebody else may be at it.
+const CONCURRENT: [Wait; 1] = [Wait {
+    code: "Conflict",
+    message: "concurrent modification",
+    note: "waiting for another change of the API to end",
+    at_most: Duration::from_secs(120),
+}];
+
+pub struct HttpApi {
+    pub name: String,
+    /// Name of the function behind each route key.
+    pub routes: BTreeMap<String, String>,
+    /// Requests a second.
+    pub rate: f64,
+    pub burst: i32,
+    pub names: Names,
+}
+
+#[derive(Debug, Clone)]
+pub struct State {
+    pub id: String,
+    /// Address of the `$default` stage, without a slash at its end.
+    pub endpoint: String,
+    name: String,
+    /// Integrations by the ARN of the function behind them.
+    integrations: BTreeMap<String, Integration>,
+    /// By route key.
+    routes: BTreeMap<String, Route>,
+    stage: Option<Stage>,
+    /// More APIs with our tags, left by a create whose answer was lost.
+    duplicates: Vec<String>,
+}
+
+#[derive(Debug, Clone)]
+struct Integration {
+    id: String,
+    payload: String,
+}
+
+#[derive(Debug, Clone)]
+struct Route {
+    id: String,
+    /// `integrations/{id}`.
+    target: String,
+    authorization: String,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+struct Stage {
+    auto_deploy: bool,
+    rate: Option<f64>,
+    burst: Option<i32>,
+}
+
+impl Resource for HttpApi {
+    const KIND: &'static str = "http api";
+    type Cloud = Cloud;
+    type Inputs = ();
+    type State = State;
+
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn arn(&self, state: &State) -> Option<String> {
+        Some(self.names.api_arn(&state.id))
+    }
+
+    async fn read(&self, cx: &Context<'_>) -> Result<Found<State>> {
+        let (mut ours, others): (Vec<_>, Vec<_>) =
+            list(cx).await?.into_iter().partition(|api| stranger(&self.names, api).is_none());
+        // Everybody who looks takes the same one for the first.
+        ours.sort_by_key(|api| (api.created_date.map(|date| date.secs()), api.api_id.clone()));
+        let mut ours = ours.into_iter();
+        let Some(first) = ours.next() else {
+            let namesake = others.iter().find(|api| api.name() == Some(&self.name));
+            let whose = namesake.and_then(|api| stranger(&self.names, api));
+            return Ok(whose.map_or(Found::Missing, Found::Foreign));
+        };
+        let mut state = bare(&first);
+        state.duplicates = ours.filter_map(|api| api.api_id).collect();
+        if cx.purpose == Purpose::Compare {
+            let id = state.id.clone();
+            (state.integrations, state.routes, state.stage) =
+                tokio::try_join!(integrations(cx, &id), routes(cx, &id), stage(cx, &id))?;
+        }
+        Ok(Found::Ours(state))
+    }
+
+    fn diff(&self, (): &(), state: &State) -> Diff {
+        let mut changes = Changes::default();
+        changes.compare("name", &state.name, &self.name);
+        let keys: BTreeSet<_> = self.routes.keys().chain(state.routes.keys()).collect();
+        for key in keys {
+            let from = state.routes.get(key).map_or("none".to_owned(), |route| state.behind(route));
+            let to = self.routes.get(key).map_or("none", String::as_str);
+            changes.compare(&format!("route {key}"), from.as_str(), to);
+            if let Some(route) = state.routes.get(key) {
+                let field = format!("authorization of route {key}");
+                changes.compare(&field, route.authorization.as_str(), "NONE");
+            }
+        }
+        for (arn, integration) in &state.integrations {
+            if self.functions().contains(arn) {
+                let field = format!("payload format for {}", function_name(arn));
+                changes.compare(&field, integration.payload.as_str(), PAYLOAD);
+            }
+        }
+        let throttle = |rate: Option<f64>, burst: Option<i32>| match (rate, burst) {
+            (Some(rate), Some(burst)) => format!("{rate}/s, burst {burst}"),
+            _ => "none".to_owned(),
+        };
+        let to = throttle(Some(self.rate), Some(self.burst));
+        match &state.stage {
+            None => changes.push(&format!("stage {STAGE}"), "none", to),
+            Some(stage) => {
+                changes.compare("throttle", &throttle(stage.rate, stage.burst), &to);
+                changes.compare("automatic deployment", &stage.auto_deploy, &true);
+            }
+        }
+        if !state.duplicates.is_empty() {
+            changes.push("duplicates", state.duplicates.join(", "), "none");
+        }
+        changes.update()
+    }
+
+    async fn create(&self, (): &(), cx: &Context<'_>) -> Result<State> {
+        let request = || {
+            cx.cloud
+                .apigateway
+                .create_api()
+                .name(&self.name)
+                .protocol_type(ProtocolType::Http)
+                .set_tags(Some(self.names.tags().into_iter().collect()))
+                .send()
+        };
+        let created = Call::new("apigateway:CreateApi", &self.name).once().send(request).await;
+        let state = match created {
+            Ok(api) => State {
+                id: api.api_id.context("API Gateway answered without the API's id")?,
+                endpoint: api.api_endpoint.unwrap_or_default(),
+                name: self.name.clone(),
+                ..State::empty()
+            },
+            // It may exist now; created again there would be two.
+            Err(error) if error.unanswered => {
+                cx.note("looking whether the API was created");
+                match self.read(cx).await? {
+                    Found::Ours(state) => state,
+                    _ => return Err(error.into()),
+                }
+            }
+            Err(error) => return Err(error.into()),
+        };
+        self.update(&(), &state, cx).await
+    }
+
+    async fn update(&self, (): &(), state: &State, cx: &Context<'_>) -> Result<State> {
+        let mut state = state.clone();
+        for duplicate in std::mem::take(&mut state.duplicates) {
+            delete_api(cx, &duplicate).await?;
+        }
+        if state.name != self.name {
+            let request = cx.cloud.apigateway.update_api().api_id(&state.id).name(&self.name);
+            self.call(cx, "apigateway:UpdateApi").send(|| request.clone().send()).await?;
+            state.name.clone_from(&self.name);
+        }
+        // One after another: API Gateway refuses concurrent changes of one API.
+        for arn in self.functions() {
+            self.put_integration(&mut state, &arn, cx).await?;
+        }
+        for (key, function) in &self.routes {
+            self.put_route(&mut state, key, function, cx).await?;
+        }
+        let extra = |key: &&String| !self.routes.contains_key(*key);
+        for key in state.routes.keys().filter(extra).cloned().collect::<Vec<_>>() {
+            if let Some(Route { id, .. }) = state.routes.remove(&key) {
+                let request = cx.cloud.apigateway.delete_route().api_id(&state.id).route_id(id);
+                gone(
+                    self.call(cx, "apigateway:DeleteRoute").send(|| request.clone().send()).await,
+                )?;
+            }
+        }
+        let wanted = self.functions();
+        let extra = |arn: &&String| !wanted.contains(*arn);
+        for arn in state.integrations.keys().filter(extra).cloned().collect::<Vec<_>>() {
+            if let Some(Integration { id, .. }) = state.integrations.remove(&arn) {
+                let request =
+                    cx.cloud.apigateway.delete_integration().api_id(&state.id).integration_id(id);
+                let deleted = self
+                    .call(cx, "apigateway:DeleteIntegration")
+                    .send(|| request.clone().send())
+                    .await;
+                gone(deleted)?;
+            }
+        }
+        // Last: a stage without routes fails to deploy.
+        self.put_stage(&mut state, cx).await?;
+        Ok(state)
+    }
+
+    async fn delete(&self, state: &State, cx: &Context<'_>) -> Result<()> {
+        for id in state.duplicates.iter().chain([&state.id]) {
+            delete_api(cx, id).await?;
+        }
+        Ok(())
+    }
+}
+
+impl HttpApi {
+    /// ARNs of the functions behind the routes.
+    fn functions(&self) -> BTreeSet<String> {
+        self.routes.values().map(|function| self.names.function_arn(function)).collect()
+    }
+
+    fn call<'a>(&'a self, cx: &'a Context<'a>, operation: &'static str) -> Call<'a> {
+        Call::new(operation, &self.name).wait(cx, &CONCURRENT)
+    }
+
+    async fn put_integration(&self, state: &mut State, arn: &str, cx: &Context<'_>) -> Result<()> {
+        let api = &cx.cloud.apigateway;
+        match state.integrations.get_mut(arn) {
+            Some(integration) if integration.payload == PAYLOAD => {}
+            Some(integration) => {
+                let request = api
+                    .update_integration()
+                    .api_id(&state.id)
+                    .integration_id(&integration.id)
+                    .payload_format_version(PAYLOAD);
+                self.call(cx, "apigateway:UpdateIntegration")
+                    .send(|| request.clone().send())
+                    .await?;
+                PAYLOAD.clone_into(&mut integration.payload);
+            }
+            None => {
+                let request = api
+                    .create_integration()
+                    .api_id(&state.id)
+                    .integration_type(IntegrationType::AwsProxy)
+                    .integration_uri(arn)
+                    .payload_format_version(PAYLOAD);
+                let created = self
+                    .call(cx, "apigateway:CreateIntegration")
+                    .send(|| request.clone().send())
+                    .await?;
+                let id = created.integration_id.unwrap_or_default();
+                let integration = Integration { id, payload: PAYLOAD.to_owned() };
+                state.integrations.insert(arn.to_owned(), integration);
+            }
+        }
+        Ok(())
+    }
+
+    async fn put_route(
+        &self,
+        state: &mut State,
+        key: &str,
+        function: &str,
+        cx: &Context<'_>,
+    ) -> Result<()> {
+        let api = &cx.cloud.apigateway;
+        let arn = self.names.function_arn(function);
+        let integration = state.integrations.get(&arn).map_or("", |known| known.id.as_str());
+        let target = format!("integrations/{integration}");
+        match state.routes.get_mut(key) {
+            Some(route) if route.target == target && route.authorization == "NONE" => {}
+            Some(route) => {
+                let request = api
+                    .update_route()
+                    .api_id(&state.id)
+                    .route_id(&route.id)
+                    .authorization_type("NONE".into())
+                    .target(&target);
+                self.call(cx, "apigateway:UpdateRoute").send(|| request.clone().send()).await?;
+                (route.target, route.authorization) = (target, "NONE".to_owned());
+            }
+            None => {
+                let request = api.create_route().api_id(&state.id).route_key(key).target(&target);
+                let created =
+                    self.call(cx, "apigateway:CreateRoute").send(|| request.clone().send()).await;
+                let id = match created {
+                    Ok(created) => created.route_id.unwrap_or_default(),
+                    // An attempt whose answer was lost.
+                    Err(error) if error.is("Conflict") => {
+                        let route = routes(cx, &state.id).await?.remove(key);
+                        route.filter(|route| route.target == target).ok_or(error)?.id
+                    }
+                    Err(error) => return Err(error.into()),
+                };
+                let route = Route { id, target, authorization: "NONE".to_owned() };
+                state.routes.insert(key.to_owned(), route);
+            }
+        }
+        Ok(())
+    }
+
+    async fn put_stage(&self, state: &mut State, cx: &Context<'_>) -> Result<()> {
+        let api = &cx.cloud.apigateway;
+        let wanted = Stage { auto_deploy: true, rate: Some(self.rate), burst: Some(self.burst) };
+        if state.stage.as_ref() == Some(&wanted) {
+            return Ok(());
+        }
+        let throttle = RouteSettings::builder()
+            .throttling_rate_limit(self.rate)
+            .throttling_burst_limit(self.burst)
+            .build();
+        if state.stage.is_none() {
+            let request = api
+                .create_stage()
+                .api_id(&state.id)
+                .stage_name(STAGE)
+                .auto_deploy(true)
+                .default_route_settings(throttle.clone());
+            let created =
+                self.call(cx, "apigateway:CreateStage").send(|| request.clone().send()).await;
+            match created {
+                Ok(_) => {
+                    state.stage = Some(wanted);
+                    return Ok(());
+                }
+                Err(error) if error.is("Conflict") => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        let request = api
+            .update_stage()
+            .api_id(&state.id)
+            .stage_name(STAGE)
+            .auto_deploy(true)
+            .default_route_settings(throttle);
+        self.call(cx, "apigateway:UpdateStage").send(|| request.clone().send()).await?;
+        state.stage = Some(wanted);
+        Ok(())
+    }
+}
+
+impl State {
+    fn empty() -> Self {
+        Self {
+            id: String::new(),
+            endpoint: String::new(),
+            name: String::new(),
+            integrations: BTreeMap::new(),
+            routes: BTreeMap::new(),
+            stage: None,
+            duplicates: Vec::new(),
+        }
+    }
+
+    /// Name of the function behind a route.
+    fn behind(&self, route: &Route) -> String {
+        let own = |(_, integration): &(&String, &Integration)| {
+            route.target == format!("integrations/{}", integration.id)
+        };
+        let arn = self.integrations.iter().find(own);
+        arn.map_or_else(|| route.target.clone(), |(arn, _)| function_name(arn).to_owned())
+    }
+}
+
+fn function_name(arn: &str) -> &str {
+    arn.rsplit(':').next().unwrap_or(arn)
+}
+
+fn bare(api: &Api) -> State {
+    State {
+        id: api.api_id().unwrap_or_default().to_owned(),
+        endpoint: api.api_endpoint().unwrap_or_default().trim_end_matches('/').to_owned(),
+        name: api.name().unwrap_or_default().to_owned(),
+        ..State::empty()
+    }
+}
+
+fn stranger(names: &Names, api: &Api) -> Option<String> {
+    let tags: Tags =
+        api.tags().into_iter().flatten().map(|(k, v)| (k.clone(), v.clone())).collect();
+    names.stranger(&tags)
+}
+
+/// Already gone is as good as deleted.
+fn gone<T>(answer: Result<T, crate::aws::ApiError>) -> Result<()> {
+    match answer {
+        Err(error) if error.is_not_found() => Ok(()),
+        answer => Ok(answer.map(drop)?),
+    }
+}
+
+async fn delete_api(cx: &Context<'_>, id: &str) -> Result<()> {
+    let deleted = Call::new("apigateway:DeleteApi", id)
+        .wait(cx, &CONCURRENT)
+        .send(|| cx.cloud.apigateway.delete_api().api_id(id).send())
+        .await;
+    gone(deleted)
+}
+
+async fn list(cx: &Context<'_>) -> Result<Vec<Api>> {
+    let (mut all, mut token) = (Vec::new(), None);
+    loop {
+        let request = cx.cloud.apigateway.get_apis().max_results("500").set_next_token(token);
+        let page =
+            Call::new("apigateway:GetApis", "all APIs").send(|| request.clone().send()).await?;
+        all.extend(page.items.unwrap_or_default());
+        token = page.next_token;
+        if token.is_none() {
+            return Ok(all);
+        }
+    }
+}
+
+async fn integrations(cx: &Context<'_>, id: &str) -> Result<BTreeMap<String, Integration>> {
+    let (mut all, mut token) = (BTreeMap::new(), None);
+    loop {
+        let request = cx.cloud.apigateway.get_integrations().api_id(id).set_next_token(token);
+        let page =
+            Call::new("apigateway:GetIntegrations", id).send(|| request.clone().send()).await?;
+        for found in page.items.unwrap_or_default() {
+            let uri = found.integration_uri.unwrap_or_default();
+            let integration = Integration {
+                id: found.integration_id.unwrap_or_default(),
+                payload: found.payload_format_version.unwrap_or_default(),
+            };
+            all.entry(uri).or_insert(integration);
+        }
+        token = page.next_token;
+        if token.is_none() {
+            return Ok(all);
+        }
+    }
+}
+
+async fn routes(cx: &Context<'_>, id: &str) -> Result<BTreeMap<String, Route>> {
+    let (mut all, mut token) = (BTreeMap::new(), None);
+    loop {
+        let request = cx.cloud.apigateway.get_routes().api_id(id).set_next_token(token);
+        let page = Call::new("apigateway:GetRoutes", id).send(|| request.clone().send()).await?;
+        for found in page.items.unwrap_or_default() {
+            let route = Route {
+                id: found.route_id.unwrap_or_default(),
+                target: found.target.unwrap_or_default(),
+                authorization: found
+                    .authorization_type
+                    .map_or("NONE".to_owned(), |kind| kind.as_str().to_owned()),
+            };
+            all.insert(found.route_key.unwrap_or_default(), route);
+        }
+        token = page.next_token;
+        if token.is_none() {
+            return Ok(all);
+        }
+    }
+}
+
+async fn stage(cx: &Context<'_>, id: &str) -> Result<Option<Stage>> {
+    let answer = Call::new("apigateway:GetStage", id)
+        .send(|| cx.cloud.apigateway.get_stage().api_id(id).stage_name(STAGE).send())
+        .await;
+    let found = match answer {
+        Ok(found) => found,
+        Err(error) if error.is_not_found() => return Ok(None),
+        Err(error) => return Err(error.into()),
+    };
+    let settings = found.default_route_settings;
+    Ok(Some(Stage {
+        auto_deploy: found.auto_deploy.unwrap_or_default(),
+        rate: settings.as_ref().and_then(|settings| settings.throttling_rate_limit),
+        burst: settings.as_ref().and_then(|settings| settings.throttling_burst_limit),
+    }))
+}

@@ -1,0 +1,280 @@
+//! An IAM role with its inline policies.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use aws_sdk_iam::primitives::DateTime;
+use aws_sdk_iam::types::Tag;
+use futures::future::try_join_all;
+use serde_json::{Value, json};
+
+use crate::aws::naming::Tags;
+use crate::aws::{Call, Cloud, Context, Names, Wait};
+use crate::engine::{AlreadyExists, Changes, Diff, Found, Purpose, Resource};
+
+/// IAM's replicas may not have seen the last deleted policy yet.
+const STILL_IN_USE: Wait = Wait {
+    code: "DeleteConflict",
+    message: "",
+    note: "waiting for IAM to see that the role's policies are gone",
+    at_most: Duration::from_secs(120),
+};
+const CONCURRENT: Wait = Wait {
+    code: "ConcurrentModification",
+    message: "",
+    note: "waiting for another change of the role to end",
+    at_most: Duration::from_secs(60),
+};
+/// A read replica that does not know the new role yet.
+const NOT_SEEN: Wait = Wait {
+    code: "NoSuchEntity",
+    message: "",
+    note: "waiting for IAM to see the new role",
+    at_most: Duration::from_secs(20),
+};
+
+pub struct Role {
+    pub name: String,
+    /// Inline policies by name.
+    pub policies: BTreeMap<String, Value>,
+    pub names: Names,
+}
+
+#[derive(Debug, Clone)]
+pub struct State {
+    /// When it was created: a function older than its role must be pointed at it again.
+    pub created: DateTime,
+    trust: Value,
+    policies: BTreeMap<String, Value>,
+}
+
+/// Who may assume the role: Lambda.
+fn trust() -> Value {
+    json!({
+        "Version": "2012-10-17",
+        "Statement": [{
+            "Effect": "Allow",
+            "Principal": { "Service": "lambda.amazonaws.com" },
+            "Action": "sts:AssumeRole"
+        }]
+    })
+}
+
+impl Resource for Role {
+    const KIND: &'static str = "role";
+    type Cloud = Cloud;
+    type Inputs = ();
+    type State = State;
+
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn arn(&self, _: &State) -> Option<String> {
+        Some(self.names.role_arn(&self.name))
+    }
+
+    async fn read(&self, cx: &Context<'_>) -> Result<Found<State>> {
+        let role = Call::new("iam:GetRole", &self.name)
+            .send(|| cx.cloud.iam.get_role().role_name(&self.name).send());
+        let (role, policies) = tokio::join!(role, self.read_policies(cx));
+        let role = match role {
+            Ok(answer) => answer.role,
+            Err(error) if error.is_not_found() => None,
+            Err(error) => return Err(error.into()),
+        };
+        let Some(role) = role else { return Ok(Found::Missing) };
+        let tags: Tags = role.tags().iter().map(|t| (t.key.clone(), t.value.clone())).collect();
+        if let Some(whose) = self.names.stranger(&tags) {
+            return Ok(Found::Foreign(whose));
+        }
+        Ok(Found::Ours(State {
+            created: role.create_date,
+            trust: role.assume_role_policy_document().map(parse).unwrap_or_default(),
+            policies: policies?,
+        }))
+    }
+
+    fn diff(&self, (): &(), state: &State) -> Diff {
+        let mut changes = Changes::default();
+        changes.compare("trust policy", &normal(&state.trust), &normal(&trust()));
+        let all: BTreeSet<_> = self.policies.keys().chain(state.policies.keys()).collect();
+        for name in all {
+            let text = |policies: &BTreeMap<_, _>| {
+                policies.get(name).map_or_else(|| "none".to_owned(), |p| normal(p).to_string())
+            };
+            let field = format!("policy {name}");
+            changes.compare(&field, &text(&state.policies), &text(&self.policies));
+        }
+        changes.update()
+    }
+
+    async fn create(&self, (): &(), cx: &Context<'_>) -> Result<State> {
+        let tags: Result<Vec<_>, _> = self
+            .names
+            .tags()
+            .into_iter()
+            .map(|(key, value)| Tag::builder().key(key).value(value).build())
+            .collect();
+        let request = cx
+            .cloud
+            .iam
+            .create_role()
+            .role_name(&self.name)
+            .path(self.names.role_path())
+            .assume_role_policy_document(trust().to_string())
+            .set_tags(Some(tags?));
+        let created = Call::new("iam:CreateRole", &self.name)
+            .wait(cx, &[CONCURRENT])
+            .send(|| request.clone().send())
+            .await;
+        let role = match created {
+            Ok(answer) => answer.role.context("IAM answered without the role it created")?,
+            Err(error) if error.is("EntityAlreadyExists") => {
+                return Err(anyhow::Error::new(AlreadyExists).context(error));
+            }
+            Err(error) => return Err(error.into()),
+        };
+        let state =
+            State { created: role.create_date, trust: trust(), policies: BTreeMap::default() };
+        self.update(&(), &state, cx).await
+    }
+
+    async fn update(&self, (): &(), state: &State, cx: &Context<'_>) -> Result<State> {
+        let iam = &cx.cloud.iam;
+        let waits = [CONCURRENT, NOT_SEEN];
+        if normal(&state.trust) != normal(&trust()) {
+            let request = iam
+                .update_assume_role_policy()
+                .role_name(&self.name)
+                .policy_document(trust().to_string());
+            Call::new("iam:UpdateAssumeRolePolicy", &self.name)
+                .wait(cx, &waits)
+                .send(|| request.clone().send())
+                .await?;
+        }
+        let changed = self
+            .policies
+            .iter()
+            .filter(|&(name, policy)| state.policies.get(name).map(normal) != Some(normal(policy)));
+        try_join_all(changed.map(async |(name, policy)| {
+            let request = iam
+                .put_role_policy()
+                .role_name(&self.name)
+                .policy_name(name)
+                .policy_document(policy.to_string());
+            Call::new("iam:PutRolePolicy", &self.name)
+                .wait(cx, &waits)
+                .send(|| request.clone().send())
+                .await
+        }))
+        .await?;
+        let extra = state.policies.keys().filter(|name| !self.policies.contains_key(*name));
+        try_join_all(extra.map(|name| self.delete_policy(name, cx))).await?;
+        Ok(State { trust: trust(), policies: self.policies.clone(), ..state.clone() })
+    }
+
+    async fn delete(&self, state: &State, cx: &Context<'_>) -> Result<()> {
+        try_join_all(state.policies.keys().map(|name| self.delete_policy(name, cx))).await?;
+        let deleted = Call::new("iam:DeleteRole", &self.name)
+            .wait(cx, &[STILL_IN_USE, CONCURRENT])
+            .send(|| cx.cloud.iam.delete_role().role_name(&self.name).send())
+            .await;
+        match deleted {
+            Err(error) if error.is_not_found() => Ok(()),
+            deleted => Ok(deleted.map(drop)?),
+        }
+    }
+}
+
+impl Role {
+    /// The inline policies: all names, and for a comparison what they say.
+    async fn read_policies(&self, cx: &Context<'_>) -> Result<BTreeMap<String, Value>> {
+        let iam = &cx.cloud.iam;
+        let listed = Call::new("iam:ListRolePolicies", &self.name)
+            .send(|| iam.list_role_policies().role_name(&self.name).send());
+        if cx.purpose == Purpose::Delete {
+            let names = listed.await?.policy_names;
+            return Ok(names.into_iter().map(|name| (name, Value::Null)).collect());
+        }
+        // The policies that should be there can be asked for before their names are listed.
+        let expected = try_join_all(self.policies.keys().map(|name| self.read_policy(name, cx)));
+        let (listed, expected) = tokio::join!(listed, expected);
+        let listed = match listed {
+            Ok(answer) => answer.policy_names,
+            Err(error) if error.is_not_found() => return Ok(BTreeMap::new()),
+            Err(error) => return Err(error.into()),
+        };
+        let mut policies: BTreeMap<_, _> = expected?.into_iter().flatten().collect();
+        let unexpected = listed.iter().filter(|name| !self.policies.contains_key(*name));
+        let unexpected = try_join_all(unexpected.map(|name| self.read_policy(name, cx))).await?;
+        policies.extend(unexpected.into_iter().flatten());
+        Ok(policies)
+    }
+
+    async fn read_policy(&self, name: &str, cx: &Context<'_>) -> Result<Option<(String, Value)>> {
+        let answer = Call::new("iam:GetRolePolicy", &self.name)
+            .send(|| cx.cloud.iam.get_role_policy().role_name(&self.name).policy_name(name).send())
+            .await;
+        match answer {
+            Ok(answer) => Ok(Some((name.to_owned(), parse(&answer.policy_document)))),
+            Err(error) if error.is_not_found() => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    async fn delete_policy(&self, name: &str, cx: &Context<'_>) -> Result<()> {
+        let deleted = Call::new("iam:DeleteRolePolicy", &self.name)
+            .wait(cx, &[CONCURRENT])
+            .send(|| {
+                cx.cloud.iam.delete_role_policy().role_name(&self.name).policy_name(name).send()
+            })
+            .await;
+        match deleted {
+            Err(error) if error.is_not_found() => Ok(()),
+            deleted => Ok(deleted.map(drop)?),
+        }
+    }
+}
+
+/// IAM hands policies out URL-encoded; what is no JSON differs from every policy.
+fn parse(document: &str) -> Value {
+    let decoded = percent_encoding::percent_decode_str(document).decode_utf8_lossy();
+    serde_json::from_str(&decoded).unwrap_or(Value::String(document.to_owned()))
+}
+
+/// A policy with lists of one written as one, and lists in order: what IAM takes as equal.
+fn normal(policy: &Value) -> Value {
+    match policy {
+        Value::Array(items) if items.len() == 1 => normal(&items[0]),
+        Value::Array(items) => {
+            let mut items: Vec<_> = items.iter().map(normal).collect();
+            items.sort_by_key(Value::to_string);
+            Value::Array(items)
+        }
+        Value::Object(fields) => {
+            Value::Object(fields.iter().map(|(key, value)| (key.clone(), normal(value))).collect())
+        }
+        other => other.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn policies_are_compared_by_what_they_say() {
+        let a = json!({ "Statement": [{ "Action": ["b", "a"], "Resource": "x" }] });
+        let b = json!({ "Statement": { "Resource": ["x"], "Action": ["a", "b"] } });
+        assert_eq!(normal(&a), normal(&b));
+        assert_ne!(normal(&a), normal(&json!({ "Statement": { "Resource": "y" } })));
+    }
+
+    #[test]
+    fn documents_come_url_encoded_or_not() {
+        assert_eq!(parse("%7B%22a%22%3A%201%7D"), json!({ "a": 1 }));
+        assert_eq!(parse(r#"{"a": 1}"#), json!({ "a": 1 }));
+    }
+}

@@ -1,0 +1,308 @@
+//! A DynamoDB table: on demand, one string key, perhaps items that expire.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use anyhow::{Result, bail};
+use aws_sdk_dynamodb::types::{
+    AttributeDefinition, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType, TableStatus,
+    Tag, TimeToLiveSpecification, TimeToLiveStatus,
+};
+use tokio::time::{Instant, sleep};
+
+use crate::aws::naming::Tags;
+use crate::aws::retry::poll_pause;
+use crate::aws::{Call, Cloud, Context, Names, Wait};
+use crate::engine::{AlreadyExists, Changes, Diff, Found, Purpose, Resource};
+
+/// Measured 2 to 7 s to become ACTIVE and 4 to 6 s to vanish; the rest is for a bad day.
+const LONGEST_TRANSITION: Duration = Duration::from_secs(300);
+
+const IN_TRANSITION: Wait = Wait {
+    code: "ResourceInUse",
+    message: "",
+    note: "waiting for an earlier change of the table to end",
+    at_most: LONGEST_TRANSITION,
+};
+/// The tag API answers 404 for most of the time that a table is being created.
+const TAGS_LAG: Wait = Wait {
+    code: "ResourceNotFound",
+    message: "",
+    note: "waiting for the table's tags",
+    at_most: Duration::from_secs(20),
+};
+
+pub struct Table {
+    pub name: String,
+    pub key: String,
+    /// Attribute that holds an item's time of expiry.
+    pub ttl: Option<String>,
+    pub names: Names,
+}
+
+#[derive(Debug, Clone)]
+pub struct State {
+    arn: String,
+    key: String,
+    on_demand: bool,
+    ttl: Option<String>,
+    items: i64,
+    deletion_protected: bool,
+}
+
+impl Resource for Table {
+    const KIND: &'static str = "table";
+    type Cloud = Cloud;
+    type Inputs = ();
+    type State = State;
+
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn arn(&self, state: &State) -> Option<String> {
+        Some(state.arn.clone())
+    }
+
+    fn data(&self, state: &State) -> Option<String> {
+        // DescribeTable's count is up to six hours old, so none is no promise.
+        Some(match state.items {
+            0 => "all its items".to_owned(),
+            items => format!("all its items (about {items})"),
+        })
+    }
+
+    async fn read(&self, cx: &Context<'_>) -> Result<Found<State>> {
+        let begun = Instant::now();
+        let table = loop {
+            let described = Call::new("dynamodb:DescribeTable", &self.name)
+                .send(|| cx.cloud.dynamodb.describe_table().table_name(&self.name).send())
+                .await;
+            let table = match described {
+                Ok(answer) => answer.table,
+                Err(error) if error.is_not_found() => None,
+                Err(error) => return Err(error.into()),
+            };
+            let Some(table) = table else { return Ok(Found::Missing) };
+            // While it is being deleted its tags are gone already: wait to see what is left.
+            if table.table_status() != Some(&TableStatus::Deleting) {
+                break table;
+            }
+            if begun.elapsed() > LONGEST_TRANSITION {
+                bail!("table {} is still being deleted after 5 minutes", self.name);
+            }
+            cx.note("waiting for the table to be deleted");
+            sleep(poll_pause(begun.elapsed())).await;
+        };
+        let arn = table.table_arn().unwrap_or_default().to_owned();
+        let (tags, ttl) = tokio::try_join!(tags_of(cx, &arn), self.ttl_of(cx))?;
+        if let Some(whose) = self.names.stranger(&tags) {
+            return Ok(Found::Foreign(whose));
+        }
+        let key: Vec<_> = table.key_schema().iter().map(KeySchemaElement::attribute_name).collect();
+        let billing = table.billing_mode_summary().and_then(|summary| summary.billing_mode());
+        Ok(Found::Ours(State {
+            key: key.join(", "),
+            on_demand: billing == Some(&BillingMode::PayPerRequest),
+            ttl,
+            items: table.item_count().unwrap_or_default(),
+            deletion_protected: table.deletion_protection_enabled().unwrap_or_default(),
+            arn,
+        }))
+    }
+
+    fn diff(&self, (): &(), state: &State) -> Diff {
+        let mut changes = Changes::default();
+        changes.compare("key", &state.key, &self.key);
+        if !changes.0.is_empty() {
+            return Diff::Replace(changes.0);
+        }
+        if !state.on_demand {
+            changes.push("billing", "provisioned", "on demand");
+        }
+        if let Some(ttl) = &self.ttl {
+            changes.compare("ttl", state.ttl.as_deref().unwrap_or("off"), ttl.as_str());
+        }
+        changes.update()
+    }
+
+    async fn create(&self, (): &(), cx: &Context<'_>) -> Result<State> {
+        let key =
+            |kind| KeySchemaElement::builder().attribute_name(&self.key).key_type(kind).build();
+        let attribute = AttributeDefinition::builder()
+            .attribute_name(&self.key)
+            .attribute_type(ScalarAttributeType::S)
+            .build()?;
+        let request = cx
+            .cloud
+            .dynamodb
+            .create_table()
+            .table_name(&self.name)
+            .billing_mode(BillingMode::PayPerRequest)
+            .key_schema(key(KeyType::Hash)?)
+            .attribute_definitions(attribute)
+            .set_tags(Some(sdk_tags(&self.names.tags())?));
+        let created =
+            Call::new("dynamodb:CreateTable", &self.name).send(|| request.clone().send()).await;
+        match created {
+            Ok(answer) => Ok(State {
+                arn: answer
+                    .table_description
+                    .and_then(|table| table.table_arn)
+                    .unwrap_or_else(|| self.names.table_arn(&self.name)),
+                key: self.key.clone(),
+                on_demand: true,
+                ttl: None,
+                items: 0,
+                deletion_protected: false,
+            }),
+            Err(error) if error.is("ResourceInUse") => {
+                Err(anyhow::Error::new(AlreadyExists).context(error))
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    async fn update(&self, (): &(), state: &State, cx: &Context<'_>) -> Result<State> {
+        if !state.on_demand {
+            let request = cx
+                .cloud
+                .dynamodb
+                .update_table()
+                .table_name(&self.name)
+                .billing_mode(BillingMode::PayPerRequest);
+            Call::new("dynamodb:UpdateTable", &self.name)
+                .wait(cx, &[IN_TRANSITION])
+                .send(|| request.clone().send())
+                .await?;
+        }
+        Ok(State { on_demand: true, ..state.clone() })
+    }
+
+    async fn settle(&self, state: &State, cx: &Context<'_>) -> Result<()> {
+        self.wait_active(cx).await?;
+        match &self.ttl {
+            Some(ttl) if state.ttl.as_ref() != Some(ttl) => self.enable_ttl(ttl, cx).await,
+            _ => Ok(()),
+        }
+    }
+
+    async fn delete(&self, state: &State, cx: &Context<'_>) -> Result<()> {
+        if state.deletion_protected {
+            bail!(
+                "table {} is protected against deletion; switch its deletion protection off first",
+                self.name
+            );
+        }
+        let deleted = Call::new("dynamodb:DeleteTable", &self.name)
+            .wait(cx, &[IN_TRANSITION])
+            .send(|| cx.cloud.dynamodb.delete_table().table_name(&self.name).send())
+            .await;
+        match deleted {
+            Ok(_) => {}
+            Err(error) if error.is_not_found() => return Ok(()),
+            Err(error) => return Err(error.into()),
+        }
+        self.poll(cx, "waiting for the table to be gone", |status| status.is_none()).await
+    }
+}
+
+impl Table {
+    async fn wait_active(&self, cx: &Context<'_>) -> Result<()> {
+        self.poll(cx, "waiting for the table to be active", |status| {
+            status == Some(&TableStatus::Active)
+        })
+        .await
+    }
+
+    async fn poll(
+        &self,
+        cx: &Context<'_>,
+        note: &str,
+        done: impl Fn(Option<&TableStatus>) -> bool,
+    ) -> Result<()> {
+        let begun = Instant::now();
+        loop {
+            let described = Call::new("dynamodb:DescribeTable", &self.name)
+                .send(|| cx.cloud.dynamodb.describe_table().table_name(&self.name).send())
+                .await;
+            let status = match &described {
+                Ok(answer) => answer.table().and_then(|table| table.table_status()),
+                Err(error) if error.is_not_found() => None,
+                Err(_) => {
+                    described?;
+                    None
+                }
+            };
+            if done(status) {
+                return Ok(());
+            }
+            if begun.elapsed() > LONGEST_TRANSITION {
+                bail!("gave up {note} {} after 5 minutes", self.name);
+            }
+            cx.note(note);
+            sleep(poll_pause(begun.elapsed())).await;
+        }
+    }
+
+    /// The attribute whose expiry is on, if anybody cares.
+    async fn ttl_of(&self, cx: &Context<'_>) -> Result<Option<String>> {
+        if self.ttl.is_none() || cx.purpose == Purpose::Delete {
+            return Ok(None);
+        }
+        let answer = Call::new("dynamodb:DescribeTimeToLive", &self.name)
+            .send(|| cx.cloud.dynamodb.describe_time_to_live().table_name(&self.name).send())
+            .await?;
+        Ok(answer
+            .time_to_live_description
+            .filter(|ttl| {
+                matches!(
+                    ttl.time_to_live_status,
+                    Some(TimeToLiveStatus::Enabled | TimeToLiveStatus::Enabling)
+                )
+            })
+            .and_then(|ttl| ttl.attribute_name))
+    }
+
+    async fn enable_ttl(&self, attribute: &str, cx: &Context<'_>) -> Result<()> {
+        let spec =
+            TimeToLiveSpecification::builder().enabled(true).attribute_name(attribute).build()?;
+        let request = cx
+            .cloud
+            .dynamodb
+            .update_time_to_live()
+            .table_name(&self.name)
+            .time_to_live_specification(spec);
+        let enabled = Call::new("dynamodb:UpdateTimeToLive", &self.name)
+            .wait(cx, &[IN_TRANSITION])
+            .send(|| request.clone().send())
+            .await;
+        match enabled {
+            Err(error) if error.message.contains("already enabled") => Ok(()),
+            enabled => Ok(enabled.map(drop)?),
+        }
+    }
+}
+
+async fn tags_of(cx: &Context<'_>, arn: &str) -> Result<Tags> {
+    let mut tags = BTreeMap::new();
+    let mut token = None;
+    loop {
+        let request =
+            cx.cloud.dynamodb.list_tags_of_resource().resource_arn(arn).set_next_token(token);
+        let answer = Call::new("dynamodb:ListTagsOfResource", arn)
+            .wait(cx, &[TAGS_LAG])
+            .send(|| request.clone().send())
+            .await?;
+        tags.extend(answer.tags().iter().map(|tag| (tag.key.clone(), tag.value.clone())));
+        token = answer.next_token;
+        if token.is_none() {
+            return Ok(tags);
+        }
+    }
+}
+
+fn sdk_tags(tags: &Tags) -> Result<Vec<Tag>> {
+    let tags = tags.iter().map(|(key, value)| Tag::builder().key(key).value(value).build());
+    Ok(tags.collect::<Result<_, _>>()?)
+}
