@@ -9,10 +9,10 @@ mod plan;
 mod resource;
 mod stack;
 
-pub use apply::{Options, Outcome, Report};
+pub use apply::{Applied, Options, Outcome, Report};
 pub use event::{Event, Reporter};
 pub use graph::Interrupt;
-pub use plan::{Action, Goal, Plan, Step};
+pub use plan::{Action, Goal, Known, Plan, Step};
 pub use resource::{AlreadyExists, Change, Changes, Context, Diff, Found, Purpose, Resource};
 pub use stack::{Handle, Stack};
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::{
     Action, AlreadyExists, Change, Changes, Context, Diff, Event, Found, Handle, Interrupt,
-    Options, Outcome, Plan, Reporter, Resource, Stack,
+    Options, Outcome, Plan, Purpose, Reporter, Resource, Stack,
 };
 use anyhow::{Result, bail};
 
@@ -221,8 +221,8 @@ async fn apply_with(
 ) -> Vec<String> {
     let interrupt = Interrupt::default();
     let options = Options { concurrency: 10, interrupt: &interrupt };
-    let reports = stack.apply(plan, cloud, options, reporter).await;
-    reports.iter().map(|report| say(&report.outcome)).collect()
+    let applied = stack.apply(plan, cloud, options, reporter).await;
+    applied.reports.iter().map(|report| say(&report.outcome)).collect()
 }
 
 fn say(outcome: &Outcome) -> String {
@@ -233,13 +233,21 @@ fn say(outcome: &Outcome) -> String {
     }
 }
 
+async fn plan_up(stack: &Stack<FakeCloud>, cloud: &FakeCloud) -> Plan {
+    stack.plan_up(stack.read(cloud, &(), Purpose::Compare, 0).await.unwrap())
+}
+
+async fn plan_down(stack: &Stack<FakeCloud>, cloud: &FakeCloud) -> Plan {
+    stack.plan_down(stack.read(cloud, &(), Purpose::Delete, 0).await.unwrap())
+}
+
 async fn up(stack: &Stack<FakeCloud>, cloud: &FakeCloud) -> Vec<String> {
-    let plan = stack.plan_up(cloud, &()).await.unwrap();
+    let plan = plan_up(stack, cloud).await;
     apply(stack, cloud, &plan).await
 }
 
 async fn down(stack: &Stack<FakeCloud>, cloud: &FakeCloud) -> Vec<String> {
-    let plan = stack.plan_down(cloud, &()).await.unwrap();
+    let plan = plan_down(stack, cloud).await;
     apply(stack, cloud, &plan).await
 }
 
@@ -258,7 +266,7 @@ async fn up_works_on_what_is_ready_and_a_second_up_changes_nothing() {
     assert_eq!(cloud.busy.lock().unwrap().1, 5, "two functions beside three that settle");
     assert_eq!(cloud.log().len(), 5 + 3);
 
-    let plan = stack.plan_up(&cloud, &()).await.unwrap();
+    let plan = plan_up(&stack, &cloud).await;
     assert!(plan.is_empty());
     assert_eq!(up(&stack, &cloud).await, DONE);
     assert!(cloud.log().is_empty());
@@ -283,7 +291,7 @@ async fn a_failure_spares_what_does_not_depend_on_it_and_up_continues() {
 async fn a_plan_names_each_change() {
     let cloud = FakeCloud::default();
     up(&stack(128, "arm64"), &cloud).await;
-    let plan = stack(256, "arm64").plan_up(&cloud, &()).await.unwrap();
+    let plan = plan_up(&stack(256, "arm64"), &cloud).await;
     let change = Change { field: "memory".into(), from: "128".into(), to: "256".into() };
     assert_eq!(action(&plan, "count"), &Action::Update(vec![change]));
     assert_eq!(action(&plan, "words"), &Action::Keep);
@@ -295,7 +303,7 @@ async fn what_hangs_on_something_missing_is_rechecked_then_left_alone() {
     up(&stack, &cloud).await;
     cloud.things.lock().unwrap().remove("count-role");
     cloud.log();
-    let plan = stack.plan_up(&cloud, &()).await.unwrap();
+    let plan = plan_up(&stack, &cloud).await;
     assert_eq!(action(&plan, "count"), &Action::Recheck);
     apply(&stack, &cloud, &plan).await;
     assert_eq!(cloud.log(), ["create count-role", "settle count-role"]);
@@ -307,7 +315,7 @@ async fn apply_never_replaces_what_the_plan_did_not() {
     up(&stack(128, "arm64"), &cloud).await;
     cloud.things.lock().unwrap().remove("count-role");
     let stack = stack(128, "x86_64");
-    let plan = stack.plan_up(&cloud, &()).await.unwrap();
+    let plan = plan_up(&stack, &cloud).await;
     assert_eq!(action(&plan, "count"), &Action::Recheck);
     assert!(matches!(action(&plan, "boost"), Action::Replace(_)));
     let outcomes = apply(&stack, &cloud, &plan).await;
@@ -334,7 +342,7 @@ async fn strangers_are_named_by_up_and_passed_by_down() {
     let (stack, cloud) = (stack(128, "arm64"), FakeCloud::default());
     let stranger = BTreeMap::from([("foreign".to_owned(), String::new())]);
     cloud.things.lock().unwrap().insert("words".into(), stranger);
-    let plan = stack.plan_up(&cloud, &()).await.unwrap();
+    let plan = plan_up(&stack, &cloud).await;
     let (step, whose) = plan.strangers().next().unwrap();
     assert_eq!((step.id.as_str(), whose), ("words", "no tags"));
     let outcomes = apply(&stack, &cloud, &plan).await;
@@ -346,7 +354,7 @@ async fn strangers_are_named_by_up_and_passed_by_down() {
 #[tokio::test(start_paused = true)]
 async fn what_another_run_created_meanwhile_is_taken_on() {
     let (stack, cloud) = (stack(128, "arm64"), FakeCloud::default());
-    let plan = stack.plan_up(&cloud, &()).await.unwrap();
+    let plan = plan_up(&stack, &cloud).await;
     cloud.things.lock().unwrap().insert("words".into(), BTreeMap::new());
     assert_eq!(apply(&stack, &cloud, &plan).await, DONE);
 }
@@ -367,7 +375,7 @@ async fn the_unwanted_goes_last_and_in_order() {
     let at = |what: &str| log.iter().position(|line| line == what).unwrap();
     assert!(at("create boost") < at("delete old"));
     assert!(at("create boost") < at("delete user"));
-    assert!(stack.plan_up(&cloud, &()).await.unwrap().is_empty());
+    assert!(plan_up(&stack, &cloud).await.is_empty());
 }
 
 #[tokio::test(start_paused = true)]
@@ -394,10 +402,10 @@ async fn an_interrupt_begins_nothing_new() {
     }
     let (stack, cloud, interrupt) =
         (stack(128, "arm64"), FakeCloud::default(), Interrupt::default());
-    let plan = stack.plan_up(&cloud, &()).await.unwrap();
+    let plan = plan_up(&stack, &cloud).await;
     let options = Options { concurrency: 1, interrupt: &interrupt };
-    let reports = stack.apply(&plan, &cloud, options, &Raise(&interrupt)).await;
-    let outcomes: Vec<_> = reports.iter().map(|report| say(&report.outcome)).collect();
+    let applied = stack.apply(&plan, &cloud, options, &Raise(&interrupt)).await;
+    let outcomes: Vec<_> = applied.reports.iter().map(|report| say(&report.outcome)).collect();
     assert_eq!(outcomes, ["done", "skipped", "skipped", "skipped", "skipped"]);
     assert_eq!(cloud.log(), ["create words", "settle words"]);
 }
@@ -419,7 +427,7 @@ async fn every_step_is_reported() {
         }
     }
     let (stack, cloud, recorder) = (stack(128, "arm64"), FakeCloud::default(), Recorder::default());
-    let plan = stack.plan_up(&cloud, &recorder).await.unwrap();
+    let plan = plan_up(&stack, &cloud).await;
     apply_with(&stack, &cloud, &plan, &recorder).await;
     let lines = recorder.0.into_inner().unwrap();
     assert!(lines.contains(&"count: waiting for the role".to_owned()));
