@@ -1,9 +1,24 @@
 //! `advent.toml`: the types it becomes once parsed and checked.
 
+mod find;
+mod function;
+mod mistake;
+mod names;
 mod parse;
+mod reference;
+mod route;
+mod section;
+mod statement;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+
+use crate::failure::Failure;
+
+/// A manifest has at most this many bytes; a larger file is no manifest.
+const MAX_BYTES: usize = 512 * 1024;
 
 /// An application as its author declared it. Everything in it has been checked: references
 /// resolve, names are legal, physical names are unique.
@@ -11,7 +26,7 @@ use std::path::PathBuf;
 pub struct Manifest {
     /// Stack name: `[a-z][a-z0-9-]{0,30}`.
     pub name: String,
-    /// Days that log groups keep events; one of the values CloudWatch Logs accepts.
+    /// Days that log groups keep events; one of the values `CloudWatch` Logs accepts.
     pub log_retention_days: i32,
     /// By their ids in the manifest.
     pub tables: BTreeMap<String, Table>,
@@ -19,6 +34,22 @@ pub struct Manifest {
     pub functions: BTreeMap<String, Function>,
     /// Present exactly if a function has a route.
     pub http_api: Option<HttpApi>,
+}
+
+impl Manifest {
+    /// Parses and checks the text of a manifest. `path` is how error messages call it.
+    ///
+    /// The first mistake is a refusal that shows its line and says what would be right.
+    pub fn parse(text: &str, path: &str) -> Result<Self, Failure> {
+        parse::parse(text).map_err(|mistake| mistake.into_failure(text, path))
+    }
+}
+
+/// A resource of one of [`Function::statements`], its references replaced by what `resolve` says
+/// of them. `resolve` is never given a literal or a secret; IAM's own variables, such as
+/// `${aws:username}`, stay.
+pub fn expand(resource: &str, resolve: impl FnMut(&Value) -> String) -> String {
+    reference::expand(resource, resolve)
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -49,7 +80,8 @@ pub struct Function {
     pub timeout: i32,
     pub environment: BTreeMap<String, Value>,
     pub grants: Vec<Grant>,
-    /// Statements of its author's own, as IAM JSON objects (`Effect` `Allow` unless said).
+    /// Statements of its author's own, as IAM JSON objects: `Effect` (`Allow` unless said),
+    /// `Action` and `Resource`, the latter two arrays. Resources may hold references: [`expand`].
     pub statements: Vec<serde_json::Value>,
     /// Route keys, `METHOD /path` or `$default`.
     pub routes: Vec<String>,

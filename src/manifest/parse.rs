@@ -1,1 +1,186 @@
-//! Parsing and checking `advent.toml`, with errors that point at the line.
+//! Parsing and checking `advent.toml` as a whole; its functions are in `function.rs`.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
+
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use super::function::owned;
+use super::mistake::{Mistake, Result, quoted};
+use super::names::{ATTRIBUTE, HTTP_API, ID, STACK, TABLE, TOPIC, Taken};
+use super::reference::Ids;
+use super::section::{Item, Section, Word};
+use super::{HttpApi, MAX_BYTES, Manifest, Table, Topic};
+
+const KEYS: [&str; 6] = ["name", "log_retention_days", "table", "topic", "http_api", "function"];
+
+/// What `PutRetentionPolicy` of `CloudWatch` Logs accepts.
+const RETENTION: [i32; 22] = [
+    1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922,
+    3288, 3653,
+];
+
+/// What one part of the manifest must know of the others.
+pub(super) struct Checker<'a> {
+    pub(super) stack: &'a str,
+    pub(super) ids: Ids<'a>,
+    pub(super) taken: Taken,
+    /// By what they match.
+    pub(super) routes: BTreeMap<String, (Range<usize>, &'a str)>,
+}
+
+pub(super) fn parse(text: &str) -> Result<Manifest> {
+    if text.len() > MAX_BYTES {
+        return Err(Mistake::new(0..0, "the manifest is too large")
+            .hint(format!("It may have {} KiB.", MAX_BYTES / 1024)));
+    }
+    let document = DeTable::parse(text).map_err(|error| syntax(text, &error))?;
+    let root = Section::root(document.get_ref());
+    root.only(&KEYS)?;
+    let Some(name) = root.string("name")? else {
+        return Err(root.lacks(
+            "name",
+            "\"my-app\"",
+            "the stack's name, with which the names of all its parts begin",
+        ));
+    };
+    STACK.check(&name)?;
+    let log_retention_days = retention(&root)?;
+
+    let tables = members(&root, "table", "[table.ID]")?;
+    let topics = members(&root, "topic", "[topic.ID]")?;
+    let functions = members(&root, "function", "[function.ID]")?;
+    let mut checker = Checker {
+        stack: name.get_ref(),
+        ids: Ids { tables: ids(&tables), topics: ids(&topics), functions: ids(&functions) },
+        taken: Taken::default(),
+        routes: BTreeMap::new(),
+    };
+    Ok(Manifest {
+        name: (*name.get_ref()).to_owned(),
+        log_retention_days,
+        tables: each(&tables, |id, item| checker.table(id, item))?,
+        topics: each(&topics, |id, item| checker.topic(id, item))?,
+        functions: each(&functions, |id, item| checker.function(id, item))?,
+        http_api: checker.http_api(&root)?,
+    })
+}
+
+fn syntax(text: &str, error: &toml::de::Error) -> Mistake {
+    let at = error.span().unwrap_or(text.len()..text.len());
+    let message = error.message();
+    let mistake = Mistake::new(at, format!("not valid TOML: {message}"));
+    let hints = [
+        ("string values must be quoted", "Put it in quotes."),
+        ("duplicate key", "Leave one of them out: a key or table stands once."),
+        ("invalid basic string", "Close the string with `\"` on its own line."),
+    ];
+    match hints.iter().find(|(start, _)| message.starts_with(start)) {
+        Some((_, hint)) => mistake.hint(*hint),
+        None => mistake,
+    }
+}
+
+fn retention(root: &Section<'_>) -> Result<i32> {
+    const KEY: &str = "log_retention_days";
+    let days = root.integer(KEY, 1..=3653, "days")?.unwrap_or(14);
+    match (RETENTION.contains(&days), root.get(KEY)) {
+        (false, Some((_, item))) => {
+            let all = RETENTION.map(|days| days.to_string()).join(", ");
+            Err(Mistake::new(item.span(), format!("logs cannot be kept for {days} days"))
+                .hint(format!("CloudWatch Logs takes one of {all}.")))
+        }
+        _ => Ok(days),
+    }
+}
+
+type Members<'a> = Vec<(Word<'a>, &'a Item<'a>)>;
+
+/// What is declared as `[kind.ID]`, in the order of the file.
+fn members<'a>(root: &Section<'a>, kind: &str, example: &str) -> Result<Members<'a>> {
+    let Some((key, item)) = root.get(kind) else { return Ok(Vec::new()) };
+    let section = Section::new(format!("[{kind}]"), key.span(), item, example)?;
+    let mut members = Vec::new();
+    for (id, item) in section.entries() {
+        let id = Spanned::new(id.span(), id.get_ref().as_ref());
+        if !matches!(item.get_ref(), DeValue::Table(_) | DeValue::Array(_)) {
+            let what =
+                format!("{} stands in [{kind}] itself, not in a {kind}", quoted(id.get_ref()));
+            return Err(Mistake::new(id.span(), what)
+                .hint(format!("Each {kind} is a table with an id: `{example}`.")));
+        }
+        ID.check(&id)?;
+        members.push((id, item));
+    }
+    Ok(members)
+}
+
+fn ids<'a>(members: &Members<'a>) -> BTreeSet<&'a str> {
+    members.iter().map(|(id, _)| *id.get_ref()).collect()
+}
+
+fn each<'a, T>(
+    members: &Members<'a>,
+    mut parse: impl FnMut(&Word<'a>, &'a Item<'a>) -> Result<T>,
+) -> Result<BTreeMap<String, T>> {
+    members.iter().map(|(id, item)| Ok(((*id.get_ref()).to_owned(), parse(id, item)?))).collect()
+}
+
+impl<'a> Checker<'a> {
+    fn table(&mut self, id: &Word<'a>, item: &'a Item<'a>) -> Result<Table> {
+        let title = format!("[table.{}]", id.get_ref());
+        let section = Section::new(title, id.span(), item, "[table.ID]")?;
+        section.only(&["name", "key", "ttl"])?;
+        let name = section.string("name")?;
+        self.taken.claim(&TABLE, self.stack, id, name.as_ref())?;
+        let Some(key) = section.string("key")? else {
+            let why = "the attribute, a string, that tells its items apart";
+            return Err(section.lacks("key", "\"id\"", why));
+        };
+        ATTRIBUTE.check(&key)?;
+        let ttl = section.string("ttl")?;
+        if let Some(ttl) = &ttl {
+            ATTRIBUTE.check(ttl)?;
+            if ttl.get_ref() == key.get_ref() {
+                let what = format!("{} is both key and ttl", quoted(ttl.get_ref()));
+                return Err(Mistake::new(ttl.span(), what)
+                    .related(key.span(), "the key is here")
+                    .hint("The key is a string and the ttl a number. Choose another attribute."));
+            }
+        }
+        Ok(Table { name: owned(name), key: key.into_inner().to_owned(), ttl: owned(ttl) })
+    }
+
+    fn topic(&mut self, id: &Word<'a>, item: &'a Item<'a>) -> Result<Topic> {
+        let title = format!("[topic.{}]", id.get_ref());
+        let section = Section::new(title, id.span(), item, "[topic.ID]")?;
+        section.only(&["name"])?;
+        let name = section.string("name")?;
+        self.taken.claim(&TOPIC, self.stack, id, name.as_ref())?;
+        Ok(Topic { name: owned(name) })
+    }
+
+    /// After the functions, because their routes decide whether there is one.
+    fn http_api(&self, root: &Section<'a>) -> Result<Option<HttpApi>> {
+        let default = HttpApi { name: None, throttle_rate: 10.0, throttle_burst: 20 };
+        let Some((key, item)) = root.get("http_api") else {
+            return Ok((!self.routes.is_empty()).then_some(default));
+        };
+        let section = Section::new("[http_api]".to_owned(), key.span(), item, "[http_api]")?;
+        section.only(&["name", "throttle_rate", "throttle_burst"])?;
+        let name = section.string("name")?;
+        if let Some(name) = &name {
+            HTTP_API.check(name)?;
+        }
+        let throttle_rate = section.positive("throttle_rate")?.unwrap_or(default.throttle_rate);
+        let throttle_burst =
+            section.integer("throttle_burst", 1..=i32::MAX, "")?.unwrap_or(default.throttle_burst);
+        if self.routes.is_empty() {
+            return Err(Mistake::new(key.span(), "[http_api] without a route").hint(
+                "Give a function a route, as `route = \"ANY /hello\"`, or leave [http_api] out.",
+            ));
+        }
+        Ok(Some(HttpApi { name: owned(name), throttle_rate, throttle_burst }))
+    }
+}
