@@ -1,1 +1,155 @@
 //! The application as bytes: built, checked, zipped, embedded.
+
+mod build;
+mod cache;
+mod cargo;
+mod elf;
+mod embed;
+mod target;
+#[cfg(test)]
+mod tests;
+mod workspace;
+mod zip;
+
+use std::fmt;
+use std::path::Path;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use anyhow::{Context as _, Result};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use sha2::{Digest as _, Sha256};
+
+use crate::manifest::{Manifest, Source};
+
+/// Processor architecture of the functions, named as Lambda names it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Arch {
+    X86_64,
+    Arm64,
+}
+
+impl Arch {
+    /// The one of this machine, or the nearest thing that Lambda has.
+    pub fn host() -> Self {
+        if cfg!(target_arch = "aarch64") { Self::Arm64 } else { Self::X86_64 }
+    }
+}
+
+impl fmt::Display for Arch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::X86_64 => "x86_64",
+            Self::Arm64 => "arm64",
+        })
+    }
+}
+
+impl FromStr for Arch {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<Self, String> {
+        match name {
+            "x86_64" => Ok(Self::X86_64),
+            "arm64" => Ok(Self::Arm64),
+            _ => Err("Lambda has x86_64 and arm64".into()),
+        }
+    }
+}
+
+/// An application, and where it comes from.
+#[derive(Debug, Clone)]
+pub struct Application {
+    pub manifest: Manifest,
+    /// The manifest's text.
+    pub toml: String,
+    pub source: Source,
+}
+
+/// A function's code, ready for Lambda.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Artifact {
+    /// Id of the function in the manifest.
+    pub function: String,
+    /// Cargo package that it was built from.
+    pub package: String,
+    pub arch: Arch,
+    pub zip: Arc<[u8]>,
+    /// Base64 of the SHA-256 of the zip: what Lambda reports as `CodeSha256`.
+    pub sha256: String,
+    /// What may go wrong on Lambda.
+    pub warnings: Vec<String>,
+}
+
+/// How a build goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Progress<'a> {
+    /// `done` of `total` crates are compiled, and `krate` is one of those under way; empty if
+    /// cargo does not say.
+    Compiling {
+        done: usize,
+        total: usize,
+        krate: &'a str,
+    },
+    /// A line of the compiler's warnings, or what cargo waits for. Errors are in the failure.
+    Output(&'a str),
+    Packed {
+        function: &'a str,
+        bytes: u64,
+    },
+    /// Nothing changed since the last build.
+    Cached,
+}
+
+/// What happens to a function that could not start on Lambda.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Strictness {
+    /// Refused.
+    Ship,
+    /// Kept, with a warning: it may well run on this machine.
+    Local,
+}
+
+/// The code of all functions, in the order of their ids: built from source where `app` comes
+/// from a folder, else what the running executable carries.
+pub async fn artifacts(
+    app: &Application,
+    arch: Arch,
+    strictness: Strictness,
+    progress: &(dyn Fn(Progress<'_>) + Sync),
+) -> Result<Vec<Artifact>> {
+    let folder = match &app.source {
+        Source::Folder(folder) => folder,
+        Source::Embedded => return embedded(arch, strictness, progress),
+    };
+    build::artifacts(&app.manifest, folder, arch, strictness, progress).await
+}
+
+fn embedded(
+    arch: Arch,
+    strictness: Strictness,
+    progress: &(dyn Fn(Progress<'_>) + Sync),
+) -> Result<Vec<Artifact>> {
+    let carrier = embed::Carrier::running()?.context("this executable carries no application")?;
+    let artifacts = carrier.artifacts(arch)?;
+    progress(Progress::Cached);
+    for artifact in &artifacts {
+        // It may have been packed from what was built for the local cloud only.
+        let findings = elf::examine(&zip::unpack(&artifact.zip)?, arch)?;
+        build::judge(&artifact.function, &findings, arch, strictness)?;
+    }
+    Ok(artifacts)
+}
+
+/// Writes an executable to `out` that is `base` and carries the application, replacing what
+/// `base` carries already. Returns its size in bytes.
+pub fn pack(app: &Application, artifacts: &[Artifact], base: &Path, out: &Path) -> Result<u64> {
+    let arch = artifacts.first().map_or_else(Arch::host, |artifact| artifact.arch);
+    embed::write(&app.toml, artifacts, arch, base, out)
+}
+
+/// Base64 of the SHA-256, as Lambda reports it.
+fn code_sha256(zip: &[u8]) -> String {
+    STANDARD.encode(Sha256::digest(zip))
+}

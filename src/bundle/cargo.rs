@@ -1,0 +1,396 @@
+//! Running cargo: a clean environment, its progress as events, its errors as failures.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::{OsStr, OsString};
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+
+use anyhow::{Context as _, Result};
+use serde::Deserialize;
+use tokio::io::{AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, BufReader};
+use tokio::process::Command;
+
+use super::Progress;
+use crate::failure::Failure;
+
+/// What `cargo run`, `cargo test` and build scripts set for their children, which would mislead
+/// another cargo. What a person sets (`CARGO_HOME`, `CARGO_TARGET_DIR`, `RUSTFLAGS`, ...) stays.
+const INHERITED: [&str; 19] = [
+    "CARGO",
+    "CARGO_CRATE_NAME",
+    "CARGO_MAKEFLAGS",
+    "CARGO_MANIFEST_DIR",
+    "CARGO_MANIFEST_LINKS",
+    "CARGO_MANIFEST_PATH",
+    "CARGO_PRIMARY_PACKAGE",
+    "CARGO_RUSTC_CURRENT_DIR",
+    "CARGO_TARGET_TMPDIR",
+    "DEBUG",
+    "HOST",
+    "MAKEFLAGS",
+    "NUM_JOBS",
+    "OPT_LEVEL",
+    "OUT_DIR",
+    "PROFILE",
+    "RUSTC_WORKSPACE_WRAPPER",
+    "RUST_RECURSION_COUNT",
+    "TARGET",
+];
+
+/// How cargo is called in one folder.
+#[derive(Debug, Clone)]
+pub(super) struct Cargo {
+    program: PathBuf,
+    folder: PathBuf,
+}
+
+/// What a build left.
+#[derive(Debug, Default)]
+pub(super) struct Built {
+    /// Executables by package id.
+    pub executables: BTreeMap<String, Vec<PathBuf>>,
+    /// The packages on this machine (not from a registry) that took part, by folder.
+    pub local_packages: BTreeMap<PathBuf, LocalPackage>,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct LocalPackage {
+    pub id: String,
+    /// Names of its libraries, binaries and build scripts.
+    pub targets: BTreeSet<String>,
+}
+
+impl Cargo {
+    pub fn new(folder: &Path) -> Self {
+        // Under `cargo run` it is the very cargo that runs, also where none is on the PATH.
+        let running = std::env::var_os("CARGO").map(PathBuf::from).filter(|path| path.is_file());
+        Self { program: running.unwrap_or_else(|| "cargo".into()), folder: folder.to_owned() }
+    }
+
+    #[cfg(test)]
+    pub fn with_program(program: &Path, folder: &Path) -> Self {
+        Self { program: program.to_owned(), folder: folder.to_owned() }
+    }
+
+    fn command(&self, program: &OsStr) -> Command {
+        let mut command = Command::new(program);
+        command.current_dir(&self.folder).stdin(Stdio::null()).kill_on_drop(true);
+        for (name, _) in std::env::vars_os() {
+            if is_inherited(&name) {
+                command.env_remove(name);
+            }
+        }
+        command
+    }
+
+    /// Standard output of a short command of cargo's.
+    pub async fn output(&self, arguments: &[&str]) -> Result<String> {
+        let mut command = self.command(self.program.as_os_str());
+        let output =
+            command.args(arguments).output().await.map_err(|error| self.not_started(error))?;
+        if !output.status.success() {
+            return Err(self.failed(&String::from_utf8_lossy(&output.stderr)).into());
+        }
+        String::from_utf8(output.stdout).context("cargo's output is not UTF-8")
+    }
+
+    /// Folder of the Rust toolchain that cargo uses here.
+    pub async fn sysroot(&self) -> Result<PathBuf> {
+        let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
+        let output = self.command(&rustc).args(["--print", "sysroot"]).output().await;
+        let output = output.context("could not run `rustc`")?;
+        if !output.status.success() {
+            return Err(self.failed(&String::from_utf8_lossy(&output.stderr)).into());
+        }
+        Ok(PathBuf::from(String::from_utf8(output.stdout)?.trim_end()))
+    }
+
+    /// Runs a build. `arguments` begin with the subcommand.
+    pub async fn build(
+        &self,
+        arguments: &[OsString],
+        progress: &(dyn Fn(Progress<'_>) + Sync),
+    ) -> Result<Built> {
+        let mut command = self.command(self.program.as_os_str());
+        command
+            .args(arguments)
+            .args(["--message-format", "json"])
+            // A bar of any width says "n/m: crates"; a narrow one leaves the crates out.
+            .env("CARGO_TERM_PROGRESS_WHEN", "always")
+            .env("CARGO_TERM_PROGRESS_WIDTH", "200")
+            .env("CARGO_TERM_COLOR", "never")
+            .env("CARGO_TERM_QUIET", "false")
+            .env("CARGO_TERM_VERBOSE", "false")
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        let mut child = command.spawn().map_err(|error| self.not_started(error))?;
+        let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
+        let (Some(stdout), Some(stderr)) = (stdout, stderr) else {
+            anyhow::bail!("cargo's output could not be read");
+        };
+        let (messages, text) =
+            tokio::try_join!(read_messages(stdout, progress), read_progress(stderr, progress))?;
+        if child.wait().await?.success() {
+            return Ok(messages.built);
+        }
+        Err(if messages.errors.is_empty() {
+            self.failed(&text).into()
+        } else {
+            does_not_compile(&messages).into()
+        })
+    }
+
+    fn not_started(&self, error: std::io::Error) -> Failure {
+        let failure = Failure::new(format!("could not run `{}`", self.program.display()));
+        if error.kind() == std::io::ErrorKind::NotFound {
+            return failure.source(error).hint(
+                "building functions from source needs Rust: install it from https://rustup.rs, \
+                 or use an executable that `advent pack` wrote",
+            );
+        }
+        failure.source(error)
+    }
+
+    fn failed(&self, stderr: &str) -> Failure {
+        let text = stderr.trim();
+        let failure = Failure::new(format!("cargo failed in {}", self.folder.display()))
+            .source(text.strip_prefix("error: ").unwrap_or(text));
+        if text.contains("could not find `Cargo.toml`") {
+            return failure.hint(
+                "each function is a Cargo package of its own, in the folder of advent.toml or \
+                 below: `advent init` shows how",
+            );
+        }
+        if text.contains("no such command") && text.contains("zigbuild") {
+            return failure.hint("cargo install --locked cargo-zigbuild");
+        }
+        if text.contains("zig") && text.contains("ind") && text.contains("ziglang") {
+            return failure.hint("pip install ziglang");
+        }
+        failure
+    }
+}
+
+fn is_inherited(name: &OsStr) -> bool {
+    let Some(name) = name.to_str() else { return false };
+    INHERITED.contains(&name)
+        || ["CARGO_PKG_", "CARGO_BIN_", "CARGO_CFG_", "CARGO_FEATURE_"]
+            .iter()
+            .any(|prefix| name.starts_with(prefix))
+}
+
+#[derive(Deserialize)]
+#[serde(tag = "reason")]
+enum Message {
+    #[serde(rename = "compiler-artifact")]
+    Artifact {
+        package_id: String,
+        manifest_path: PathBuf,
+        target: Target,
+        executable: Option<PathBuf>,
+    },
+    #[serde(rename = "compiler-message")]
+    Diagnostic { manifest_path: PathBuf, target: Target, message: Diagnostic },
+    #[serde(other)]
+    Other,
+}
+
+#[derive(Deserialize)]
+struct Target {
+    name: String,
+    kind: Vec<String>,
+}
+
+#[derive(Deserialize)]
+struct Diagnostic {
+    level: String,
+    rendered: Option<String>,
+}
+
+#[derive(Default)]
+struct Messages {
+    built: Built,
+    /// Rendered errors, and the folder and target of the package that has them.
+    errors: Vec<String>,
+    culprit: Option<(PathBuf, String)>,
+}
+
+async fn read_messages(
+    stdout: impl AsyncRead + Unpin,
+    progress: &(dyn Fn(Progress<'_>) + Sync),
+) -> Result<Messages> {
+    let mut messages = Messages::default();
+    let mut lines = BufReader::new(stdout).lines();
+    while let Some(line) = lines.next_line().await.context("could not read cargo's messages")? {
+        // A build script or a macro may print to standard output as well.
+        let Ok(message) = serde_json::from_str(&line) else { continue };
+        match message {
+            Message::Artifact { package_id, manifest_path, target, executable } => {
+                if package_id.starts_with("path+") {
+                    let folder = manifest_path.parent().unwrap_or(&manifest_path).to_owned();
+                    let package = messages.built.local_packages.entry(folder).or_default();
+                    package.id.clone_from(&package_id);
+                    package.targets.insert(target.name);
+                }
+                if let Some(executable) = executable
+                    && target.kind.iter().any(|kind| kind == "bin")
+                {
+                    messages.built.executables.entry(package_id).or_default().push(executable);
+                }
+            }
+            Message::Diagnostic { manifest_path, target, message } => {
+                let Some(rendered) = message.rendered else { continue };
+                if message.level.starts_with("error") {
+                    messages.errors.push(rendered.trim_end().to_owned());
+                    messages.culprit.get_or_insert((manifest_path, target.name));
+                } else {
+                    rendered.lines().for_each(|line| progress(Progress::Output(line)));
+                }
+            }
+            Message::Other => {}
+        }
+    }
+    Ok(messages)
+}
+
+/// Turns cargo's progress into events and keeps everything else that is not routine.
+async fn read_progress(
+    mut stderr: impl AsyncRead + Unpin,
+    progress: &(dyn Fn(Progress<'_>) + Sync),
+) -> Result<String> {
+    let (mut text, mut line, mut buffer) = (String::new(), Vec::new(), [0; 4096]);
+    loop {
+        let count = stderr.read(&mut buffer).await.context("could not read cargo's progress")?;
+        for &byte in &buffer[..count] {
+            if byte != b'\r' && byte != b'\n' {
+                line.push(byte);
+                continue;
+            }
+            read_line(&String::from_utf8_lossy(&line), &mut text, progress);
+            line.clear();
+        }
+        if count == 0 {
+            read_line(&String::from_utf8_lossy(&line), &mut text, progress);
+            return Ok(text);
+        }
+    }
+}
+
+fn read_line(line: &str, text: &mut String, progress: &(dyn Fn(Progress<'_>) + Sync)) {
+    // An error can follow a bar on the same line, which it overwrites on a terminal.
+    let line = match line.find("error: ") {
+        Some(at) if line.trim_start().starts_with("Building [") => &line[at..],
+        _ => line,
+    };
+    let line = line.strip_prefix("\x1b[K").unwrap_or(line);
+    if let Some((done, total, krate)) = parse_bar(line) {
+        progress(Progress::Compiling { done, total, krate });
+    } else if line.trim_start().starts_with("Blocking ") {
+        progress(Progress::Output(line.trim()));
+    } else if !line.trim().is_empty() && !is_routine(line) {
+        text.push_str(line.trim_end());
+        text.push('\n');
+    }
+}
+
+/// `    Building [====>   ] 12/301: syn, tokio(build)`: 12, 301, `syn`.
+fn parse_bar(line: &str) -> Option<(usize, usize, &str)> {
+    let rest = line.trim_start().strip_prefix("Building [")?;
+    let (_, rest) = rest.split_once("] ")?;
+    let (counts, crates) = rest.split_once(": ").unwrap_or((rest.trim_end(), ""));
+    let (done, total) = counts.trim().split_once('/')?;
+    let first = crates.split([',', '(']).next().unwrap_or_default().trim();
+    Some((done.parse().ok()?, total.parse().ok()?, first))
+}
+
+/// Cargo's status lines: a verb, right-aligned to 12 columns.
+fn is_routine(line: &str) -> bool {
+    let verb = line.trim_start();
+    let indent = line.len() - verb.len();
+    let verb = verb.split(' ').next().unwrap_or_default();
+    indent > 0 && indent + verb.len() == 12 && verb.starts_with(|c: char| c.is_ascii_uppercase())
+}
+
+fn does_not_compile(messages: &Messages) -> Failure {
+    // One line per failed package at the end, which says nothing new.
+    let errors: Vec<_> = messages
+        .errors
+        .iter()
+        .filter(|error| !error.starts_with("error: aborting due to"))
+        .map(String::as_str)
+        .collect();
+    let text = errors.join("\n\n");
+    let (manifest, target) = messages.culprit.clone().unwrap_or_default();
+    let folder = manifest.parent().unwrap_or(&manifest).display().to_string();
+    if text.contains("linker `") && text.contains("not found") {
+        return Failure::new(format!("`{target}` could not be linked")).source(text).hint(
+            "install a C compiler and linker: `apt install build-essential` on Debian and \
+             Ubuntu, `dnf install gcc` on Fedora, `xcode-select --install` on macOS",
+        );
+    }
+    Failure::new(format!("`{target}` in {folder} does not compile"))
+        .source(text)
+        .hint("mend what the compiler shows and run the command again")
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use std::sync::Mutex;
+
+    use super::*;
+
+    #[test]
+    fn bars_are_parsed() {
+        let bar = "    Building [=====>          ] 12/301: syn, tokio(build)      ";
+        assert_eq!(parse_bar(bar), Some((12, 301, "syn")));
+        assert_eq!(parse_bar("    Building [=>   ] 0/1: a(bin)  "), Some((0, 1, "a")));
+        assert_eq!(parse_bar("    Building [=>   ] 3/4  "), Some((3, 4, "")));
+        assert_eq!(parse_bar("   Compiling syn v2.0.0"), None);
+    }
+
+    #[test]
+    fn what_is_not_routine_is_kept() {
+        for line in ["   Compiling a v0.1.0 (/tmp)", "    Finished `x` profile", "    Updating i"] {
+            assert!(is_routine(line), "{line}");
+        }
+        for line in ["error: no", "  --> src/main.rs:1:1", "warning: unused", "Caused by:"] {
+            assert!(!is_routine(line), "{line}");
+        }
+    }
+
+    #[tokio::test]
+    async fn stderr_becomes_events_and_text() {
+        let stderr = "    Updating crates.io index\n   Compiling a v0.1.0\n    \
+            Building [>  ] 1/3: a(bin)  \r    Building [=> ] 2/3: b   error: could not compile\n\
+            Caused by:\n  no network";
+        let seen = Mutex::new(Vec::new());
+        let progress = |event: Progress<'_>| {
+            if let Progress::Compiling { done, krate, .. } = event {
+                seen.lock().unwrap().push((done, krate.to_owned()));
+            }
+        };
+        let text = read_progress(stderr.as_bytes(), &progress).await.unwrap();
+        assert_eq!(text, "error: could not compile\nCaused by:\n  no network\n");
+        assert_eq!(*seen.lock().unwrap(), [(1, "a".to_owned())]);
+    }
+
+    #[test]
+    fn only_what_cargo_sets_for_children_is_cleared() {
+        for name in ["CARGO_MANIFEST_DIR", "CARGO_PKG_NAME", "CARGO_BIN_EXE_advent", "OUT_DIR"] {
+            assert!(is_inherited(OsStr::new(name)), "{name}");
+        }
+        for name in ["CARGO_HOME", "CARGO_TARGET_DIR", "RUSTUP_HOME", "RUSTFLAGS", "PATH"] {
+            assert!(!is_inherited(OsStr::new(name)), "{name}");
+        }
+    }
+
+    #[tokio::test]
+    async fn without_cargo_it_says_where_to_get_it() {
+        let cargo = Cargo::with_program(Path::new("/nonexistent/cargo"), Path::new("/"));
+        let error = cargo.build(&["build".into()], &|_| ()).await.unwrap_err();
+        let failure = Failure::of(&error).unwrap();
+        assert!(failure.what.contains("could not run `/nonexistent/cargo`"), "{failure}");
+        assert!(failure.hint.as_ref().unwrap().contains("rustup.rs"));
+    }
+}
