@@ -1,0 +1,10 @@
+//! Starts the function in Lambda.
+
+use lambda_runtime::{Error, run, service_fn};
+use onboarding_account::Function;
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Error> {
+    let function = Function::from_env()?;
+    run(service_fn(|event| function.handle(event))).await
+}

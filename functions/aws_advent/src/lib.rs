@@ -1,0 +1,128 @@
+//! Counts the words that somebody says in Slack, tells the counts, and publishes what was said.
+
+use std::time::{Duration, Instant, SystemTime};
+
+use aws_lambda_events::{apigw::ApiGatewayV2httpResponse, http::Method};
+use common::{
+    Error,
+    aws::variable,
+    counter::{Counter, Marker},
+    http::{Answer, Request},
+    lambda::{in_time, warm_up},
+    log,
+    slack::{self, Call, Message, Secrets},
+    sns::Topic,
+    words::{MOST, Words},
+};
+use lambda_runtime::LambdaEvent;
+use serde_json::{Value, json};
+
+/// Slack tries again for minutes.
+const KEEP: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// The function and what it works with.
+pub struct Function {
+    pub secrets: Secrets,
+    pub counter: Option<Counter>,
+    pub topic: Option<Topic>,
+}
+
+impl Function {
+    /// From `DYNAMO_TABLE`, `SNS_TOPIC_ARN`, `SLACK_SIGNING_SECRET` and `SLACK_TOKEN`; connected.
+    pub async fn from_env() -> Self {
+        let aws = common::aws::config();
+        let counter = variable("DYNAMO_TABLE")
+            .map(|table| Counter::new(aws_sdk_dynamodb::Client::new(&aws), table));
+        let topic =
+            variable("SNS_TOPIC_ARN").map(|arn| Topic::new(aws_sdk_sns::Client::new(&aws), arn));
+        let table = async {
+            if let Some(counter) = &counter {
+                counter.connect().await;
+            }
+        };
+        let publishing = async {
+            if let Some(topic) = &topic {
+                topic.connect().await;
+            }
+        };
+        warm_up(futures::future::join(table, publishing)).await;
+        Self { secrets: Secrets::from_env(), counter, topic }
+    }
+
+    /// Always answers: what went wrong is in the status, and 503 makes Slack try again.
+    pub async fn handle(
+        &self,
+        event: LambdaEvent<Value>,
+    ) -> Result<ApiGatewayV2httpResponse, Error> {
+        let started = Instant::now();
+        let request_id = &event.context.request_id;
+        let work = self.answer(event.payload, request_id);
+        let (answer, error) = match in_time(&event.context, work).await {
+            Ok(answer) => (answer, None),
+            Err(error) => (
+                Answer::refuse(503, "This did not work out; see the function's log."),
+                Some(error.to_string()),
+            ),
+        };
+        log::line(&json!({
+            "level": if error.is_some() { "error" } else { "info" },
+            "request_id": request_id,
+            "status": answer.status,
+            "ms": started.elapsed().as_millis(),
+            "error": error,
+        }));
+        Ok(answer.into())
+    }
+
+    async fn answer(&self, event: Value, request_id: &str) -> Result<Answer, Error> {
+        let call = Request::receive(event, &[Method::POST])
+            .and_then(|request| self.secrets.accept(&request, SystemTime::now()));
+        match call {
+            Ok(Call::Message(message)) => self.count(&message, request_id).await,
+            Ok(Call::Answer(answer)) | Err(answer) => Ok(answer),
+        }
+    }
+
+    /// First the counts, then the publication, which is noted last: whatever fails, Slack's next attempt finds out
+    /// from the marker what is missing. The counts are read before the publication, whose consumers change them.
+    async fn count(&self, message: &Message, request_id: &str) -> Result<Answer, Error> {
+        let Some(counter) = &self.counter else {
+            let text = "Set DYNAMO_TABLE to the name of a DynamoDB table with the key `word`, and I will count.";
+            return Ok(Answer::new(200, json!({ "text": text })));
+        };
+        let words = Words::of(&message.text);
+        if words.counted.len() > MOST {
+            let reason = format!("More than {MOST} different words in one message.");
+            return Ok(Answer::refuse(413, &reason));
+        }
+        if words.counted.is_empty() {
+            return Ok(Answer::new(200, slack::reply(message, &words, &[].into())));
+        }
+
+        let marker = message
+            .id
+            .as_ref()
+            .map(|id| Marker::new("aws_advent", id, KEEP).signed(message.signature.as_deref()));
+        let earlier = counter.add(&words.counted, 1, marker.as_ref()).await?;
+        let done = earlier.counted && (earlier.published || self.topic.is_none());
+        if done && message.signature.is_some() && earlier.signature == message.signature {
+            return Ok(slack::unauthorized());
+        }
+        let counts = counter.read(&words.counted).await?;
+        if let Some(topic) = &self.topic
+            && !earlier.published
+        {
+            let id = message.id.as_deref().unwrap_or(request_id);
+            topic.publish(&message.text, id).await?;
+            if let Some(marker) = &marker
+                && let Err(error) = counter.published(marker).await
+            {
+                // Slack's next attempt would publish again, which the consumers notice by the id.
+                log::line(
+                    &json!({"level": "warn", "request_id": request_id, "error": error.to_string()}),
+                );
+            }
+        }
+        Ok(Answer::new(200, slack::reply(message, &words, &counts)))
+    }
+}

@@ -1,0 +1,286 @@
+//! Counters in a `DynamoDB` table: each message is added once, however often it is delivered.
+//!
+//! A message's counts and a marker item that names the message are one transaction, on the condition that the marker
+//! is new. A second delivery therefore changes nothing and learns from the marker how far the first one came. A
+//! `ClientRequestToken` made from the message would hide exactly that, and only for ten minutes; the SDK's own token
+//! covers its retries of one call. The price: a transaction costs two write units a word instead of one, and a marker
+//! stays until its time to live (attribute `expires`) is over. Its key contains a space, so it can never be a word.
+
+use std::{
+    collections::HashMap,
+    hash::{BuildHasher, RandomState},
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use aws_sdk_dynamodb::{
+    Client,
+    operation::transact_write_items::TransactWriteItemsError,
+    types::{
+        AttributeValue, KeysAndAttributes, Put, ReturnValuesOnConditionCheckFailure,
+        TransactWriteItem, Update,
+    },
+};
+use aws_smithy_types::error::display::DisplayErrorContext;
+use futures::{StreamExt, TryStreamExt, stream};
+
+use crate::Error;
+
+const KEY: &str = "word";
+const COUNT: &str = "count";
+
+/// A transaction takes 100 actions; one is the marker.
+const PER_TRANSACTION: usize = 99;
+/// `BatchGetItem` takes 100 keys.
+const PER_READ: usize = 100;
+/// Calls at the same time. Each has a connection of its own.
+const AT_ONCE: usize = 8;
+
+/// A table of counters: key `word`, number `count`.
+#[derive(Clone, Debug)]
+pub struct Counter {
+    client: Client,
+    table: String,
+}
+
+/// Names one message for one function.
+#[derive(Clone, Debug)]
+pub struct Marker {
+    key: String,
+    keep: Duration,
+    signature: Option<String>,
+}
+
+impl Marker {
+    /// `id` tells the message from every other for as long as `keep`, within which all its deliveries must happen.
+    pub fn new(function: &str, id: &str, keep: Duration) -> Self {
+        Self { key: format!("seen {function} {id}"), keep, signature: None }
+    }
+
+    /// Remembers the signature of the request that counted, which [`Earlier`] gives back.
+    #[must_use]
+    pub fn signed(mut self, signature: Option<&str>) -> Self {
+        self.signature = signature.map(str::to_owned);
+        self
+    }
+
+    fn key(&self, chunk: usize) -> AttributeValue {
+        AttributeValue::S(format!("{} {chunk}", self.key))
+    }
+
+    fn item(&self, chunk: usize) -> HashMap<String, AttributeValue> {
+        let expires = SystemTime::now() + self.keep;
+        let expires = expires.duration_since(UNIX_EPOCH).unwrap_or_default();
+        let mut item = HashMap::from([
+            (KEY.to_owned(), self.key(chunk)),
+            ("expires".to_owned(), AttributeValue::N(expires.as_secs().to_string())),
+        ]);
+        if let Some(signature) = &self.signature {
+            item.insert("signature".to_owned(), AttributeValue::S(signature.clone()));
+        }
+        item
+    }
+}
+
+/// What an earlier delivery of the same message left.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Earlier {
+    /// All of the words had been added: this delivery added nothing.
+    pub counted: bool,
+    /// [`Counter::published`] was called.
+    pub published: bool,
+    pub signature: Option<String>,
+}
+
+impl Counter {
+    pub fn new(client: Client, table: impl Into<String>) -> Self {
+        Self { client, table: table.into() }
+    }
+
+    /// Opens the connection with a write that the function may do and that cannot happen: a TLS handshake takes most
+    /// of a second at 128 MB, but not while Lambda initialises a function.
+    pub async fn connect(&self) {
+        let _ = self
+            .client
+            .put_item()
+            .table_name(&self.table)
+            .item(KEY, AttributeValue::S("no such word".to_owned()))
+            .condition_expression("attribute_exists(#k) AND attribute_not_exists(#k)")
+            .expression_attribute_names("#k", KEY)
+            .send()
+            .await;
+    }
+
+    /// Adds `each` per occurrence to every word, unless `marker` says that it was done before. Without a marker, every
+    /// call adds.
+    ///
+    /// More than 99 words are several transactions, each with its own marker: after an error some may have happened,
+    /// and the same call again does the others.
+    pub async fn add(
+        &self,
+        words: &[(String, u64)],
+        each: u64,
+        marker: Option<&Marker>,
+    ) -> Result<Earlier, Error> {
+        let chunks = words.chunks(PER_TRANSACTION).enumerate();
+        let mut chunks: Vec<_> = stream::iter(chunks)
+            .map(|(chunk, words)| async move {
+                let earlier = self.add_chunk(chunk, words, each, marker).await?;
+                Ok::<_, Error>((chunk, earlier))
+            })
+            .buffer_unordered(AT_ONCE)
+            .try_collect()
+            .await?;
+        chunks.sort_unstable_by_key(|(chunk, _)| *chunk);
+        let counted = !chunks.is_empty() && chunks.iter().all(|(_, earlier)| earlier.is_some());
+        // What happened after the counting is noted in the first chunk's marker.
+        let first = chunks.into_iter().next().and_then(|(_, earlier)| earlier);
+        let text = |name| match first.as_ref()?.get(name)? {
+            AttributeValue::S(text) => Some(text.clone()),
+            _ => None,
+        };
+        Ok(Earlier {
+            counted,
+            published: first.as_ref().is_some_and(|item| item.contains_key("published")),
+            signature: text("signature"),
+        })
+    }
+
+    /// The marker of an earlier delivery, or `None` if the words were added now.
+    async fn add_chunk(
+        &self,
+        chunk: usize,
+        words: &[(String, u64)],
+        each: u64,
+        marker: Option<&Marker>,
+    ) -> Result<Option<HashMap<String, AttributeValue>>, Error> {
+        let mut actions = Vec::with_capacity(words.len() + 1);
+        if let Some(marker) = marker {
+            let put = Put::builder()
+                .table_name(&self.table)
+                .set_item(Some(marker.item(chunk)))
+                .condition_expression("attribute_not_exists(#k)")
+                .expression_attribute_names("#k", KEY)
+                .return_values_on_condition_check_failure(
+                    ReturnValuesOnConditionCheckFailure::AllOld,
+                )
+                .build()?;
+            actions.push(TransactWriteItem::builder().put(put).build());
+        }
+        for (word, times) in words {
+            let update = Update::builder()
+                .table_name(&self.table)
+                .key(KEY, AttributeValue::S(word.clone()))
+                .update_expression("ADD #c :n")
+                .expression_attribute_names("#c", COUNT)
+                .expression_attribute_values(":n", AttributeValue::N((times * each).to_string()))
+                .build()?;
+            actions.push(TransactWriteItem::builder().update(update).build());
+        }
+
+        let mut pause = Duration::from_millis(10);
+        loop {
+            let call = self.client.transact_write_items().set_transact_items(Some(actions.clone()));
+            let error = match call.send().await {
+                Ok(_) => return Ok(None),
+                Err(error) => error,
+            };
+            match error.as_service_error() {
+                Some(TransactWriteItemsError::TransactionCanceledException(cancelled)) => {
+                    let reasons = cancelled.cancellation_reasons();
+                    let seen = reasons
+                        .first()
+                        .filter(|reason| reason.code() == Some("ConditionalCheckFailed"));
+                    if let Some(seen) = seen {
+                        return Ok(Some(seen.item().cloned().unwrap_or_default()));
+                    }
+                    let passes = reasons.iter().all(|reason| {
+                        matches!(
+                            reason.code(),
+                            None | Some(
+                                "None"
+                                    | "TransactionConflict"
+                                    | "ThrottlingError"
+                                    | "ProvisionedThroughputExceeded"
+                            )
+                        )
+                    });
+                    if reasons.is_empty() || !passes {
+                        return Err(self.failed("count in", error));
+                    }
+                }
+                Some(TransactWriteItemsError::TransactionInProgressException(_)) => {}
+                _ => return Err(self.failed("count in", error)),
+            }
+            // Another message with one of the words (the trigger word, most likely) is being counted right now. The
+            // caller bounds how long this goes on.
+            tokio::time::sleep(pause.mul_f64(random())).await;
+            pause = (pause * 2).min(Duration::from_millis(320));
+        }
+    }
+
+    /// The counts, as `DynamoDB` writes numbers. Strongly consistent. A word without a count is missing.
+    pub async fn read(&self, words: &[(String, u64)]) -> Result<HashMap<String, String>, Error> {
+        let chunks: Vec<HashMap<String, String>> = stream::iter(words.chunks(PER_READ))
+            .map(|words| self.read_chunk(words))
+            .buffer_unordered(AT_ONCE)
+            .try_collect()
+            .await?;
+        Ok(chunks.into_iter().flatten().collect())
+    }
+
+    async fn read_chunk(&self, words: &[(String, u64)]) -> Result<HashMap<String, String>, Error> {
+        let keys = words
+            .iter()
+            .map(|(word, _)| HashMap::from([(KEY.to_owned(), AttributeValue::S(word.clone()))]));
+        let keys = KeysAndAttributes::builder()
+            .set_keys(Some(keys.collect()))
+            .consistent_read(true)
+            .build()?;
+        let mut open = HashMap::from([(self.table.clone(), keys)]);
+        let mut counts = HashMap::new();
+        let mut pause = Duration::from_millis(10);
+        loop {
+            let call = self.client.batch_get_item().set_request_items(Some(open));
+            let read =
+                call.send().await.map_err(|error| self.failed("read the counts in", error))?;
+            for mut item in read.responses.into_iter().flatten().flat_map(|(_, items)| items) {
+                if let (Some(AttributeValue::S(word)), Some(AttributeValue::N(count))) =
+                    (item.remove(KEY), item.remove(COUNT))
+                {
+                    counts.insert(word, count);
+                }
+            }
+            open = read.unprocessed_keys.unwrap_or_default();
+            if open.is_empty() {
+                return Ok(counts);
+            }
+            tokio::time::sleep(pause.mul_f64(random())).await;
+            pause = (pause * 2).min(Duration::from_millis(320));
+        }
+    }
+
+    /// Notes that the message was published, so that another delivery does not publish it again.
+    pub async fn published(&self, marker: &Marker) -> Result<(), Error> {
+        self.client
+            .update_item()
+            .table_name(&self.table)
+            .key(KEY, marker.key(0))
+            .update_expression("SET #p = :true")
+            .expression_attribute_names("#p", "published")
+            .expression_attribute_values(":true", AttributeValue::Bool(true))
+            .send()
+            .await
+            .map_err(|error| self.failed("note what was published in", error))?;
+        Ok(())
+    }
+
+    fn failed(&self, what: &str, error: impl std::error::Error) -> Error {
+        format!("could not {what} table {:?}: {}", self.table, DisplayErrorContext(error)).into()
+    }
+}
+
+/// From 0.5 to 1, so that those who collided once do not meet again.
+fn random() -> f64 {
+    let bits = RandomState::new().hash_one(0) % 1000;
+    0.5 + f64::from(u16::try_from(bits).unwrap_or_default()) / 2000.0
+}

@@ -1,0 +1,68 @@
+//! Adds ten to the count of each word that was published, per occurrence.
+
+use std::time::Duration;
+
+use common::{
+    Error,
+    aws::variable,
+    counter::{Counter, Marker},
+    lambda::{in_time, warm_up},
+    log,
+    sns::{id, messages},
+    words::Words,
+};
+use lambda_runtime::LambdaEvent;
+use serde_json::{Value, json};
+
+const EACH: u64 = 10;
+
+/// SNS and Lambda deliver a message again for up to 23 days.
+const KEEP: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+
+/// The function and what it works with.
+pub struct Function {
+    pub counter: Option<Counter>,
+}
+
+impl Function {
+    /// From `DYNAMO_TABLE`; connected.
+    pub async fn from_env() -> Self {
+        let counter = variable("DYNAMO_TABLE").map(|table| {
+            let client = aws_sdk_dynamodb::Client::new(&common::aws::config());
+            Counter::new(client, table)
+        });
+        if let Some(counter) = &counter {
+            warm_up(counter.connect()).await;
+        }
+        Self { counter }
+    }
+
+    /// An error makes Lambda deliver the event again, which adds what is missing and nothing else.
+    pub async fn handle(&self, event: LambdaEvent<Value>) -> Result<(), Error> {
+        let request_id = &event.context.request_id;
+        let done = in_time(&event.context, self.multiply(event.payload, request_id)).await;
+        if let Err(error) = &done {
+            log::line(
+                &json!({"level": "error", "request_id": request_id, "error": error.to_string()}),
+            );
+        }
+        done
+    }
+
+    async fn multiply(&self, event: Value, request_id: &str) -> Result<(), Error> {
+        let counter = self.counter.as_ref().ok_or("DYNAMO_TABLE is not set")?;
+        for message in messages(event)? {
+            let words = Words::of(&message.message);
+            let marker = Marker::new("sns_multiplier", id(&message), KEEP);
+            let earlier = counter.add(&words.counted, EACH, Some(&marker)).await?;
+            log::line(&json!({
+                "level": "info",
+                "request_id": request_id,
+                "message_id": message.message_id,
+                "words": words.counted.len(),
+                "repeated": earlier.counted,
+            }));
+        }
+        Ok(())
+    }
+}
