@@ -2,5 +2,6 @@
 #![expect(clippy::expect_used, reason = "a test may end in a panic")]
 
 mod emulators;
+mod proxy;
 #[expect(dead_code, reason = "the scenarios that need the rest come with the commands")]
 mod support;

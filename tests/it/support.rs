@@ -3,5 +3,6 @@
 pub mod cli;
 pub mod http;
 pub mod project;
+pub mod proxy;
 pub mod python;
 pub mod world;
