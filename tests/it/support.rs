@@ -1,0 +1,8 @@
+//! What the tests share: the binary, projects, emulators, the fault proxy, the world read back.
+
+pub mod cli;
+pub mod http;
+pub mod project;
+pub mod proxy;
+pub mod python;
+pub mod world;
