@@ -14,7 +14,7 @@ pub use event::{Event, Reporter};
 pub use graph::Interrupt;
 pub use plan::{Action, Goal, Known, Plan, Step};
 pub use resource::{AlreadyExists, Change, Changes, Context, Diff, Found, Purpose, Resource};
-pub use stack::{Handle, Stack};
+pub use stack::{Handle, Place, Stack};
 
 #[cfg(test)]
 mod tests;

@@ -1,1 +1,268 @@
-//! What is deployed: the manifest as resources and what each needs of the others.
+//! What is deployed: the manifest as resources, and what each needs of the others.
+
+mod leftovers;
+mod policies;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use anyhow::Result;
+use sha2::{Digest as _, Sha256};
+
+pub use leftovers::Leftovers;
+
+use crate::aws::{Cloud, Names};
+use crate::bundle::{Arch, Artifact};
+use crate::engine::{Handle, Known, Purpose, Reporter, Stack};
+use crate::failure::Failure;
+use crate::manifest::{self, Manifest, Value};
+use crate::resources::function::{Code, Function, Inputs};
+use crate::resources::http_api::HttpApi;
+use crate::resources::log_group::LogGroup;
+use crate::resources::permission::{Permission, SID_PREFIX};
+use crate::resources::role::Role;
+use crate::resources::subscription::Subscription;
+use crate::resources::table::Table;
+use crate::resources::topic::Topic;
+
+/// One stage of an application as a stack.
+pub struct Deployment {
+    pub stack: Stack<Cloud>,
+    pub http_api: Option<Handle<HttpApi>>,
+    names: Names,
+    /// Physical names of the manifest's functions.
+    functions: Vec<String>,
+    /// ARNs of the manifest's topics.
+    topics: Vec<String>,
+    /// Function and statement id of each wanted permission.
+    permissions: BTreeSet<(String, String)>,
+}
+
+/// What a deployment is made of besides its manifest.
+pub struct Parts<'a> {
+    pub arch: Arch,
+    /// Not needed to delete.
+    pub artifacts: &'a [Artifact],
+    /// The operator's environment, where secrets come from.
+    pub secrets: &'a dyn Fn(&str) -> Option<String>,
+}
+
+impl Deployment {
+    pub fn new(manifest: &Manifest, names: &Names, parts: &Parts<'_>) -> Self {
+        let mut this = Self {
+            stack: Stack::default(),
+            http_api: None,
+            names: names.clone(),
+            functions: Vec::new(),
+            topics: Vec::new(),
+            permissions: BTreeSet::new(),
+        };
+        let stack = &mut this.stack;
+        for (id, table) in &manifest.tables {
+            let table = Table {
+                name: names.physical(table.name.as_deref(), id),
+                key: table.key.clone(),
+                ttl: table.ttl.clone(),
+                names: names.clone(),
+            };
+            stack.add(&format!("table.{id}"), table);
+        }
+        let mut topics = BTreeMap::new();
+        for (id, topic) in &manifest.topics {
+            let name = names.physical(topic.name.as_deref(), id);
+            this.topics.push(names.topic_arn(&name));
+            let topic = Topic { name, names: names.clone() };
+            topics.insert(id, stack.add(&format!("topic.{id}"), topic));
+        }
+        this.http_api = manifest.http_api.as_ref().map(|api| {
+            let routes = manifest.functions.iter().flat_map(|(id, function)| {
+                let name = names.function(function.name.as_deref(), id);
+                function.routes.iter().map(move |key| (key.clone(), name.clone()))
+            });
+            let api = HttpApi {
+                name: names.api(api.name.as_deref()),
+                routes: routes.collect(),
+                rate: api.throttle_rate,
+                burst: api.throttle_burst,
+                names: names.clone(),
+            };
+            stack.add("http_api", api)
+        });
+        for (id, function) in &manifest.functions {
+            let handle = this.add_function(manifest, id, function, parts);
+            for topic in &function.topics {
+                this.add_subscription(manifest, id, handle, topic, topics[topic]);
+            }
+            for key in &function.routes {
+                this.add_route_permission(manifest, id, handle, key);
+            }
+        }
+        this
+    }
+
+    /// Looks the whole stack up, and what exists of it that the manifest no longer has.
+    pub async fn read(
+        &mut self,
+        cloud: &Cloud,
+        reporter: &dyn Reporter,
+        purpose: Purpose,
+    ) -> Result<(Known, Leftovers)> {
+        let leftovers = Leftovers::find(self, cloud, purpose);
+        let wanted = self.stack.read(cloud, reporter, purpose, 0);
+        let (mut known, leftovers) = tokio::try_join!(wanted, leftovers)?;
+        let wanted = self.stack.len();
+        leftovers.add_to(&mut self.stack, &self.names);
+        known.extend(self.stack.read(cloud, reporter, purpose, wanted).await?);
+        Ok((known, leftovers))
+    }
+
+    fn add_function(
+        &mut self,
+        manifest: &Manifest,
+        id: &str,
+        function: &manifest::Function,
+        parts: &Parts<'_>,
+    ) -> Handle<Function> {
+        let names = &self.names;
+        let name = names.function(function.name.as_deref(), id);
+        let role_name = names.role(function.role.as_deref(), id);
+        let role_arn = names.role_arn(&role_name);
+        let role = Role {
+            name: role_name,
+            policies: policies::inline(manifest, id, function, names),
+            names: names.clone(),
+        };
+        let role = self.stack.add(&format!("role.{id}"), role);
+        let log_group = LogGroup {
+            name: Names::log_group(&name),
+            retention: manifest.log_retention_days,
+            names: names.clone(),
+        };
+        let log_group = self.stack.add(&format!("log_group.{id}"), log_group);
+        let (secrets, plain): (Vec<_>, Vec<_>) =
+            function.environment.iter().partition(|(_, value)| matches!(value, Value::Secret(_)));
+        let secret = |(key, value): (&String, &Value)| match value {
+            Value::Secret(variable) => Some((key.clone(), (parts.secrets)(variable))),
+            _ => None,
+        };
+        let artifact = parts.artifacts.iter().find(|artifact| artifact.function == id);
+        let resource = Function {
+            name: name.clone(),
+            role_arn,
+            memory: function.memory,
+            timeout: function.timeout,
+            environment: plain
+                .into_iter()
+                .map(|(key, value)| (key.clone(), resolve(manifest, names, value)))
+                .collect(),
+            secrets: secrets.into_iter().filter_map(secret).collect(),
+            architecture: parts.arch.to_string(),
+            code: artifact.map(|artifact| Code {
+                zip: artifact.zip.clone(),
+                sha256: artifact.sha256.clone(),
+            }),
+            names: names.clone(),
+        };
+        self.functions.push(name);
+        // The log group's state is of no use, but it must be there before Lambda makes it.
+        self.stack.add_with(&format!("function.{id}"), resource, (role, log_group), |(role, _)| {
+            Inputs { role_created: role.created }
+        })
+    }
+
+    fn add_subscription(
+        &mut self,
+        manifest: &Manifest,
+        id: &str,
+        function: Handle<Function>,
+        topic_id: &str,
+        topic: Handle<Topic>,
+    ) {
+        let names = &self.names;
+        let function_name = names.function(manifest.functions[id].name.as_deref(), id);
+        let topic_name = names.physical(manifest.topics[topic_id].name.as_deref(), topic_id);
+        let source = names.topic_arn(&topic_name);
+        let permission = Permission {
+            function: function_name.clone(),
+            sid: sid("topic", topic_id),
+            principal: "sns.amazonaws.com".to_owned(),
+            names: names.clone(),
+        };
+        self.permissions.insert((permission.function.clone(), permission.sid.clone()));
+        let permission_id = format!("permission.{id}.{topic_id}");
+        let permission =
+            self.stack.add_with(&permission_id, permission, function, move |_| source.clone());
+        self.stack.dies_with(permission, function);
+        let subscription = Subscription {
+            label: format!("{topic_name} -> {function_name}"),
+            topic: topic_name,
+            function: function_name,
+            names: names.clone(),
+        };
+        // Permission first: what SNS may not deliver it drops.
+        let id = format!("subscription.{id}.{topic_id}");
+        self.stack.add_with(&id, subscription, (permission, topic), |_| ());
+    }
+
+    fn add_route_permission(
+        &mut self,
+        manifest: &Manifest,
+        id: &str,
+        function: Handle<Function>,
+        key: &str,
+    ) {
+        let Some(api) = self.http_api else { return };
+        let permission = Permission {
+            function: self.names.function(manifest.functions[id].name.as_deref(), id),
+            sid: sid("route", key),
+            principal: "apigateway.amazonaws.com".to_owned(),
+            names: self.names.clone(),
+        };
+        self.permissions.insert((permission.function.clone(), permission.sid.clone()));
+        let (names, key) = (self.names.clone(), key.to_owned());
+        let id = format!("permission.{id}.{}", key.replace(' ', "_"));
+        let permission = self.stack.add_with(&id, permission, (function, api), move |(_, api)| {
+            names.route_arn(&api.id, &key)
+        });
+        self.stack.dies_with(permission, function);
+    }
+}
+
+/// A statement id that is readable, legal and unique to its trigger.
+fn sid(kind: &str, trigger: &str) -> String {
+    let legal = |c: char| if c.is_ascii_alphanumeric() { c } else { '-' };
+    let readable: String = trigger.chars().map(legal).take(60).collect();
+    let hash = Sha256::digest(trigger.as_bytes());
+    let hash: String = hash.iter().take(4).map(|byte| format!("{byte:02x}")).collect();
+    format!("{SID_PREFIX}{kind}-{}-{hash}", readable.trim_matches('-'))
+}
+
+/// The text that a reference stands for. Secrets are none of its business.
+fn resolve(manifest: &Manifest, names: &Names, value: &Value) -> String {
+    let table = |id: &String| names.physical(manifest.tables[id].name.as_deref(), id);
+    let topic = |id: &String| names.physical(manifest.topics[id].name.as_deref(), id);
+    match value {
+        Value::Literal(text) => text.clone(),
+        Value::Secret(_) => String::new(),
+        Value::TableName(id) => table(id),
+        Value::TableArn(id) => names.table_arn(&table(id)),
+        Value::TopicName(id) => topic(id),
+        Value::TopicArn(id) => names.topic_arn(&topic(id)),
+        Value::FunctionName(id) => names.function(manifest.functions[id].name.as_deref(), id),
+    }
+}
+
+/// Checks the name of a stage, which becomes part of every physical name.
+///
+/// # Errors
+/// A refusal that says what is legal.
+pub fn check_stage(stage: &str) -> Result<(), Failure> {
+    let legal = stage.len() <= 16
+        && stage.starts_with(|c: char| c.is_ascii_lowercase())
+        && !stage.ends_with('-')
+        && stage.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-');
+    if legal {
+        return Ok(());
+    }
+    Err(Failure::refused(format!("`{stage}` is no name for a stage"))
+        .hint("take 1 to 16 small letters, digits and hyphens, beginning with a letter: `dev`"))
+}

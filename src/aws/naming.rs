@@ -27,10 +27,14 @@ pub struct Names {
 pub type Tags = BTreeMap<String, String>;
 
 impl Names {
-    /// The name of a table, topic, function or API: as given or `{stack}-{id}`, the stage behind.
+    /// The name of a table or topic: as given or `{stack}-{id}`, the stage behind.
     pub fn physical(&self, given: Option<&str>, id: &str) -> String {
-        let base = given.map_or_else(|| format!("{}-{id}", self.stack), str::to_owned);
-        shorten(format!("{base}{}", self.stage_suffix()))
+        format!("{}{}", self.base(given, id), self.stage_suffix())
+    }
+
+    /// The name of a function, made like [`physical`](Self::physical).
+    pub fn function(&self, given: Option<&str>, id: &str) -> String {
+        shorten(self.physical(given, id))
     }
 
     /// The name of an API: as given or the stack's.
@@ -41,13 +45,17 @@ impl Names {
     /// The name of a role. IAM is global, so the Region is in it: two Regions would otherwise
     /// share and destroy each other's roles.
     pub fn role(&self, given: Option<&str>, id: &str) -> String {
-        let base = given.map_or_else(|| format!("{}-{id}", self.stack), str::to_owned);
-        shorten(format!("{base}{}-{}", self.stage_suffix(), self.region))
+        shorten(format!("{}-{}", self.physical(given, id), self.region))
     }
 
-    /// The IAM path under which this stage's roles are found again.
+    /// A name before stage and Region: as given or `{stack}-{id}`.
+    pub fn base(&self, given: Option<&str>, id: &str) -> String {
+        given.map_or_else(|| format!("{}-{id}", self.stack), str::to_owned)
+    }
+
+    /// The IAM path under which this stage's roles of this Region are found again.
     pub fn role_path(&self) -> String {
-        format!("/advent/{}/{}/", self.stack, self.stage)
+        format!("/advent/{}/{}/{}/", self.stack, self.stage, self.region)
     }
 
     pub fn log_group(function: &str) -> String {

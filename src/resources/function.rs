@@ -234,6 +234,21 @@ impl Resource for Function {
 }
 
 impl Function {
+    /// What is needed to read and delete a function that is no longer wanted.
+    pub fn named(name: &str, names: &Names) -> Self {
+        Self {
+            name: name.to_owned(),
+            role_arn: String::new(),
+            memory: 0,
+            timeout: 0,
+            environment: BTreeMap::new(),
+            secrets: BTreeMap::new(),
+            architecture: String::new(),
+            code: None,
+            names: names.clone(),
+        }
+    }
+
     /// Until it can be invoked and changed.
     async fn wait_ready(&self, cx: &Context<'_>) -> Result<()> {
         let begun = Instant::now();

@@ -223,6 +223,12 @@ impl Resource for HttpApi {
 }
 
 impl HttpApi {
+    /// What is needed to read and delete the API when none is wanted any longer.
+    pub fn named(names: &Names) -> Self {
+        let (name, names) = (names.api(None), names.clone());
+        Self { name, routes: BTreeMap::new(), rate: 0.0, burst: 0, names }
+    }
+
     /// ARNs of the functions behind the routes.
     fn functions(&self) -> BTreeSet<String> {
         self.routes.values().map(|function| self.names.function_arn(function)).collect()

@@ -1,0 +1,239 @@
+//! What a stage still has although the manifest no longer has it.
+//!
+//! Candidates come from the tagging API (and for roles, which it does not know, from the IAM
+//! path). Its index lags, so each is read and its own tags are checked before it is deleted.
+
+use std::collections::BTreeSet;
+
+use anyhow::Result;
+use aws_sdk_resourcegroupstagging::types::TagFilter;
+
+use super::Deployment;
+use crate::aws::{ApiError, Call, Cloud, Context, Names};
+use crate::engine::{Purpose, Stack};
+use crate::resources::function::Function;
+use crate::resources::http_api::HttpApi;
+use crate::resources::log_group::LogGroup;
+use crate::resources::permission::{self, Permission, SID_PREFIX};
+use crate::resources::role::Role;
+use crate::resources::subscription::{self, Subscription};
+use crate::resources::table::Table;
+use crate::resources::topic::Topic;
+
+/// Names of what is left over, kind by kind.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Leftovers {
+    tables: Vec<String>,
+    topics: Vec<String>,
+    roles: Vec<String>,
+    log_groups: Vec<String>,
+    functions: Vec<String>,
+    http_api: bool,
+    /// Topic and function.
+    subscriptions: Vec<(String, String)>,
+    /// Function and statement id.
+    permissions: Vec<(String, String)>,
+    /// Why the search may have missed something.
+    pub blind: Option<String>,
+}
+
+impl Leftovers {
+    /// Looks for them. A search that is not allowed finds nothing and says so in
+    /// [`blind`](Self::blind).
+    pub(super) async fn find(wanted: &Deployment, cloud: &Cloud, purpose: Purpose) -> Result<Self> {
+        let stack = &wanted.stack;
+        let arns = tagged(cloud, &wanted.names);
+        let roles = roles(cloud, &wanted.names);
+        let cx = stack.context(cloud, purpose);
+        // Towards `down` the triggers die with what they hang on.
+        let triggers = async {
+            match purpose {
+                Purpose::Compare => stray_triggers(wanted, &cx).await,
+                Purpose::Delete => Ok((Vec::new(), Vec::new())),
+            }
+        };
+        let (arns, roles, triggers) = tokio::join!(arns, roles, triggers);
+        let (subscriptions, permissions) = triggers?;
+        let mut this = Self { subscriptions, permissions, ..Self::default() };
+        match roles {
+            Ok(roles) => {
+                this.roles = roles;
+                this.roles.retain(|name| !stack.has::<Role>(name));
+            }
+            Err(error) => this.blind = Some(error.to_string()),
+        }
+        match arns {
+            Ok(arns) => arns.iter().for_each(|arn| this.classify(arn, wanted)),
+            Err(error) => this.blind = Some(error.to_string()),
+        }
+        Ok(this)
+    }
+
+    fn classify(&mut self, arn: &str, wanted: &Deployment) {
+        let stack = &wanted.stack;
+        let mut parts = arn.splitn(6, ':');
+        let (service, resource) = (parts.nth(2).unwrap_or_default(), parts.nth(2));
+        let Some(resource) = resource else { return };
+        let name = |prefix| resource.strip_prefix(prefix).map(str::to_owned);
+        match service {
+            "dynamodb" => {
+                let name = name("table/").filter(|name| !stack.has::<Table>(name));
+                self.tables.extend(name);
+            }
+            "sns" if !stack.has::<Topic>(resource) => self.topics.push(resource.to_owned()),
+            "lambda" => {
+                let name = name("function:").filter(|name| !stack.has::<Function>(name));
+                self.functions.extend(name);
+            }
+            "logs" => {
+                let name = name("log-group:").map(|name| name.trim_end_matches(":*").to_owned());
+                self.log_groups.extend(name.filter(|name| !stack.has::<LogGroup>(name)));
+            }
+            "apigateway" if wanted.http_api.is_none() => self.http_api = true,
+            _ => {}
+        }
+    }
+
+    /// Adds what was found as unwanted: triggers first to go, then functions, then the rest.
+    pub(super) fn add_to(&self, stack: &mut Stack<Cloud>, names: &Names) {
+        let mut last = Vec::new();
+        for name in &self.tables {
+            let (name, key) = (name.clone(), String::new());
+            let id = format!("leftover.table.{name}");
+            let table = stack.add(&id, Table { name, key, ttl: None, names: names.clone() });
+            stack.unwanted(table);
+        }
+        for name in &self.topics {
+            let topic = Topic { name: name.clone(), names: names.clone() };
+            let topic = stack.add(&format!("leftover.topic.{name}"), topic);
+            stack.unwanted(topic);
+        }
+        for name in &self.roles {
+            let policies = std::collections::BTreeMap::default();
+            let role = Role { name: name.clone(), policies, names: names.clone() };
+            let role = stack.add(&format!("leftover.role.{name}"), role);
+            stack.unwanted(role);
+            last.push(role.place());
+        }
+        for name in &self.log_groups {
+            let group = LogGroup { name: name.clone(), retention: 1, names: names.clone() };
+            let group = stack.add(&format!("leftover.log_group.{name}"), group);
+            stack.unwanted(group);
+            last.push(group.place());
+        }
+        let mut functions = Vec::new();
+        for name in &self.functions {
+            let function = Function::named(name, names);
+            let id = format!("leftover.function.{name}");
+            let function = stack.add_with(&id, function, (), |()| {
+                unreachable!("what is unwanted is never compared")
+            });
+            stack.unwanted(function);
+            last.iter().for_each(|&earlier| stack.after(function, earlier));
+            functions.push(function.place());
+        }
+        if self.http_api {
+            let api = HttpApi::named(names);
+            let api = stack.add("leftover.http_api", api);
+            stack.unwanted(api);
+            functions.iter().for_each(|&earlier| stack.after(api, earlier));
+        }
+        for (topic, function) in &self.subscriptions {
+            let subscription = Subscription {
+                label: format!("{topic} -> {function}"),
+                topic: topic.clone(),
+                function: function.clone(),
+                names: names.clone(),
+            };
+            let id = format!("leftover.subscription.{topic}.{function}");
+            let subscription = stack.add(&id, subscription);
+            stack.unwanted(subscription);
+            functions.iter().for_each(|&earlier| stack.after(subscription, earlier));
+        }
+        for (function, sid) in &self.permissions {
+            let permission = Permission {
+                function: function.clone(),
+                sid: sid.clone(),
+                principal: String::new(),
+                names: names.clone(),
+            };
+            let id = format!("leftover.permission.{function}.{sid}");
+            let permission = stack.add_with(&id, permission, (), |()| String::new());
+            stack.unwanted(permission);
+        }
+    }
+}
+
+async fn tagged(cloud: &Cloud, names: &Names) -> Result<Vec<String>, ApiError> {
+    let (mut arns, mut token) = (Vec::new(), None);
+    let filters: Vec<_> = names
+        .tags()
+        .into_iter()
+        .map(|(key, value)| TagFilter::builder().key(key).values(value).build())
+        .collect();
+    loop {
+        let request = cloud
+            .tagging
+            .get_resources()
+            .set_tag_filters(Some(filters.clone()))
+            .resources_per_page(100)
+            .set_pagination_token(token);
+        let page = Call::new("tag:GetResources", "all tagged resources")
+            .send(|| request.clone().send())
+            .await?;
+        let found = page.resource_tag_mapping_list.unwrap_or_default();
+        arns.extend(found.into_iter().filter_map(|found| found.resource_arn));
+        token = page.pagination_token.filter(|token| !token.is_empty());
+        if token.is_none() {
+            return Ok(arns);
+        }
+    }
+}
+
+async fn roles(cloud: &Cloud, names: &Names) -> Result<Vec<String>, ApiError> {
+    let (mut all, mut marker) = (Vec::new(), None);
+    let path = names.role_path();
+    loop {
+        let request = cloud.iam.list_roles().path_prefix(&path).set_marker(marker);
+        let page = Call::new("iam:ListRoles", &path).send(|| request.clone().send()).await?;
+        all.extend(page.roles.into_iter().map(|role| role.role_name));
+        marker = page.marker;
+        if marker.is_none() {
+            return Ok(all);
+        }
+    }
+}
+
+type Pairs = Vec<(String, String)>;
+
+/// Subscriptions and permissions that tie what is wanted together, but are not wanted themselves.
+async fn stray_triggers(wanted: &Deployment, cx: &Context<'_>) -> Result<(Pairs, Pairs), ApiError> {
+    let names = &wanted.names;
+    let own: BTreeSet<_> = wanted.functions.iter().map(|name| names.function_arn(name)).collect();
+    let subscriptions = wanted.topics.iter().map(async |topic| {
+        let all = subscription::subscriptions(cx, topic).await?;
+        let topic = topic.rsplit(':').next().unwrap_or_default();
+        let strays = all.into_iter().filter(|known| own.contains(&known.endpoint));
+        let pair = |known: subscription::Subscribed| {
+            let function = known.endpoint.rsplit(':').next().unwrap_or_default();
+            (topic.to_owned(), function.to_owned())
+        };
+        let label = |(topic, function): &(String, String)| format!("{topic} -> {function}");
+        let unwanted = |pair: &_| !wanted.stack.has::<Subscription>(&label(pair));
+        Ok::<_, ApiError>(strays.map(pair).filter(unwanted).collect::<Pairs>())
+    });
+    let permissions = wanted.functions.iter().map(async |function| {
+        let policy = permission::policy(cx, function).await?;
+        let sids = policy.into_iter().map(|statement| statement.sid);
+        let stray = |sid: &String| {
+            let known = wanted.permissions.contains(&(function.clone(), sid.clone()));
+            sid.starts_with(SID_PREFIX) && !known
+        };
+        Ok::<_, ApiError>(sids.filter(stray).map(|sid| (function.clone(), sid)).collect::<Pairs>())
+    });
+    let (subscriptions, permissions) = tokio::try_join!(
+        futures::future::try_join_all(subscriptions),
+        futures::future::try_join_all(permissions)
+    )?;
+    Ok((subscriptions.concat(), permissions.concat()))
+}
