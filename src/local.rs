@@ -24,6 +24,9 @@ mod xml;
 pub use lifecycle::{Running, ensure, find, is_empty, state_dir, stop};
 pub use server::{InProcess, serve};
 
+#[cfg(test)]
+mod tests;
+
 /// The Region that advent uses in the local cloud. Others exist as well.
 pub const REGION: &str = "us-east-1";
 /// The account that everything in the local cloud belongs to.

@@ -1,18 +1,21 @@
 //! DynamoDB: an engine per Region, behind our ARNs and our roles.
 
 mod authorise;
+mod engine;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use dynoxide::streams::{LOCAL_ACCOUNT, LOCAL_REGION};
+use dynoxide::streams::{LOCAL_ACCOUNT, LOCAL_REGION, table_arn};
 use dynoxide::{Database, DynoxideError};
+use serde_json::{Value, json};
 
 use super::ACCOUNT;
 use super::call::{Call, Principal, Reply};
 use super::cloud::Cloud;
 use super::error::AwsError;
+use engine::run;
 
 /// The engines that have been asked for, by Region.
 pub struct Engines {
@@ -70,18 +73,17 @@ impl Engines {
     pub fn tagged(
         &self,
         region: &str,
-    ) -> Result<Vec<(String, std::collections::BTreeMap<String, String>)>, AwsError> {
+    ) -> Result<Vec<(String, BTreeMap<String, String>)>, AwsError> {
         let engine = self.get(region)?;
         let failed = |error: DynoxideError| AwsError::internal(error);
         let parse = |text: String| serde_json::from_str(&text).map_err(AwsError::from);
         let mut found = Vec::new();
         for table in engine.table_stats().map_err(failed)? {
-            let own = dynoxide::streams::table_arn(&table.table_name);
-            let body = serde_json::json!({"ResourceArn": own}).to_string();
-            let answer: serde_json::Value =
-                parse(run(&engine, "ListTagsOfResource", &body).map_err(failed)?)?;
+            let own = table_arn(&table.table_name);
+            let body = json!({"ResourceArn": own}).to_string();
+            let answer: Value = parse(run(&engine, "ListTagsOfResource", &body).map_err(failed)?)?;
             let tags = answer["Tags"].as_array().into_iter().flatten();
-            let text = |value: &serde_json::Value| value.as_str().unwrap_or_default().to_owned();
+            let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
             found.push((
                 outward(own, region),
                 tags.map(|tag| (text(&tag["Key"]), text(&tag["Value"]))).collect(),
@@ -107,6 +109,19 @@ pub async fn handle(cloud: &Arc<Cloud>, call: &Call) -> Result<Reply, AwsError> 
             reply.body = outward(json, &region).into();
             Ok(reply)
         }
+        // The engine has it that AWS hides from whoever asks whether there is such a table. An
+        // account's administrator is told.
+        Err(DynoxideError::AccessDeniedException(message)) => {
+            let arn = message.rsplit_once(' ').map_or("", |(_, arn)| arn).to_owned();
+            Err(AwsError::new(
+                400,
+                "ResourceNotFoundException",
+                format!(
+                    "Requested resource not found: ResourcArn: {} not found",
+                    outward(arn, &region)
+                ),
+            ))
+        }
         Err(DynoxideError::UnsupportedCapability(_)) => {
             Err(AwsError::unknown(format_args!("dynamodb:{operation}")))
         }
@@ -120,12 +135,45 @@ pub async fn handle(cloud: &Arc<Cloud>, call: &Call) -> Result<Reply, AwsError> 
     .map_err(AwsError::internal)?
 }
 
-/// The engine's ARNs have a Region of its own.
-fn inward(text: &str, region: &str) -> String {
-    text.replace(
-        &format!("arn:aws:dynamodb:{region}:{ACCOUNT}:"),
-        &format!("arn:aws:dynamodb:{LOCAL_REGION}:{LOCAL_ACCOUNT}:"),
-    )
+/// The engine's ARNs have a Region of its own, and it knows tables by their names only, not by
+/// ARN as AWS does.
+fn inward(body: &str, region: &str) -> String {
+    let ours = format!("arn:aws:dynamodb:{region}:{ACCOUNT}:");
+    if !body.contains(&ours) {
+        return body.to_owned();
+    }
+    let text = body.replace(&ours, &format!("arn:aws:dynamodb:{LOCAL_REGION}:{LOCAL_ACCOUNT}:"));
+    match serde_json::from_str(&text) {
+        Ok(mut value) => {
+            name_tables(&mut value);
+            value.to_string()
+        }
+        // Its error is the engine's to report.
+        Err(_) => text,
+    }
+}
+
+/// Puts names in the place of ARNs wherever a request names a table.
+fn name_tables(value: &mut Value) {
+    let name = |arn: &str| arn.strip_prefix(&table_arn("")).map(ToOwned::to_owned);
+    match value {
+        Value::Array(items) => items.iter_mut().for_each(name_tables),
+        Value::Object(members) => {
+            if let Some(Value::Object(tables)) = members.get_mut("RequestItems") {
+                let named = std::mem::take(tables).into_iter();
+                *tables = named.map(|(table, v)| (name(&table).unwrap_or(table), v)).collect();
+            }
+            if let Some(Value::String(table)) = members.get_mut("TableName")
+                && let Some(name) = name(table)
+            {
+                *table = name;
+            }
+            for member in ["TransactItems", "Get", "Put", "Update", "Delete", "ConditionCheck"] {
+                members.get_mut(member).map(name_tables);
+            }
+        }
+        _ => {}
+    }
 }
 
 fn outward(text: String, region: &str) -> String {
@@ -137,63 +185,23 @@ fn outward(text: String, region: &str) -> String {
     }
 }
 
-/// One operation of the engine, JSON to JSON.
-fn run(engine: &Database, operation: &str, body: &str) -> Result<String, DynoxideError> {
-    macro_rules! operations {
-        ($($name:literal => $method:ident,)*) => {
-            match operation {
-                $($name => {
-                    let request = serde_json::from_str(body).map_err(|error| {
-                        DynoxideError::SerializationException(error.to_string())
-                    })?;
-                    let answer = engine.$method(request).map_err(|error| enveloped(operation, error))?;
-                    serde_json::to_string(&answer)
-                        .map_err(|error| DynoxideError::InternalServerError(error.to_string()))
-                })*
-                _ => Err(DynoxideError::UnsupportedCapability(operation.to_owned())),
-            }
-        };
-    }
-    operations! {
-        "CreateTable" => create_table,
-        "DeleteTable" => delete_table,
-        "DescribeTable" => describe_table,
-        "ListTables" => list_tables,
-        "UpdateTable" => update_table,
-        "PutItem" => put_item,
-        "GetItem" => get_item,
-        "DeleteItem" => delete_item,
-        "UpdateItem" => update_item,
-        "Query" => query,
-        "Scan" => scan,
-        "BatchGetItem" => batch_get_item,
-        "BatchWriteItem" => batch_write_item,
-        "TransactWriteItems" => transact_write_items,
-        "TransactGetItems" => transact_get_items,
-        "ListStreams" => list_streams,
-        "DescribeStream" => describe_stream,
-        "GetShardIterator" => get_shard_iterator,
-        "GetRecords" => get_records,
-        "UpdateTimeToLive" => update_time_to_live,
-        "DescribeTimeToLive" => describe_time_to_live,
-        "ExecuteStatement" => execute_statement,
-        "ExecuteTransaction" => execute_transaction,
-        "BatchExecuteStatement" => batch_execute_statement,
-        "TagResource" => tag_resource,
-        "UntagResource" => untag_resource,
-        "ListTagsOfResource" => list_tags_of_resource,
-    }
-}
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
 
-/// These three operations put some of their refusals into an envelope; the engine leaves that to
-/// its HTTP server.
-fn enveloped(operation: &str, error: DynoxideError) -> DynoxideError {
-    match error {
-        DynoxideError::EnvelopedValidation(message)
-            if matches!(operation, "PutItem" | "UpdateItem" | "DeleteItem") =>
-        {
-            DynoxideError::ValidationException(format!("1 validation error detected: {message}"))
-        }
-        other => other,
+    use super::*;
+
+    #[test]
+    fn arns_become_names_and_come_back() {
+        let ours = "arn:aws:dynamodb:eu-west-1:000000000000:table/t";
+        let body = json!({
+            "TransactItems": [{"Put": {"TableName": ours, "Item": {"TableName": {"S": ours}}}}],
+            "RequestItems": {ours: {"Keys": []}},
+        });
+        let inside: Value = serde_json::from_str(&inward(&body.to_string(), "eu-west-1")).unwrap();
+        assert_eq!(inside["TransactItems"][0]["Put"]["TableName"], "t");
+        assert_eq!(inside["RequestItems"], json!({"t": {"Keys": []}}));
+        let item = inside["TransactItems"][0]["Put"]["Item"].to_string();
+        assert_eq!(outward(item, "eu-west-1"), json!({"TableName": {"S": ours}}).to_string());
     }
 }

@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io::ErrorKind;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -159,8 +159,7 @@ async fn terminated() {
 
 /// A local cloud in this process, for tests. It ends when this is dropped.
 pub struct InProcess {
-    url: String,
-    dir: PathBuf,
+    cloud: Arc<Cloud>,
     stop: Option<tokio::sync::oneshot::Sender<()>>,
     thread: Option<std::thread::JoinHandle<()>>,
 }
@@ -191,22 +190,24 @@ impl InProcess {
                     match Server::open(&folder, None).await {
                         Err(error) => drop(ready.send(Err(error))),
                         Ok(server) => {
-                            let _ = ready.send(Ok(server.cloud.url.clone()));
+                            let _ = ready.send(Ok(server.cloud.clone()));
                             let _ = server.run(async { drop(stopped.await) }).await;
                         }
                     }
                 });
             })?;
-        let url = started.recv().context("the local cloud's thread ended")??;
-        Ok(Self { url, dir: dir.to_owned(), stop: Some(stop), thread: Some(thread) })
+        let cloud = started.recv().context("the local cloud's thread ended")??;
+        Ok(Self { cloud, stop: Some(stop), thread: Some(thread) })
     }
 
     pub fn url(&self) -> &str {
-        &self.url
+        &self.cloud.url
     }
 
-    pub fn dir(&self) -> &Path {
-        &self.dir
+    /// What is behind it.
+    #[cfg(test)]
+    pub(super) fn cloud(&self) -> &Arc<Cloud> {
+        &self.cloud
     }
 }
 
