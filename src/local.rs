@@ -1,4 +1,43 @@
 //! The local cloud: an AWS-compatible endpoint on the loopback interface.
+//!
+//! It has what advent and its functions call, and keeps its state in one folder. Signatures are
+//! not verified: an access key only tells a function's calls (which its role's policies must
+//! allow) from an operator's (who may do everything).
 
-/// The Region of the local cloud's operator, unless told otherwise.
+mod call;
+mod clock;
+mod cloud;
+mod dynamodb;
+mod error;
+mod gateway;
+mod iam;
+mod lifecycle;
+mod logs;
+mod params;
+mod policy;
+mod server;
+mod store;
+mod sts;
+mod tagging;
+mod xml;
+
+pub use lifecycle::{Running, ensure, find, is_empty, state_dir, stop};
+pub use server::{InProcess, serve};
+
+#[cfg(test)]
+mod tests;
+
+/// The Region that advent uses in the local cloud. Others exist as well.
 pub const REGION: &str = "us-east-1";
+/// The account that everything in the local cloud belongs to.
+pub const ACCOUNT: &str = "000000000000";
+
+/// What makes other AWS tools use a local cloud.
+pub fn client_env(running: &Running) -> Vec<(&'static str, String)> {
+    vec![
+        ("AWS_ENDPOINT_URL", running.url.clone()),
+        ("AWS_ACCESS_KEY_ID", "local".to_owned()),
+        ("AWS_SECRET_ACCESS_KEY", "local".to_owned()),
+        ("AWS_REGION", REGION.to_owned()),
+    ]
+}

@@ -1,0 +1,222 @@
+//! Which permissions an operation of DynamoDB needs, and on what.
+
+use serde_json::Value;
+
+use super::super::call::Call;
+use super::super::cloud::Cloud;
+use super::super::error::AwsError;
+
+/// One thing that the caller's policies must allow.
+struct Need<'b> {
+    action: &'static str,
+    /// A table's name or ARN; none for an operation on all of them.
+    table: Option<&'b str>,
+    index: Option<&'b str>,
+    /// The part of the request that is about it.
+    part: &'b Value,
+}
+
+/// Checks a function's call against its role. A transaction needs what each of its parts needs.
+pub fn check(cloud: &Cloud, call: &Call, body: &str) -> Result<(), AwsError> {
+    let body: Value = serde_json::from_str(body)
+        .map_err(|error| AwsError::new(400, "SerializationException", error.to_string()))?;
+    for need in needs(&call.operation, &body) {
+        let mut resource = match need.table {
+            None => "*".to_owned(),
+            Some(arn) if arn.starts_with("arn:") => arn.to_owned(),
+            Some(name) => call.arn("dynamodb", &format!("table/{name}")),
+        };
+        if let Some(index) = need.index {
+            resource = format!("{resource}/index/{index}");
+        }
+        let action = if need.action.is_empty() { call.operation.as_str() } else { need.action };
+        let context = context(&call.operation, action, need.part);
+        cloud.authorise_with(call, &format!("dynamodb:{action}"), &resource, &context)?;
+    }
+    Ok(())
+}
+
+fn needs<'b>(operation: &str, body: &'b Value) -> Vec<Need<'b>> {
+    let of = |action, part: &'b Value| Need {
+        action,
+        table: part["TableName"].as_str(),
+        index: part["IndexName"].as_str(),
+        part,
+    };
+    let items = |name: &str| body[name].as_array().into_iter().flatten();
+    match operation {
+        "TransactWriteItems" => items("TransactItems")
+            .flat_map(|item| item.as_object().into_iter().flatten())
+            .map(|(kind, part)| {
+                let action = match kind.as_str() {
+                    "Put" => "PutItem",
+                    "Update" => "UpdateItem",
+                    "Delete" => "DeleteItem",
+                    _ => "ConditionCheckItem",
+                };
+                of(action, part)
+            })
+            .collect(),
+        "TransactGetItems" => {
+            items("TransactItems").map(|item| of("GetItem", &item["Get"])).collect()
+        }
+        "BatchGetItem" | "BatchWriteItem" => body["RequestItems"]
+            .as_object()
+            .into_iter()
+            .flatten()
+            .map(|(table, part)| Need { action: "", table: Some(table), index: None, part })
+            .collect(),
+        "ExecuteStatement" => vec![statement(body)],
+        "BatchExecuteStatement" => items("Statements").map(statement).collect(),
+        "ExecuteTransaction" => items("TransactStatements").map(statement).collect(),
+        "TagResource" | "UntagResource" | "ListTagsOfResource" => {
+            vec![Need { action: "", table: body["ResourceArn"].as_str(), index: None, part: body }]
+        }
+        "DescribeStream" | "GetShardIterator" => {
+            vec![Need { action: "", table: body["StreamArn"].as_str(), index: None, part: body }]
+        }
+        _ => vec![of("", body)],
+    }
+}
+
+/// The need of a PartiQL statement: its verb, and the table after FROM, INTO or UPDATE.
+fn statement(part: &Value) -> Need<'_> {
+    let text = part["Statement"].as_str().unwrap_or_default();
+    let mut words = text.split_whitespace();
+    let verb = words.next().unwrap_or_default().to_ascii_uppercase();
+    let action = match verb.as_str() {
+        "INSERT" => "PartiQLInsert",
+        "UPDATE" => "PartiQLUpdate",
+        "DELETE" => "PartiQLDelete",
+        _ => "PartiQLSelect",
+    };
+    let target = if verb == "UPDATE" {
+        words.next()
+    } else {
+        words
+            .find(|word| word.eq_ignore_ascii_case("FROM") || word.eq_ignore_ascii_case("INTO"))
+            .and_then(|_| words.next())
+    };
+    let target =
+        target.map(|target| target.trim_end_matches(|c: char| !c.is_alphanumeric() && c != '"'));
+    let (table, index) = match target.map(|target| target.split_once("\".\"").ok_or(target)) {
+        Some(Ok((table, index))) => (Some(table), Some(index.trim_matches('"'))),
+        Some(Err(target)) => (Some(target), None),
+        None => (None, None),
+    };
+    Need { action, table: table.map(|table| table.trim_matches('"')), index, part }
+}
+
+/// The condition keys of DynamoDB that the request alone tells.
+fn context(operation: &str, action: &str, part: &Value) -> Vec<(&'static str, Vec<String>)> {
+    let mut context = Vec::new();
+    if operation.starts_with("Transact") {
+        context.push(("dynamodb:EnclosingOperation", vec![operation.to_owned()]));
+    }
+    if let Some(values) = part["ReturnValues"].as_str() {
+        context.push(("dynamodb:ReturnValues", vec![values.to_owned()]));
+    } else if matches!(action, "PutItem" | "UpdateItem" | "DeleteItem") {
+        context.push(("dynamodb:ReturnValues", vec!["NONE".to_owned()]));
+    }
+    if let Some(select) = part["Select"].as_str() {
+        context.push(("dynamodb:Select", vec![select.to_owned()]));
+    }
+    let attributes = attributes(part);
+    if !attributes.is_empty() {
+        context.push(("dynamodb:Attributes", attributes));
+    }
+    context
+}
+
+/// The top-level attributes that a request names.
+fn attributes(part: &Value) -> Vec<String> {
+    let mut found = std::collections::BTreeSet::new();
+    for member in ["Key", "Item", "AttributeUpdates", "Expected"] {
+        found.extend(part[member].as_object().into_iter().flatten().map(|(name, _)| name.clone()));
+    }
+    for member in [
+        "UpdateExpression",
+        "ConditionExpression",
+        "ProjectionExpression",
+        "KeyConditionExpression",
+        "FilterExpression",
+    ] {
+        if let Some(expression) = part[member].as_str() {
+            for name in names(expression) {
+                let real = part["ExpressionAttributeNames"][name].as_str().unwrap_or(name);
+                found.insert(real.to_owned());
+            }
+        }
+    }
+    found.into_iter().collect()
+}
+
+/// The first elements of the paths in an expression.
+fn names(expression: &str) -> Vec<&str> {
+    const WORDS: [&str; 8] = ["SET", "ADD", "REMOVE", "DELETE", "AND", "OR", "NOT", "BETWEEN"];
+    let part_of_name =
+        |c: char| c.is_alphanumeric() || matches!(c, '_' | '-' | '#' | ':' | '.' | '[' | ']');
+    let mut found = Vec::new();
+    let mut rest = expression;
+    while let Some(start) = rest.find(part_of_name) {
+        let token = &rest[start..];
+        let end = token.find(|c| !part_of_name(c)).unwrap_or(token.len());
+        rest = &token[end..];
+        let name = token[..end].split(['.', '[']).next().unwrap_or_default();
+        let word = WORDS.iter().chain(&["IN"]).any(|word| name.eq_ignore_ascii_case(word));
+        let function = rest.trim_start().starts_with('(');
+        if !word && !function && !name.is_empty() && !name.starts_with(':') {
+            found.push(name);
+        }
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_transaction_needs_what_its_parts_need() {
+        let body = json!({"TransactItems": [
+            {"Put": {"TableName": "t", "Item": {"word": {"S": "a"}}}},
+            {"Update": {"TableName": "u", "Key": {"word": {"S": "a"}}}},
+        ]});
+        let found: Vec<_> = needs("TransactWriteItems", &body)
+            .iter()
+            .map(|need| (need.action, need.table))
+            .collect();
+        assert_eq!(found, [("PutItem", Some("t")), ("UpdateItem", Some("u"))]);
+    }
+
+    #[test]
+    fn statements_name_their_table() {
+        for (text, action, table, index) in [
+            ("SELECT * FROM \"t\" WHERE a = 1", "PartiQLSelect", "t", None),
+            ("select a from t.", "PartiQLSelect", "t", None),
+            ("SELECT * FROM \"t\".\"i\"", "PartiQLSelect", "t", Some("i")),
+            ("INSERT INTO \"t\" VALUE {}", "PartiQLInsert", "t", None),
+            ("UPDATE t SET a = 1", "PartiQLUpdate", "t", None),
+        ] {
+            let part = json!({"Statement": text});
+            let need = statement(&part);
+            assert_eq!(
+                (need.action, need.table, need.index),
+                (action, Some(table), index),
+                "{text}"
+            );
+        }
+    }
+
+    #[test]
+    fn expressions_name_their_attributes() {
+        let part = json!({
+            "Key": {"word": {"S": "a"}},
+            "UpdateExpression": "ADD #c :n SET a.b = if_not_exists(x[0], :z)",
+            "ConditionExpression": "attribute_not_exists(y) AND z IN (:n)",
+            "ExpressionAttributeNames": {"#c": "count"},
+        });
+        assert_eq!(attributes(&part), ["a", "count", "word", "x", "y", "z"]);
+    }
+}

@@ -1,0 +1,309 @@
+//! The one listener: who may come in, and which service a request is for.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use axum::body::{Body, Bytes, to_bytes};
+use axum::extract::{ConnectInfo, Request, State};
+use axum::http::{HeaderMap, Method, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use super::call::{Call, Protocol, Reply};
+use super::cloud::Cloud;
+use super::error::AwsError;
+use super::{dynamodb, iam, logs, params, sts, tagging, xml};
+
+/// Lambda takes zips of 50 MB, in base64.
+const LAMBDA_BODY: usize = 70 << 20;
+/// DynamoDB takes 16 MB, the others less.
+const BODY: usize = 16 << 20;
+
+/// All routes.
+pub fn router(cloud: Arc<Cloud>) -> axum::Router {
+    axum::Router::new().fallback(entry).with_state(cloud)
+}
+
+async fn entry(
+    State(cloud): State<Arc<Cloud>>,
+    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    request: Request,
+) -> Response {
+    let _ = peer;
+    let host = request.headers().get(header::HOST).and_then(|host| host.to_str().ok());
+    let Some(_host) = host.and_then(loopback_name) else {
+        // A page of some other site whose name was made to resolve to this machine.
+        return refuse("the Host header must name this machine: use 127.0.0.1 or localhost");
+    };
+    // L2: data plane and Runtime API
+    let path = request.uri().path();
+    if browser_made(request.headers()) {
+        return refuse("a web page may not control the local cloud");
+    }
+    if let Some(own) = path.strip_prefix("/_advent/") {
+        let own = own.to_owned();
+        return control(&cloud, request.method(), &own).unwrap_or_else(|error| {
+            (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response()
+        });
+    }
+    service(&cloud, request).await
+}
+
+/// The host without its port, where it is a name of the loopback interface.
+fn loopback_name(host: &str) -> Option<&str> {
+    let name = match host.rsplit_once(':') {
+        Some((name, port)) if port.bytes().all(|b| b.is_ascii_digit()) => name,
+        _ => host,
+    };
+    let loopback = name == "127.0.0.1"
+        || name == "[::1]"
+        || name.eq_ignore_ascii_case("localhost")
+        || name.to_ascii_lowercase().ends_with(".localhost");
+    loopback.then_some(name)
+}
+
+/// Browsers say so: with `Origin` on whatever can change something, with `Sec-Fetch-Site` on the
+/// rest. No AWS client sends either.
+fn browser_made(headers: &HeaderMap) -> bool {
+    headers.contains_key(header::ORIGIN)
+        || headers.get("sec-fetch-site").is_some_and(|site| site != "none" && site != "same-origin")
+}
+
+fn refuse(why: &str) -> Response {
+    (
+        StatusCode::FORBIDDEN,
+        axum::response::AppendHeaders([("content-type", "application/json")]),
+        json!({"message": why}).to_string(),
+    )
+        .into_response()
+}
+
+/// What the command line asks a running local cloud.
+fn control(cloud: &Arc<Cloud>, method: &Method, what: &str) -> Result<Response, AwsError> {
+    let answer = match (method.as_str(), what) {
+        ("GET", "health") => json!({
+            "advent": env!("CARGO_PKG_VERSION"), "pid": std::process::id(), "dir": cloud.dir,
+        }),
+        ("GET", "contents") => json!(contents(cloud)?),
+        ("POST", "stop") => {
+            cloud.stopping.send_replace(true);
+            json!({})
+        }
+        _ => return Ok((StatusCode::NOT_FOUND, "no such page").into_response()),
+    };
+    Ok(([(header::CONTENT_TYPE, "application/json")], answer.to_string()).into_response())
+}
+
+/// How many of each kind there are.
+fn contents(cloud: &Arc<Cloud>) -> Result<serde_json::Map<String, Value>, AwsError> {
+    let mut counts = cloud.store.read(|db| {
+        let mut counts = serde_json::Map::new();
+        for kind in ["topic", "role", "function", "log_group", "api"] {
+            let count: u64 = db.conn().query_row(
+                "SELECT count(*) FROM document WHERE kind = ?",
+                [kind],
+                |row| row.get(0),
+            )?;
+            counts.insert(kind.to_owned(), count.into());
+        }
+        Ok(counts)
+    })?;
+    counts.insert("table".to_owned(), cloud.dynamodb.count()?.into());
+    Ok(counts)
+}
+
+async fn service(cloud: &Arc<Cloud>, request: Request) -> Response {
+    let request_id = Uuid::new_v4().to_string();
+    let (parts, body) = request.into_parts();
+    let scope = Scope::of(&parts.headers, parts.uri.query());
+    let limit =
+        if scope.as_ref().is_some_and(|s| s.service == "lambda") { LAMBDA_BODY } else { BODY };
+    let target = parts.headers.get("x-amz-target").and_then(|target| target.to_str().ok());
+    let query: Vec<(String, String)> =
+        form_urlencoded::parse(parts.uri.query().unwrap_or_default().as_bytes())
+            .into_owned()
+            .collect();
+    let content_type = parts
+        .headers
+        .get(header::CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or_default();
+    let protocol = if target.is_some() {
+        Protocol::Json
+    } else if parts.uri.path() == "/"
+        && (content_type.starts_with("application/x-www-form-urlencoded")
+            || query.iter().any(|(key, _)| key == "Action"))
+    {
+        Protocol::Query
+    } else {
+        Protocol::Rest
+    };
+    let service = scope.as_ref().map_or("", |scope| scope.service.as_str()).to_owned();
+    let result = async {
+        let Some(scope) = scope else {
+            return Err(AwsError::new(
+                403,
+                if protocol == Protocol::Query {
+                    "MissingAuthenticationToken"
+                } else {
+                    "MissingAuthenticationTokenException"
+                },
+                "Request is missing Authentication Token",
+            ));
+        };
+        let principal = cloud.sessions.principal(&scope.key)?;
+        let body = to_bytes(body, limit).await.map_err(|_| {
+            AwsError::new(
+                413,
+                "RequestEntityTooLargeException",
+                format!("Request must be smaller than {limit} bytes for the operation"),
+            )
+        })?;
+        let (operation, params) = match protocol {
+            Protocol::Json => (
+                target.and_then(|t| t.split_once('.')).map_or("", |(_, name)| name).to_owned(),
+                json_body(&scope.service, &body)?,
+            ),
+            Protocol::Query => {
+                let form: Vec<_> = form_urlencoded::parse(&body).into_owned().collect();
+                let pairs = query.iter().chain(&form);
+                let params = params::nest(pairs.map(|(k, v)| (k.as_str(), v.as_str())));
+                (params["Action"].as_str().unwrap_or_default().to_owned(), params)
+            }
+            Protocol::Rest => (
+                format!("{} {}", parts.method, parts.uri.path()),
+                // Invoke's payload may be anything: its service looks at the bytes.
+                serde_json::from_slice(&body).unwrap_or(Value::Null),
+            ),
+        };
+        let mut call = Call {
+            protocol,
+            service: scope.service,
+            operation,
+            region: scope.region,
+            principal,
+            request_id: request_id.clone(),
+            method: parts.method,
+            path: parts.uri.path().to_owned(),
+            query,
+            headers: parts.headers.clone(),
+            body,
+            params,
+        };
+        dispatch(cloud, &mut call).await
+    }
+    .await;
+    write(protocol, &service, &request_id, result)
+}
+
+fn json_body(service: &str, body: &Bytes) -> Result<Value, AwsError> {
+    // DynamoDB's engine reads its bodies itself.
+    if service == "dynamodb" || body.is_empty() {
+        return Ok(Value::Null);
+    }
+    serde_json::from_slice(body)
+        .map_err(|error| AwsError::new(400, "SerializationException", error.to_string()))
+}
+
+async fn dispatch(cloud: &Arc<Cloud>, call: &mut Call) -> Result<Reply, AwsError> {
+    tracing::debug!(service = call.service, operation = call.operation, region = call.region);
+    match call.service.as_str() {
+        "dynamodb" => dynamodb::handle(cloud, call).await,
+        "iam" => iam::handle(cloud, call),
+        "sts" => sts::handle(cloud, call),
+        "logs" => logs::handle(cloud, call),
+        "tagging" => tagging::handle(cloud, call),
+        // L2: "lambda", "sns", "apigateway"
+        _ => Err(AwsError::unknown_call(call)),
+    }
+}
+
+fn write(
+    protocol: Protocol,
+    service: &str,
+    request_id: &str,
+    result: Result<Reply, AwsError>,
+) -> Response {
+    let json_type = match (protocol, service) {
+        (Protocol::Query, _) => "text/xml",
+        (Protocol::Rest, _) => "application/json",
+        (Protocol::Json, "dynamodb") => "application/x-amz-json-1.0",
+        (Protocol::Json, _) => "application/x-amz-json-1.1",
+    };
+    let reply = result.unwrap_or_else(|error| failed(protocol, service, request_id, &error));
+    let mut response =
+        Response::builder().status(reply.status).header("x-amzn-requestid", request_id);
+    if !reply.headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("content-type")) {
+        response = response.header(header::CONTENT_TYPE, json_type);
+    }
+    for (name, value) in &reply.headers {
+        response = response.header(*name, value);
+    }
+    response.body(Body::from(reply.body)).unwrap_or_else(|error| {
+        (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response()
+    })
+}
+
+fn failed(protocol: Protocol, service: &str, request_id: &str, error: &AwsError) -> Reply {
+    let mut members = error.fields.clone();
+    let mut reply = Reply::empty(error.status);
+    match protocol {
+        Protocol::Query => {
+            reply.body = xml::error(service, request_id, error).into();
+            return reply;
+        }
+        Protocol::Json => {
+            members.insert("__type".to_owned(), error.code.clone().into());
+            members.insert("message".to_owned(), error.message.clone().into());
+        }
+        Protocol::Rest => {
+            reply.headers.push(("x-amzn-errortype", error.code.clone()));
+            members.insert("message".to_owned(), error.message.clone().into());
+            if service == "lambda" {
+                let kind = if error.status < 500 { "User" } else { "Service" };
+                members.entry("Type").or_insert(kind.into());
+                members.insert("Message".to_owned(), error.message.clone().into());
+            }
+        }
+    }
+    reply.body = Value::Object(members).to_string().into();
+    reply
+}
+
+/// The credential scope of a signed request.
+struct Scope {
+    key: String,
+    region: String,
+    service: String,
+}
+
+impl Scope {
+    fn of(headers: &HeaderMap, query: Option<&str>) -> Option<Self> {
+        let authorization =
+            headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+        let credential = match authorization {
+            Some(value) => value
+                .split_once("Credential=")?
+                .1
+                .split([',', ' '])
+                .next()
+                .map(ToOwned::to_owned)?,
+            None => form_urlencoded::parse(query?.as_bytes())
+                .find(|(name, _)| name == "X-Amz-Credential")?
+                .1
+                .into_owned(),
+        };
+        let mut parts = credential.rsplitn(5, '/');
+        let (_terminator, service, region, _date, key) =
+            (parts.next()?, parts.next()?, parts.next()?, parts.next()?, parts.next()?);
+        let legal = |text: &str| {
+            !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
+        };
+        (legal(service) && legal(region)).then(|| Self {
+            key: key.to_owned(),
+            region: region.to_owned(),
+            service: service.to_owned(),
+        })
+    }
+}

@@ -1,0 +1,195 @@
+//! Policies: parsed, checked and evaluated.
+//!
+//! The rules are those of the IAM user guide's "Policy evaluation logic", for identity-based
+//! policies of one account and for resource-based policies of functions.
+
+mod condition;
+mod wildcard;
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use wildcard::matches;
+
+/// What is asked of the policies.
+#[derive(Debug, Default)]
+pub struct Request<'a> {
+    /// For resource-based policies: the element to look for in `Principal`, such as
+    /// `("Service", "sns.amazonaws.com")`.
+    pub principal: Option<(&'a str, &'a str)>,
+    /// `service:Operation`.
+    pub action: &'a str,
+    /// The ARN, or `*` for an operation on no particular resource.
+    pub resource: &'a str,
+    /// Condition keys, in any case, with their values.
+    pub context: BTreeMap<String, Vec<String>>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Decision {
+    Allow,
+    ExplicitDeny,
+    ImplicitDeny,
+}
+
+/// Evaluates policy documents together: one denying statement outweighs all that allow.
+/// A document that cannot be understood allows nothing.
+pub fn evaluate<'p>(
+    documents: impl IntoIterator<Item = &'p Value>,
+    request: &Request<'_>,
+) -> Decision {
+    let mut decision = Decision::ImplicitDeny;
+    for statement in documents.into_iter().flat_map(statements) {
+        if !applies(statement, request) {
+            continue;
+        }
+        match statement["Effect"].as_str() {
+            Some("Deny") => return Decision::ExplicitDeny,
+            Some("Allow") => decision = Decision::Allow,
+            _ => {}
+        }
+    }
+    decision
+}
+
+/// Whether a trust policy lets a service assume its role.
+pub fn trusts_service(document: &Value, service: &str) -> bool {
+    // Lambda's own check cannot know the conditions: it asks before there is a function.
+    let request = Request {
+        principal: Some(("Service", service)),
+        action: "sts:AssumeRole",
+        resource: "*",
+        ..Request::default()
+    };
+    let named = |statement: &Value| names_principal(statement, request.principal);
+    let acts =
+        |statement: &Value| element_matches(&statement["Action"], |p| action(p, request.action));
+    let of = |effect: &'static str| {
+        statements(document)
+            .any(|s| s["Effect"] == effect && s["Condition"].is_null() && named(s) && acts(s))
+    };
+    let conditional = statements(document)
+        .any(|s| s["Effect"] == "Allow" && !s["Condition"].is_null() && named(s) && acts(s));
+    (of("Allow") || conditional) && !of("Deny")
+}
+
+/// Says what is wrong with a policy document, in the words of IAM where they are known.
+/// `trust` is a role's trust policy: it names principals and no resources.
+pub fn check(text: &str, trust: bool) -> Result<Value, String> {
+    let document: Value =
+        serde_json::from_str(text).map_err(|_| "This policy contains invalid Json".to_owned())?;
+    let fail = |why: &str| Err(why.to_owned());
+    if !document.is_object() {
+        return fail("Syntax errors in policy.");
+    }
+    match document.get("Version").map(Value::as_str) {
+        None | Some(Some("2012-10-17" | "2008-10-17")) => {}
+        _ => return fail("The policy must contain a valid version string"),
+    }
+    if statements(&document).next().is_none() {
+        return fail("Syntax errors in policy.");
+    }
+    for statement in statements(&document) {
+        let has = |name: &str| !statement[name].is_null();
+        if !matches!(statement["Effect"].as_str(), Some("Allow" | "Deny")) {
+            return fail("Syntax errors in policy.");
+        }
+        if has("Action") == has("NotAction") {
+            return fail("Policy statement must contain actions.");
+        }
+        for action in texts(&statement["Action"]).chain(texts(&statement["NotAction"])) {
+            if action != "*" && !action.contains(':') {
+                return fail(
+                    "Actions/Conditions must be prefaced by a vendor, e.g., iam, sdb, ec2, etc.",
+                );
+            }
+        }
+        if trust {
+            if has("Resource") || has("NotResource") {
+                return fail("Has prohibited field Resource");
+            }
+            if has("Principal") == has("NotPrincipal") {
+                return fail("Missing required field Principal");
+            }
+            continue;
+        }
+        if has("Principal") || has("NotPrincipal") {
+            return fail("Policy document should not specify a principal.");
+        }
+        if has("Resource") == has("NotResource") {
+            return fail("Policy statement must contain resources.");
+        }
+        for resource in texts(&statement["Resource"]).chain(texts(&statement["NotResource"])) {
+            if resource != "*" && (!resource.starts_with("arn:") || resource.split(':').count() < 6)
+            {
+                return Err(format!("Resource {resource} must be in ARN format or \"*\"."));
+            }
+        }
+    }
+    Ok(document)
+}
+
+fn statements(document: &Value) -> impl Iterator<Item = &Value> {
+    one_or_many(&document["Statement"]).filter(|statement| statement.is_object())
+}
+
+fn one_or_many(value: &Value) -> impl Iterator<Item = &Value> {
+    let (one, many) = match value {
+        Value::Null => (None, &[][..]),
+        Value::Array(items) => (None, &items[..]),
+        other => (Some(other), &[][..]),
+    };
+    one.into_iter().chain(many)
+}
+
+fn texts(value: &Value) -> impl Iterator<Item = &str> {
+    one_or_many(value).filter_map(Value::as_str)
+}
+
+fn applies(statement: &Value, request: &Request<'_>) -> bool {
+    if request.principal.is_some() && !names_principal(statement, request.principal) {
+        return false;
+    }
+    let acts = match (&statement["Action"], &statement["NotAction"]) {
+        (Value::Null, Value::Null) => false,
+        (Value::Null, not) => !element_matches(not, |p| action(p, request.action)),
+        (yes, _) => element_matches(yes, |p| action(p, request.action)),
+    };
+    if !acts {
+        return false;
+    }
+    let resource = |p: &str| {
+        p == "*" || matches(&condition::substitute(p, &request.context), request.resource)
+    };
+    let on = match (&statement["Resource"], &statement["NotResource"]) {
+        // A trust policy names none.
+        (Value::Null, Value::Null) => request.principal.is_some(),
+        (Value::Null, not) => !element_matches(not, resource),
+        (yes, _) => element_matches(yes, resource),
+    };
+    on && condition::hold(&statement["Condition"], &request.context)
+}
+
+fn element_matches(patterns: &Value, matches: impl Fn(&str) -> bool) -> bool {
+    texts(patterns).any(matches)
+}
+
+fn action(pattern: &str, action: &str) -> bool {
+    pattern == "*" || matches(&pattern.to_ascii_lowercase(), &action.to_ascii_lowercase())
+}
+
+fn names_principal(statement: &Value, principal: Option<(&str, &str)>) -> bool {
+    let Some((kind, name)) = principal else { return true };
+    let named = |value: &Value| {
+        value == "*" || texts(&value[kind]).any(|candidate| candidate == "*" || candidate == name)
+    };
+    match (&statement["Principal"], &statement["NotPrincipal"]) {
+        (Value::Null, Value::Null) => false,
+        (Value::Null, not) => !named(not),
+        (yes, _) => named(yes),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,221 @@
+//! Runs a local cloud in this process.
+
+use std::fs::File;
+use std::io::ErrorKind;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use axum::serve::ListenerExt as _;
+use serde::{Deserialize, Serialize};
+use tokio::net::TcpListener;
+
+use super::cloud::Cloud;
+use super::gateway;
+use crate::failure::Failure;
+
+/// Holds the folder for as long as its local cloud lives.
+pub(super) const SERVE_LOCK: &str = "serve.lock";
+/// Says where it listens.
+const ENDPOINT: &str = "endpoint.json";
+/// How long requests in flight may take once it is to end.
+const DRAIN: Duration = Duration::from_secs(1);
+
+/// What `endpoint.json` holds. It stays after the end: the next one takes the same port.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Endpoint {
+    pub url: String,
+    pub port: u16,
+    pub pid: u32,
+}
+
+impl Endpoint {
+    pub fn read(dir: &Path) -> Option<Self> {
+        serde_json::from_slice(&std::fs::read(dir.join(ENDPOINT)).ok()?).ok()
+    }
+
+    fn write(&self, dir: &Path) -> anyhow::Result<()> {
+        let mut file = tempfile::NamedTempFile::new_in(dir)?;
+        serde_json::to_writer(&mut file, self)?;
+        file.persist(dir.join(ENDPOINT))?;
+        Ok(())
+    }
+}
+
+/// Serves until SIGINT, SIGTERM or [`super::stop`]. `ready` gets the URL.
+///
+/// Without `port` it is the one of the last time, else any free one.
+///
+/// # Errors
+/// A [`Failure`] where another one serves `dir`, the port is taken or the folder cannot be written.
+pub async fn serve(dir: &Path, port: Option<u16>, ready: impl FnOnce(&str)) -> anyhow::Result<()> {
+    let server = Server::open(dir, port).await?;
+    ready(&server.cloud.url);
+    server.run(terminated()).await
+}
+
+struct Server {
+    cloud: Arc<Cloud>,
+    listener: TcpListener,
+    _lock: File,
+}
+
+impl Server {
+    async fn open(dir: &Path, port: Option<u16>) -> anyhow::Result<Self> {
+        let failed = |error: std::io::Error| {
+            Failure::new(format!(
+                "cannot keep the local cloud's state in {}: {error}",
+                dir.display()
+            ))
+            .hint("Choose another folder with ADVENT_LOCAL_DIR.")
+        };
+        std::fs::create_dir_all(dir).map_err(failed)?;
+        let dir = dir.canonicalize().map_err(failed)?;
+        let lock = File::create(dir.join(SERVE_LOCK)).map_err(failed)?;
+        if lock.try_lock().is_err() {
+            let whose = Endpoint::read(&dir)
+                .map_or_else(String::new, |e| format!(" at {} (process {})", e.url, e.pid));
+            return Err(Failure::refused(format!(
+                "a local cloud is already running in {}{whose}",
+                dir.display()
+            ))
+            .hint("Use it, or stop it with `advent local stop`.")
+            .into());
+        }
+        let listener = bind(&dir, port).await?;
+        let port = listener.local_addr()?.port();
+        let cloud = Cloud::open(&dir, port)?;
+        Endpoint { url: cloud.url.clone(), port, pid: std::process::id() }.write(&dir)?;
+        Ok(Self { cloud, listener, _lock: lock })
+    }
+
+    async fn run(self, until: impl Future<Output = ()>) -> anyhow::Result<()> {
+        let Self { cloud, listener, _lock } = self;
+        // L2: start
+        let mut stopping = cloud.stopping.subscribe();
+        let app =
+            gateway::router(cloud.clone()).into_make_service_with_connect_info::<SocketAddr>();
+        let listener = listener.tap_io(|connection| {
+            // Answers are small and wanted at once.
+            let _ = connection.set_nodelay(true);
+        });
+        let mut drained = cloud.stopping.subscribe();
+        let server = axum::serve(listener, app).with_graceful_shutdown(async move {
+            let _ = drained.wait_for(|stop| *stop).await;
+        });
+        let mut server = tokio::spawn(server.into_future());
+        tokio::select! {
+            () = until => {}
+            _ = stopping.wait_for(|stop| *stop) => {}
+            ended = &mut server => ended?.context("the local cloud's listener failed")?,
+        }
+        cloud.stopping.send_replace(true);
+        // L2: stop
+        if tokio::time::timeout(DRAIN, &mut server).await.is_err() {
+            server.abort();
+        }
+        Ok(())
+    }
+}
+
+async fn bind(dir: &Path, port: Option<u16>) -> anyhow::Result<TcpListener> {
+    let at = |port| TcpListener::bind((Ipv4Addr::LOCALHOST, port));
+    if let Some(port) = port {
+        return at(port).await.map_err(|error| {
+            let why = match error.kind() {
+                ErrorKind::AddrInUse => "it is in use".to_owned(),
+                ErrorKind::PermissionDenied => "ports under 1024 need privileges".to_owned(),
+                _ => error.to_string(),
+            };
+            Failure::new(format!("the local cloud cannot listen on port {port}: {why}"))
+                .hint("Choose another port, or none: then a free one is taken.")
+                .into()
+        });
+    }
+    if let Some(last) = Endpoint::read(dir)
+        && let Ok(listener) = at(last.port).await
+    {
+        return Ok(listener);
+    }
+    at(0).await.context("the local cloud found no free port")
+}
+
+/// SIGINT or SIGTERM.
+async fn terminated() {
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+        if let Ok(mut terminate) = signal(SignalKind::terminate()) {
+            tokio::select! {
+                _ = terminate.recv() => return,
+                _ = tokio::signal::ctrl_c() => return,
+            }
+        }
+    }
+    let _ = tokio::signal::ctrl_c().await;
+}
+
+/// A local cloud in this process, for tests. It ends when this is dropped.
+pub struct InProcess {
+    cloud: Arc<Cloud>,
+    stop: Option<tokio::sync::oneshot::Sender<()>>,
+    thread: Option<std::thread::JoinHandle<()>>,
+}
+
+impl InProcess {
+    /// Starts it on a thread and a runtime of its own, so that it outlives a test's runtime.
+    ///
+    /// # Errors
+    /// As [`serve`].
+    pub fn start(dir: &Path) -> anyhow::Result<Self> {
+        let (stop, stopped) = tokio::sync::oneshot::channel();
+        let (ready, started) = std::sync::mpsc::channel();
+        let folder = dir.to_owned();
+        let thread =
+            std::thread::Builder::new().name("local cloud".to_owned()).spawn(move || {
+                let runtime = match tokio::runtime::Builder::new_multi_thread()
+                    .worker_threads(2)
+                    .enable_all()
+                    .build()
+                {
+                    Ok(runtime) => runtime,
+                    Err(error) => {
+                        let _ = ready.send(Err(error.into()));
+                        return;
+                    }
+                };
+                runtime.block_on(async {
+                    match Server::open(&folder, None).await {
+                        Err(error) => drop(ready.send(Err(error))),
+                        Ok(server) => {
+                            let _ = ready.send(Ok(server.cloud.clone()));
+                            let _ = server.run(async { drop(stopped.await) }).await;
+                        }
+                    }
+                });
+            })?;
+        let cloud = started.recv().context("the local cloud's thread ended")??;
+        Ok(Self { cloud, stop: Some(stop), thread: Some(thread) })
+    }
+
+    pub fn url(&self) -> &str {
+        &self.cloud.url
+    }
+
+    /// What is behind it.
+    #[cfg(test)]
+    pub(super) fn cloud(&self) -> &Arc<Cloud> {
+        &self.cloud
+    }
+}
+
+impl Drop for InProcess {
+    fn drop(&mut self) {
+        drop(self.stop.take());
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}

@@ -1,0 +1,199 @@
+//! What the local cloud keeps: documents and a few tables, in one SQLite file.
+
+use std::path::Path;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use rusqlite::{Connection, OptionalExtension, params};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::error::AwsError;
+
+/// Documents by kind, Region ("" for what is global) and name, as JSON.
+const DOCUMENTS: &str = "CREATE TABLE IF NOT EXISTS document (
+    kind TEXT NOT NULL, region TEXT NOT NULL, name TEXT NOT NULL, body TEXT NOT NULL,
+    PRIMARY KEY (kind, region, name)
+) WITHOUT ROWID";
+
+/// The tables of the services that have their own.
+const SCHEMAS: &[&str] = &[DOCUMENTS, super::logs::SCHEMA];
+
+pub struct Store(Mutex<Connection>);
+
+impl Store {
+    /// Opens or makes the file. What was committed survives the end of the process, however it
+    /// ends.
+    pub fn open(path: &Path) -> rusqlite::Result<Self> {
+        let connection = Connection::open(path)?;
+        connection.pragma_update(None, "journal_mode", "WAL")?;
+        connection.pragma_update(None, "synchronous", "NORMAL")?;
+        connection.busy_timeout(std::time::Duration::from_secs(5))?;
+        connection.set_prepared_statement_cache_capacity(64);
+        for schema in SCHEMAS {
+            connection.execute_batch(schema)?;
+        }
+        Ok(Self(Mutex::new(connection)))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Connection> {
+        // A panic in a closure rolls its transaction back: what is left is sound.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub fn read<T>(&self, f: impl FnOnce(&Db<'_>) -> Result<T, AwsError>) -> Result<T, AwsError> {
+        f(&Db(&self.lock()))
+    }
+
+    /// Runs `f` in one transaction, rolled back when it fails.
+    pub fn write<T>(&self, f: impl FnOnce(&Db<'_>) -> Result<T, AwsError>) -> Result<T, AwsError> {
+        let mut connection = self.lock();
+        let transaction =
+            connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
+        let result = f(&Db(&transaction))?;
+        transaction.commit()?;
+        Ok(result)
+    }
+}
+
+/// The store while it is held. Keep it short: everyone else waits.
+pub struct Db<'a>(&'a Connection);
+
+impl Db<'_> {
+    /// For tables of one's own.
+    pub fn conn(&self) -> &Connection {
+        self.0
+    }
+
+    pub fn get<T: DeserializeOwned>(
+        &self,
+        kind: &str,
+        region: &str,
+        name: &str,
+    ) -> Result<Option<T>, AwsError> {
+        let body: Option<String> = self
+            .0
+            .prepare_cached("SELECT body FROM document WHERE kind = ? AND region = ? AND name = ?")?
+            .query_row(params![kind, region, name], |row| row.get(0))
+            .optional()?;
+        Ok(body.map(|body| serde_json::from_str(&body)).transpose()?)
+    }
+
+    /// Creates or replaces.
+    pub fn put(
+        &self,
+        kind: &str,
+        region: &str,
+        name: &str,
+        value: &impl Serialize,
+    ) -> Result<(), AwsError> {
+        self.0
+            .prepare_cached(
+                "INSERT OR REPLACE INTO document (kind, region, name, body) VALUES (?, ?, ?, ?)",
+            )?
+            .execute(params![kind, region, name, serde_json::to_string(value)?])?;
+        Ok(())
+    }
+
+    /// Creates; false when it exists already.
+    pub fn insert(
+        &self,
+        kind: &str,
+        region: &str,
+        name: &str,
+        value: &impl Serialize,
+    ) -> Result<bool, AwsError> {
+        let count = self
+            .0
+            .prepare_cached(
+                "INSERT OR IGNORE INTO document (kind, region, name, body) VALUES (?, ?, ?, ?)",
+            )?
+            .execute(params![kind, region, name, serde_json::to_string(value)?])?;
+        Ok(count == 1)
+    }
+
+    /// False when it did not exist.
+    pub fn delete(&self, kind: &str, region: &str, name: &str) -> Result<bool, AwsError> {
+        let count = self
+            .0
+            .prepare_cached("DELETE FROM document WHERE kind = ? AND region = ? AND name = ?")?
+            .execute(params![kind, region, name])?;
+        Ok(count == 1)
+    }
+
+    /// All of a kind in a Region with their names, ordered by name.
+    pub fn list<T: DeserializeOwned>(
+        &self,
+        kind: &str,
+        region: &str,
+    ) -> Result<Vec<(String, T)>, AwsError> {
+        self.list_under(kind, region, "")
+    }
+
+    /// Those whose name begins with `prefix`, ordered by name.
+    pub fn list_under<T: DeserializeOwned>(
+        &self,
+        kind: &str,
+        region: &str,
+        prefix: &str,
+    ) -> Result<Vec<(String, T)>, AwsError> {
+        let mut statement = self.0.prepare_cached(
+            "SELECT name, body FROM document
+             WHERE kind = ? AND region = ? AND substr(name, 1, length(?3)) = ?3 ORDER BY name",
+        )?;
+        let rows = statement.query_map(params![kind, region, prefix], |row| {
+            Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?))
+        })?;
+        rows.map(|row| {
+            let (name, body) = row?;
+            Ok((name, serde_json::from_str(&body)?))
+        })
+        .collect()
+    }
+
+    /// The Regions that have something of a kind.
+    pub fn regions(&self, kind: &str) -> Result<Vec<String>, AwsError> {
+        let mut statement =
+            self.0.prepare_cached("SELECT DISTINCT region FROM document WHERE kind = ?")?;
+        let rows = statement.query_map([kind], |row| row.get(0))?;
+        Ok(rows.collect::<rusqlite::Result<_>>()?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+
+    #[test]
+    fn a_failed_write_leaves_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(&dir.path().join("s")).unwrap();
+        let failed: Result<(), _> = store.write(|db| {
+            db.put("k", "r", "a", &1)?;
+            Err(AwsError::internal("no"))
+        });
+        assert!(failed.is_err());
+        assert_eq!(store.read(|db| db.get::<i32>("k", "r", "a")).unwrap(), None);
+    }
+
+    #[test]
+    fn documents_are_found_by_prefix_and_region() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("s");
+        let store = Store::open(&path).unwrap();
+        store
+            .write(|db| {
+                assert!(db.insert("k", "r", "a/1", &1)?);
+                assert!(!db.insert("k", "r", "a/1", &2)?);
+                db.put("k", "r", "b/1", &3)?;
+                db.put("k", "q", "a/2", &4)
+            })
+            .unwrap();
+        drop(store);
+        let store = Store::open(&path).unwrap();
+        let found = store.read(|db| db.list_under::<i32>("k", "r", "a/")).unwrap();
+        assert_eq!(found, [("a/1".to_owned(), 1)]);
+        assert_eq!(store.read(|db| db.regions("k")).unwrap(), ["q", "r"]);
+    }
+}

@@ -1,0 +1,31 @@
+//! STS: who calls.
+
+use std::sync::Arc;
+
+use serde_json::json;
+
+use super::ACCOUNT;
+use super::call::{Call, Principal, Reply};
+use super::cloud::Cloud;
+use super::error::AwsError;
+use super::iam;
+
+pub fn handle(cloud: &Arc<Cloud>, call: &Call) -> Result<Reply, AwsError> {
+    match call.operation.as_str() {
+        // Needs no permission.
+        "GetCallerIdentity" => {
+            let user = match &call.principal {
+                Principal::Operator => ACCOUNT.to_owned(),
+                Principal::Function { role, function } => {
+                    let id = iam::role(cloud, role)?.map(|role| role.role_id).unwrap_or_default();
+                    format!("{id}:{function}")
+                }
+            };
+            Ok(Reply::query(
+                call,
+                &json!({"Arn": call.principal.arn(), "UserId": user, "Account": ACCOUNT}),
+            ))
+        }
+        _ => Err(AwsError::unknown_call(call)),
+    }
+}

@@ -1,0 +1,167 @@
+//! Tables through AWS's client.
+
+use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::types::{
+    AttributeDefinition, AttributeValue, BillingMode, KeySchemaElement, KeyType, Put, ReturnValue,
+    ScalarAttributeType, Tag, TransactWriteItem, Update,
+};
+use serde_json::json;
+
+use super::*;
+
+const ARN: &str = "arn:aws:dynamodb:us-east-1:000000000000:table/table";
+
+async fn with_table(here: &Here) -> Client {
+    let client = Client::new(&here.operator());
+    let key = KeySchemaElement::builder().attribute_name("word").key_type(KeyType::Hash);
+    let attribute = AttributeDefinition::builder()
+        .attribute_name("word")
+        .attribute_type(ScalarAttributeType::S);
+    let made = client
+        .create_table()
+        .table_name("table")
+        .key_schema(key.build().unwrap())
+        .attribute_definitions(attribute.build().unwrap())
+        .billing_mode(BillingMode::PayPerRequest)
+        .tags(Tag::builder().key("a").value("b").build().unwrap())
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(made.table_description().unwrap().table_arn(), Some(ARN));
+    while !matches!(
+        client
+            .describe_table()
+            .table_name("table")
+            .send()
+            .await
+            .unwrap()
+            .table()
+            .unwrap()
+            .table_status(),
+        Some(aws_sdk_dynamodb::types::TableStatus::Active)
+    ) {}
+    client
+}
+
+fn word(text: &str) -> AttributeValue {
+    AttributeValue::S(text.to_owned())
+}
+
+fn add(
+    client: &Client,
+    text: &str,
+) -> aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder {
+    client
+        .update_item()
+        .table_name("table")
+        .key("word", word(text))
+        .update_expression("ADD #c :n")
+        .expression_attribute_names("#c", "count")
+        .expression_attribute_values(":n", AttributeValue::N("1".to_owned()))
+        .return_values(ReturnValue::UpdatedNew)
+}
+
+#[tokio::test]
+async fn items_survive_a_restart_and_regions_are_apart() {
+    let here = Here::start();
+    let client = with_table(&here).await;
+    let all = futures::future::join_all((0..20).map(|_| add(&client, "ü").send())).await;
+    assert!(all.iter().all(Result::is_ok));
+    let here = here.restarted();
+    let client = Client::new(&here.operator());
+    let new = add(&client, "ü").send().await.unwrap().attributes.unwrap();
+    assert_eq!(new["count"], AttributeValue::N("21".to_owned()));
+    let by_arn = client.get_item().table_name(ARN).key("word", word("ü")).send().await.unwrap();
+    assert!(by_arn.item().is_some());
+    let tags = client.list_tags_of_resource().resource_arn(ARN).send().await.unwrap();
+    assert_eq!(tags.tags().len(), 1);
+    let config = here.config("eu-west-1", Credentials::new("local", "local", None, None, "test"));
+    let elsewhere = Client::new(&config).list_tables().send().await.unwrap();
+    assert!(elsewhere.table_names().is_empty());
+}
+
+#[tokio::test]
+async fn what_dynamodb_refuses() {
+    let here = Here::start();
+    let client = with_table(&here).await;
+    assert_eq!(refusal(add(&client, "").send().await).0, "ValidationException");
+    let literal =
+        add(&client, "a").update_expression("ADD count :n").set_expression_attribute_names(None);
+    assert!(refusal(literal.send().await).1.contains("reserved keyword: count"));
+    let absent = client.list_tags_of_resource().resource_arn(format!("{ARN}2")).send().await;
+    assert_eq!(refusal(absent).0, "ResourceNotFoundException");
+    let absent = client.describe_table().table_name("absent").send().await;
+    assert_eq!(
+        refusal(absent),
+        (
+            "ResourceNotFoundException".to_owned(),
+            "Requested resource not found: Table: absent not found".to_owned()
+        )
+    );
+}
+
+/// A transaction that puts a marker, once, and counts.
+fn marked(
+    client: &Client,
+) -> aws_sdk_dynamodb::operation::transact_write_items::builders::TransactWriteItemsFluentBuilder {
+    let put = Put::builder()
+        .table_name("table")
+        .item("word", word("seen 1"))
+        .condition_expression("attribute_not_exists(word)");
+    let update = Update::builder()
+        .table_name("table")
+        .key("word", word("a"))
+        .update_expression("ADD #c :n")
+        .expression_attribute_names("#c", "count")
+        .expression_attribute_values(":n", AttributeValue::N("10".to_owned()));
+    client
+        .transact_write_items()
+        .transact_items(TransactWriteItem::builder().put(put.build().unwrap()).build())
+        .transact_items(TransactWriteItem::builder().update(update.build().unwrap()).build())
+}
+
+#[tokio::test]
+async fn a_function_may_do_what_its_role_allows() {
+    let here = Here::start();
+    with_table(&here).await;
+    let allow = |actions: serde_json::Value| json!({"Statement": {"Effect": "Allow", "Action": actions, "Resource": ARN}});
+    create_role(&here.operator(), "update", allow(json!("dynamodb:UpdateItem"))).await;
+    create_role(
+        &here.operator(),
+        "both",
+        allow(json!(["dynamodb:UpdateItem", "dynamodb:PutItem"])),
+    )
+    .await;
+    create_role(&here.operator(), "none", allow(json!("dynamodb:GetItem"))).await;
+
+    let none = Client::new(&here.function("none"));
+    assert_eq!(
+        refusal(add(&none, "a").send().await),
+        (
+            "AccessDeniedException".to_owned(),
+            format!(
+                "User: arn:aws:sts::000000000000:assumed-role/none/f is not authorized to perform: \
+                 dynamodb:UpdateItem on resource: {ARN} because no identity-based policy allows \
+                 the dynamodb:UpdateItem action"
+            )
+        )
+    );
+    let update = Client::new(&here.function("update"));
+    add(&update, "a").send().await.unwrap();
+    let refused = refusal(marked(&update).send().await);
+    assert_eq!(refused.0, "AccessDeniedException");
+    assert!(refused.1.contains("dynamodb:PutItem"), "{}", refused.1);
+    let both = Client::new(&here.function("both"));
+    marked(&both).send().await.unwrap();
+    assert_eq!(refusal(marked(&both).send().await).0, "TransactionCanceledException");
+    let new = add(&both, "a").send().await.unwrap().attributes.unwrap();
+    assert_eq!(new["count"], AttributeValue::N("12".to_owned()));
+}
+
+#[tokio::test]
+async fn a_role_that_is_gone_allows_nothing() {
+    let here = Here::start();
+    with_table(&here).await;
+    let client = Client::new(&here.function("absent"));
+    assert_eq!(refusal(add(&client, "a").send().await).0, "AccessDeniedException");
+}

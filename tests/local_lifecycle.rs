@@ -1,0 +1,150 @@
+//! Finding, starting and stopping the local cloud in the background, in processes of their own.
+//!
+//! Without the test harness: `ensure` starts this very executable again as
+//! `local start --dir DIR`.
+#![expect(clippy::unwrap_used, reason = "a test")]
+#![expect(clippy::print_stdout, reason = "a test without the harness reports by itself")]
+
+use std::path::{Path, PathBuf};
+
+use advent::failure::Failure;
+use advent::local;
+
+fn main() {
+    let arguments: Vec<_> = std::env::args().skip(1).collect();
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    if let [command, start, dir, path] = arguments.iter().map(String::as_str).collect::<Vec<_>>()[..]
+        && (command, start, dir) == ("local", "start", "--dir")
+    {
+        let port = std::env::var("LOCAL_TEST_PORT").ok().map(|port| port.parse().unwrap());
+        if let Err(error) = runtime.block_on(local::serve(Path::new(path), port, |_| {})) {
+            println!("{error}");
+            std::process::exit(1);
+        }
+        return;
+    }
+    if arguments.iter().any(|argument| argument == "--list") {
+        return;
+    }
+    runtime.block_on(async {
+        one_for_two_at_once().await;
+        state_survives_a_kill().await;
+        the_port_is_kept().await;
+        a_second_one_is_refused().await;
+        a_taken_port_is_a_failure().await;
+        a_folder_that_cannot_be_written_is_a_failure().await;
+        leftovers_of_another_are_not_believed().await;
+    });
+    println!("local_lifecycle: ok");
+}
+
+/// A folder whose local cloud is stopped at the end.
+struct Folder(tempfile::TempDir);
+
+impl Folder {
+    fn new() -> Self {
+        Self(tempfile::tempdir().unwrap())
+    }
+
+    fn path(&self) -> PathBuf {
+        self.0.path().join("local")
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let path = self.path();
+        let stop = async move { drop(local::stop(&path).await) };
+        std::thread::spawn(|| tokio::runtime::Runtime::new().unwrap().block_on(stop)).join().unwrap();
+    }
+}
+
+fn kill(pid: u32) {
+    assert!(std::process::Command::new("kill").args(["-9", &pid.to_string()]).status().unwrap().success());
+}
+
+async fn create_group(running: &local::Running, name: &str) {
+    let region = aws_types::region::Region::new(local::REGION);
+    let credentials =
+        aws_credential_types::Credentials::new("local", "local", None, None, "test");
+    let config = aws_sdk_cloudwatchlogs::Config::builder()
+        .behavior_version(aws_sdk_cloudwatchlogs::config::BehaviorVersion::latest())
+        .region(region)
+        .credentials_provider(credentials)
+        .http_client(aws_smithy_http_client::Builder::new().build_http())
+        .endpoint_url(&running.url)
+        .build();
+    let client = aws_sdk_cloudwatchlogs::Client::from_conf(config);
+    client.create_log_group().log_group_name(name).send().await.unwrap();
+}
+
+async fn one_for_two_at_once() {
+    let folder = Folder::new();
+    let dir = folder.path();
+    assert!(local::find(&dir).await.is_none());
+    assert!(!local::stop(&dir).await.unwrap());
+    let (a, b, c) = tokio::join!(local::ensure(&dir), local::ensure(&dir), local::ensure(&dir));
+    let all = [a.unwrap(), b.unwrap(), c.unwrap()];
+    assert_eq!(all.iter().filter(|running| running.started).count(), 1);
+    assert!(all.iter().all(|running| running.pid == all[0].pid && running.url == all[0].url));
+    assert!(local::is_empty(&all[0]).await.unwrap());
+    assert!(local::stop(&dir).await.unwrap());
+    assert!(local::find(&dir).await.is_none());
+}
+
+async fn state_survives_a_kill() {
+    let folder = Folder::new();
+    let dir = folder.path();
+    let first = local::ensure(&dir).await.unwrap();
+    create_group(&first, "/kept").await;
+    kill(first.pid);
+    let second = local::ensure(&dir).await.unwrap();
+    assert!(second.started);
+    assert_ne!(first.pid, second.pid);
+    assert!(!local::is_empty(&second).await.unwrap());
+}
+
+async fn the_port_is_kept() {
+    let folder = Folder::new();
+    let first = local::ensure(&folder.path()).await.unwrap();
+    local::stop(&folder.path()).await.unwrap();
+    let second = local::ensure(&folder.path()).await.unwrap();
+    assert_eq!(first.url, second.url);
+}
+
+async fn a_second_one_is_refused() {
+    let folder = Folder::new();
+    let running = local::ensure(&folder.path()).await.unwrap();
+    let error = local::serve(&folder.path(), None, |_| {}).await.unwrap_err();
+    let failure = Failure::of(&error).unwrap();
+    assert!(failure.what.contains("already running"), "{failure}");
+    assert!(failure.what.contains(&running.url), "{failure}");
+}
+
+async fn a_taken_port_is_a_failure() {
+    let folder = Folder::new();
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port();
+    let error = local::serve(&folder.path(), Some(port), |_| {}).await.unwrap_err();
+    let failure = Failure::of(&error).unwrap();
+    assert!(failure.what.contains(&format!("port {port}: it is in use")), "{failure}");
+    assert!(failure.hint.is_some());
+}
+
+async fn a_folder_that_cannot_be_written_is_a_failure() {
+    let folder = Folder::new();
+    std::fs::write(folder.path(), "a file").unwrap();
+    let error = local::ensure(&folder.path()).await.unwrap_err();
+    let failure = Failure::of(&error).unwrap();
+    assert!(failure.hint.as_ref().unwrap().contains("ADVENT_LOCAL_DIR"), "{failure}");
+}
+
+async fn leftovers_of_another_are_not_believed() {
+    let (one, other) = (Folder::new(), Folder::new());
+    local::ensure(&one.path()).await.unwrap();
+    std::fs::create_dir_all(other.path()).unwrap();
+    std::fs::copy(one.path().join("endpoint.json"), other.path().join("endpoint.json")).unwrap();
+    assert!(local::find(&other.path()).await.is_none());
+    assert!(!local::stop(&other.path()).await.unwrap());
+    assert!(local::find(&one.path()).await.is_some());
+}
