@@ -20,10 +20,9 @@ use aws_sdk_dynamodb::{
         TransactWriteItem, Update,
     },
 };
-use aws_smithy_types::error::display::DisplayErrorContext;
 use futures::{StreamExt, TryStreamExt, stream};
 
-use crate::Error;
+use crate::{Error, reason};
 
 const KEY: &str = "word";
 const COUNT: &str = "count";
@@ -205,11 +204,11 @@ impl Counter {
                         )
                     });
                     if reasons.is_empty() || !passes {
-                        return Err(self.failed("count in", error));
+                        return Err(self.failed("count in", &error));
                     }
                 }
                 Some(TransactWriteItemsError::TransactionInProgressException(_)) => {}
-                _ => return Err(self.failed("count in", error)),
+                _ => return Err(self.failed("count in", &error)),
             }
             // Another message with one of the words (the trigger word, most likely) is being counted right now. The
             // caller bounds how long this goes on.
@@ -242,7 +241,7 @@ impl Counter {
         loop {
             let call = self.client.batch_get_item().set_request_items(Some(open));
             let read =
-                call.send().await.map_err(|error| self.failed("read the counts in", error))?;
+                call.send().await.map_err(|error| self.failed("read the counts in", &error))?;
             for mut item in read.responses.into_iter().flatten().flat_map(|(_, items)| items) {
                 if let (Some(AttributeValue::S(word)), Some(AttributeValue::N(count))) =
                     (item.remove(KEY), item.remove(COUNT))
@@ -270,12 +269,12 @@ impl Counter {
             .expression_attribute_values(":true", AttributeValue::Bool(true))
             .send()
             .await
-            .map_err(|error| self.failed("note what was published in", error))?;
+            .map_err(|error| self.failed("note what was published in", &error))?;
         Ok(())
     }
 
-    fn failed(&self, what: &str, error: impl std::error::Error) -> Error {
-        format!("could not {what} table {:?}: {}", self.table, DisplayErrorContext(error)).into()
+    fn failed(&self, what: &str, error: &dyn std::error::Error) -> Error {
+        format!("could not {what} table {:?}: {}", self.table, reason(error)).into()
     }
 }
 

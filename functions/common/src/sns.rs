@@ -2,10 +2,9 @@
 
 use aws_lambda_events::sns::{SnsEvent, SnsMessage};
 use aws_sdk_sns::{Client, types::MessageAttributeValue};
-use aws_smithy_types::error::display::DisplayErrorContext;
 use serde_json::Value;
 
-use crate::Error;
+use crate::{Error, reason};
 
 /// The message attribute that tells a message published twice from two messages: SNS gives each its own `MessageId`.
 const ID: &str = "id";
@@ -38,8 +37,7 @@ impl Topic {
             .send()
             .await
             .map_err(|error| {
-                let error = DisplayErrorContext(error);
-                Error::from(format!("could not publish to {}: {error}", self.arn))
+                Error::from(format!("could not publish to {}: {}", self.arn, reason(&error)))
             })?;
         Ok(())
     }

@@ -1,8 +1,7 @@
 //! Creates a new user's account in one system. The same package is deployed once for each system.
 
 use aws_sdk_dynamodb::{Client, types::AttributeValue};
-use aws_smithy_types::error::display::DisplayErrorContext;
-use common::{Error, aws::variable, lambda::in_time, log, sns::messages};
+use common::{Error, aws::variable, lambda::in_time, log, reason, sns::messages};
 use lambda_runtime::LambdaEvent;
 use serde_json::{Value, json};
 
@@ -85,7 +84,7 @@ impl Function {
             .expression_attribute_values(":account", AttributeValue::S(account.clone()))
             .send()
             .await
-            .map_err(|error| format!("could not create: {}", DisplayErrorContext(error)))?;
+            .map_err(|error| format!("could not create: {}", reason(&error)))?;
         log::line(&json!({"level": "info", "user": user, "account": account}));
         Ok(())
     }

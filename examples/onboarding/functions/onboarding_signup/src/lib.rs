@@ -4,13 +4,12 @@ use std::collections::{BTreeMap, HashMap};
 
 use aws_lambda_events::{apigw::ApiGatewayV2httpResponse, http::Method};
 use aws_sdk_dynamodb::{Client, types::AttributeValue};
-use aws_smithy_types::error::display::DisplayErrorContext;
 use common::{
     Error,
     aws::variable,
     http::{Answer, Request},
     lambda::{in_time, warm_up},
-    log,
+    log, reason,
     sns::Topic,
 };
 use lambda_runtime::LambdaEvent;
@@ -88,7 +87,7 @@ impl Function {
         if let Err(error) = put
             && !error.as_service_error().is_some_and(|e| e.is_conditional_check_failed_exception())
         {
-            return Err(format!("could not store: {}", DisplayErrorContext(error)).into());
+            return Err(format!("could not store: {}", reason(&error)).into());
         }
         self.joined.publish(user, request_id).await?;
         Ok(Answer::new(202, json!({ "user": user })))
@@ -107,7 +106,7 @@ impl Function {
             .consistent_read(true)
             .send()
             .await
-            .map_err(|error| format!("could not read: {}", DisplayErrorContext(error)))?;
+            .map_err(|error| format!("could not read: {}", reason(&error)))?;
         Ok(read.item.map(texts))
     }
 }
