@@ -1,1 +1,142 @@
-//! The command line.
+//! The command line: clap types, nothing else.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::aws::naming::DEFAULT_STAGE;
+use crate::bundle::Arch;
+
+/// Ships a serverless publish/subscribe application to AWS from one binary, and takes it away
+/// again without a trace.
+#[derive(Debug, Parser)]
+#[command(version, arg_required_else_help = true, max_term_width = 100)]
+pub struct Cli {
+    #[command(subcommand)]
+    pub command: Command,
+    #[command(flatten)]
+    pub global: Global,
+}
+
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Everywhere")]
+pub struct Global {
+    /// Use the local cloud, started when needed
+    #[arg(long, global = true, conflicts_with_all = ["endpoint_url", "profile"])]
+    pub local: bool,
+    /// Use another AWS endpoint (also: AWS_ENDPOINT_URL)
+    #[arg(long, global = true, value_name = "URL")]
+    pub endpoint_url: Option<String>,
+    /// AWS profile (also: AWS_PROFILE)
+    #[arg(long, global = true, value_name = "NAME")]
+    pub profile: Option<String>,
+    /// AWS Region (also: AWS_REGION or the profile's)
+    #[arg(long, global = true, value_name = "REGION")]
+    pub region: Option<String>,
+    /// A copy of the stack beside others: every physical name gets this suffix
+    #[arg(long, global = true, value_name = "NAME", default_value = DEFAULT_STAGE, hide_default_value = true)]
+    pub stage: String,
+    /// Processor of the functions: x86_64 or arm64 [default: this machine's]
+    #[arg(long, global = true, value_name = "ARCH")]
+    pub arch: Option<Arch>,
+    /// Do not ask before something existing is deleted or replaced
+    #[arg(short, long, global = true)]
+    pub yes: bool,
+    /// Print one JSON document on stdout, and nothing else there
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// Print results and errors only
+    #[arg(short, long, global = true)]
+    pub quiet: bool,
+    /// Print without colour (also: NO_COLOR)
+    #[arg(long, global = true)]
+    pub no_color: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Create the stack, or bring it up to date
+    Up(Up),
+    /// Show what `up` would do: exit code 0 nothing, 2 changes, 1 error
+    Plan,
+    /// Show every resource: in step, missing or drifted
+    Status,
+    /// Delete the stack and everything in it
+    Down,
+    /// Send what Slack would send to the deployed URL
+    Say(Say),
+    /// Show what the functions logged
+    Logs(Logs),
+    /// Build the functions as zips
+    Build(Build),
+    /// Write one executable that carries CLI, manifest and functions
+    Pack(Pack),
+    /// Run, stop or use the local cloud
+    #[command(subcommand)]
+    Local(Local),
+}
+
+#[derive(Debug, Args)]
+pub struct Up {
+    /// Allow this table to be replaced, which deletes its items
+    #[arg(long, value_name = "NAME")]
+    pub replace_table: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub struct Say {
+    /// What is said, trigger word included
+    pub text: String,
+    /// Route to send it to, if the stack has several
+    #[arg(long, value_name = "PATH")]
+    pub path: Option<String>,
+    /// Who says it
+    #[arg(long, value_name = "NAME", default_value = "advent")]
+    pub user: String,
+}
+
+#[derive(Debug, Args)]
+pub struct Logs {
+    /// Function (as advent.toml calls it) [default: all]
+    pub function: Option<String>,
+    /// Go on showing what comes
+    #[arg(short, long)]
+    pub follow: bool,
+    /// How far back: 30s, 10m, 2h, 1d
+    #[arg(long, value_name = "TIME", default_value = "1h")]
+    pub since: String,
+}
+
+#[derive(Debug, Args)]
+pub struct Build {
+    /// Folder for the zips
+    #[arg(long, value_name = "DIR", default_value = "dist")]
+    pub out: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub struct Pack {
+    /// The executable to write
+    #[arg(long, value_name = "FILE", default_value = "dist/advent")]
+    pub out: PathBuf,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Local {
+    /// Run the local cloud in the foreground
+    Start(Start),
+    /// Stop the local cloud; its state stays
+    Stop,
+    /// Print the variables that make other AWS tools use it
+    Env,
+}
+
+#[derive(Debug, Args)]
+pub struct Start {
+    /// Port on 127.0.0.1 [default: the last one, or any free one]
+    #[arg(long)]
+    pub port: Option<u16>,
+    /// Folder of its state [default: .advent/local beside advent.toml]
+    #[arg(long, value_name = "DIR")]
+    pub dir: Option<PathBuf>,
+}

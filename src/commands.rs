@@ -1,1 +1,87 @@
-//! One file, one subcommand.
+//! One file, one subcommand; here what several of them do.
+
+mod build;
+mod document;
+mod down;
+mod local;
+mod logs;
+mod pack;
+mod plan;
+mod say;
+mod session;
+mod status;
+mod up;
+mod url;
+
+use anyhow::Result;
+
+use crate::aws::naming::DEFAULT_STAGE;
+use crate::cli::{Cli, Command, Global};
+use crate::engine::Step;
+use crate::failure::Failure;
+use crate::report::Report;
+
+/// Runs a subcommand.
+///
+/// # Errors
+/// Whatever kept it from its end; [`crate::failure::Failure`] in the chain knows the exit code.
+pub async fn run(cli: Cli, report: &Report) -> Result<u8> {
+    let global = &cli.global;
+    match cli.command {
+        Command::Up(args) => up::run(global, &args, report).await,
+        Command::Plan => plan::run(global, report).await,
+        Command::Status => status::run(global, report).await,
+        Command::Down => down::run(global, report).await,
+        Command::Say(args) => say::run(global, &args, report).await,
+        Command::Logs(args) => logs::run(global, &args, report).await,
+        Command::Build(args) => build::run(global, &args, report).await,
+        Command::Pack(args) => pack::run(global, &args, report).await,
+        Command::Local(args) => local::run(global, &args, report).await,
+    }
+}
+
+/// Asks whether these may be deleted or replaced, unless `--yes` was said.
+///
+/// # Errors
+/// A refusal where nobody can be asked.
+fn consent(global: &Global, report: &Report, doomed: &[&Step]) -> Result<bool> {
+    if doomed.is_empty() || global.yes {
+        return Ok(true);
+    }
+    let data: Vec<_> = doomed
+        .iter()
+        .filter_map(|step| Some(format!("{} {}: {}", step.kind, step.name, step.data.as_ref()?)))
+        .collect();
+    let loss = if data.is_empty() {
+        String::new()
+    } else {
+        format!("\nwith them is lost for ever:\n  {}\n", data.join("\n  "))
+    };
+    let count = doomed.len();
+    if !report.can_ask() {
+        let what = format!("{count} existing resources would be deleted or replaced{loss}");
+        let hint = "say --yes to go ahead without being asked";
+        return Err(Failure::refused(what.trim_end()).hint(hint).into());
+    }
+    Ok(report.ask(&format!("delete or replace {count} existing resources?{loss}")))
+}
+
+/// The options that the next command has to be given as well.
+fn flags(global: &Global) -> String {
+    let mut flags = String::new();
+    if global.local {
+        flags.push_str(" --local");
+    }
+    let named = [
+        ("--endpoint-url", global.endpoint_url.as_deref()),
+        ("--profile", global.profile.as_deref()),
+        ("--region", global.region.as_deref()),
+        ("--stage", Some(global.stage.as_str()).filter(|stage| *stage != DEFAULT_STAGE)),
+    ];
+    for (flag, value) in named {
+        if let Some(value) = value {
+            flags.push_str(&format!(" {flag} {value}"));
+        }
+    }
+    flags
+}

@@ -44,7 +44,7 @@ impl Leftovers {
         let stack = &wanted.stack;
         let arns = tagged(cloud, &wanted.names);
         let roles = roles(cloud, &wanted.names);
-        let cx = stack.context(cloud, purpose);
+        let cx = Stack::context(cloud, purpose);
         // Towards `down` the triggers die with what they hang on.
         let triggers = async {
             match purpose {

@@ -1,0 +1,64 @@
+//! `advent down`: delete the stack and everything in it.
+
+use anyhow::Result;
+use serde_json::json;
+
+use super::document;
+use super::session::{Session, Stage, Start};
+use crate::cli::Global;
+use crate::engine::{Action, Plan, Purpose};
+use crate::local;
+use crate::report::Report;
+
+pub async fn run(global: &Global, report: &Report) -> Result<u8> {
+    let Some(session) = Session::open(global, report, Start::IfItEverRan).await? else {
+        if global.json {
+            report.document(
+                &json!({ "stack": null, "url": null, "outcome": "done", "resources": [] }),
+            );
+        }
+        report.note("nothing to delete: no local cloud ever ran here");
+        return Ok(0);
+    };
+    let Stage { deployment, known, .. } = session.read(&[], Purpose::Delete).await?;
+    let plan = deployment.stack.plan_down(known);
+    for (step, whose) in plan.strangers() {
+        report.note(&format!("left alone: {} {}, because {whose}", step.kind, step.name));
+    }
+    let doomed: Vec<_> = plan.steps.iter().filter(|step| step.action == Action::Delete).collect();
+    if !doomed.is_empty() && !super::consent(global, report, &doomed)? {
+        report.note("nothing was deleted");
+        return Ok(1);
+    }
+    let (applied, interrupted) = session.apply(&deployment, &plan).await;
+    let done = applied.reports.iter().all(|step| step.outcome.is_done());
+    if global.json {
+        report.document(&document::outcome(&session.app.manifest.name, None, &applied.reports));
+    } else if done {
+        summary(&session, &plan);
+    } else {
+        let why = if interrupted { "interrupted" } else { "not everything could be deleted" };
+        report.note(&format!("{why}: `advent down` continues"));
+    }
+    if let (true, Some(running)) = (done, &session.local) {
+        if local::is_empty(running).await? {
+            local::stop(&running.dir).await?;
+            report.note("the local cloud is empty and was stopped");
+        } else {
+            report.note("the local cloud still has other things in it and goes on");
+        }
+    }
+    Ok(u8::from(!done))
+}
+
+fn summary(session: &Session<'_>, plan: &Plan) {
+    let deleted = plan.steps.iter().filter(|step| step.action == Action::Delete).count();
+    let names = &session.cloud.names;
+    let title = if deleted == 0 {
+        format!("nothing to delete: {} (stage {}) is not there", names.stack, names.stage)
+    } else {
+        let seconds = session.begun.elapsed().as_secs_f32();
+        format!("{} is down: {deleted} resources deleted in {seconds:.1} s", names.stack)
+    };
+    session.report.done(&title, &[], &[]);
+}

@@ -1,0 +1,69 @@
+//! `advent local`: run, stop or use the local cloud.
+
+use std::path::PathBuf;
+
+use anyhow::{Context as _, Result};
+use serde_json::json;
+
+use crate::cli::{Global, Local, Start};
+use crate::failure::Failure;
+use crate::local;
+use crate::manifest::Manifest;
+use crate::report::Report;
+
+pub async fn run(global: &Global, command: &Local, report: &Report) -> Result<u8> {
+    match command {
+        Local::Start(args) => start(global, args, report).await,
+        Local::Stop => stop(global, report).await,
+        Local::Env => env(global, report).await,
+    }
+}
+
+async fn start(global: &Global, args: &Start, report: &Report) -> Result<u8> {
+    let dir = args.dir.clone().map_or_else(state_dir, Ok)?;
+    local::serve(&dir, args.port, |url| {
+        if global.json {
+            report.document(&json!({ "url": url, "dir": dir }));
+        } else {
+            report.data(&format!("the local cloud listens at {url}"));
+        }
+    })
+    .await?;
+    Ok(0)
+}
+
+async fn stop(global: &Global, report: &Report) -> Result<u8> {
+    let stopped = local::stop(&state_dir()?).await?;
+    if global.json {
+        report.document(&json!({ "stopped": stopped }));
+    } else {
+        report.note(if stopped { "stopped; its state stays" } else { "no local cloud runs here" });
+    }
+    Ok(0)
+}
+
+async fn env(global: &Global, report: &Report) -> Result<u8> {
+    let dir = state_dir()?;
+    let running = local::find(&dir).await.ok_or_else(|| {
+        Failure::new("no local cloud runs here")
+            .hint("start it: `advent up --local`, or `advent local start`")
+    })?;
+    let variables = local::client_env(&running);
+    if global.json {
+        let variables: serde_json::Map<_, _> =
+            variables.into_iter().map(|(key, value)| (key.to_owned(), value.into())).collect();
+        report.document(&variables.into());
+    } else {
+        for (key, value) in variables {
+            report.data(&format!("export {key}={value}"));
+        }
+    }
+    Ok(0)
+}
+
+/// The local cloud's folder of the project that the command runs in, if there is one.
+fn state_dir() -> Result<PathBuf> {
+    let here = std::env::current_dir().context("failed to find the current folder")?;
+    let project = Manifest::find(&here)?.map(|(folder, _, _)| folder);
+    local::state_dir(project.as_deref())
+}

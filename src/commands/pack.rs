@@ -1,0 +1,29 @@
+//! `advent pack`: one executable that carries CLI, manifest and functions.
+
+use anyhow::{Context as _, Result};
+use serde_json::json;
+
+use super::session::{application, build};
+use crate::bundle::{self, Arch, Strictness};
+use crate::cli::{Global, Pack};
+use crate::report::Report;
+
+pub async fn run(global: &Global, args: &Pack, report: &Report) -> Result<u8> {
+    let app = application()?;
+    let arch = global.arch.unwrap_or_else(Arch::host);
+    let strictness = if global.local { Strictness::Local } else { Strictness::Ship };
+    let artifacts = build(&app, arch, strictness, report).await?;
+    let own = std::env::current_exe().context("failed to find this executable")?;
+    let bytes = bundle::pack(&app, &artifacts, &own, &args.out)?;
+    if global.json {
+        report.document(&json!({
+            "executable": args.out,
+            "bytes": bytes,
+            "arch": arch.to_string(),
+            "functions": artifacts.iter().map(|artifact| &artifact.function).collect::<Vec<_>>(),
+        }));
+    } else {
+        report.data(&format!("{}  {bytes} bytes", args.out.display()));
+    }
+    Ok(0)
+}

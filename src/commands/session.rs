@@ -1,0 +1,192 @@
+//! From the command line to a stack that has been read: what every command begins with.
+
+use std::path::Path;
+use std::time::Instant;
+
+use anyhow::{Context as _, Result};
+
+use crate::aws::{Cloud, Target};
+use crate::bundle::{self, Application, Arch, Artifact, Strictness};
+use crate::cli::Global;
+use crate::engine::{Applied, Interrupt, Known, Options, Plan, Purpose};
+use crate::local::{self, Running};
+use crate::manifest::Source;
+use crate::report::Report;
+use crate::stack::{self, Deployment, Parts};
+
+/// How many resources are worked on at once.
+const CONCURRENCY: usize = 32;
+
+/// One command's run: the application, and the cloud that it is about.
+pub struct Session<'a> {
+    pub global: &'a Global,
+    pub report: &'a Report,
+    pub app: Application,
+    pub cloud: Cloud,
+    /// The local cloud, if that is meant.
+    pub local: Option<Running>,
+    pub begun: Instant,
+}
+
+/// What a local cloud that does not run is worth to a command.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Start {
+    IfNeeded,
+    /// There is nothing in one that never ran.
+    IfItEverRan,
+}
+
+impl<'a> Session<'a> {
+    /// Finds the application and connects; `None` if there is no local cloud and none was started.
+    pub async fn open(
+        global: &'a Global,
+        report: &'a Report,
+        start: Start,
+    ) -> Result<Option<Self>> {
+        let app = application()?;
+        let begun = Instant::now();
+        let Some((local, cloud)) = Self::connect(global, report, &app, start).await? else {
+            return Ok(None);
+        };
+        Ok(Some(Self { global, report, app, cloud, local, begun }))
+    }
+
+    async fn connect(
+        global: &Global,
+        report: &Report,
+        app: &Application,
+        start: Start,
+    ) -> Result<Option<(Option<Running>, Cloud)>> {
+        stack::check_stage(&global.stage)?;
+        let local = if global.local {
+            let dir = local::state_dir(folder(app))?;
+            if start == Start::IfItEverRan && !dir.exists() {
+                return Ok(None);
+            }
+            if local::find(&dir).await.is_none() {
+                report.begin("starting the local cloud");
+            }
+            let running = local::ensure(&dir).await?;
+            report.end();
+            Some(running)
+        } else {
+            None
+        };
+        let target = Target {
+            local: local.as_ref().map(|running| running.url.clone()),
+            endpoint_url: global.endpoint_url.clone(),
+            profile: global.profile.clone(),
+            region: global.region.clone(),
+        };
+        let cloud = Cloud::connect(&target, &app.manifest.name, &global.stage).await?;
+        Ok(Some((local, cloud)))
+    }
+
+    pub fn arch(&self) -> Arch {
+        self.global.arch.unwrap_or_else(Arch::host)
+    }
+
+    /// Builds what is not embedded.
+    pub async fn build(&self) -> Result<Vec<Artifact>> {
+        let strictness = if self.local.is_some() { Strictness::Local } else { Strictness::Ship };
+        build(&self.app, self.arch(), strictness, self.report).await
+    }
+
+    /// Reads the whole stack: what it should be, and what it is.
+    pub async fn read(&self, artifacts: &[Artifact], purpose: Purpose) -> Result<Stage> {
+        let secrets = |variable: &str| std::env::var(variable).ok();
+        let parts = Parts { arch: self.arch(), artifacts, secrets: &secrets };
+        let mut deployment = Deployment::new(&self.app.manifest, &self.cloud.names, &parts);
+        self.report.begin("reading the cloud");
+        let read = deployment.read(&self.cloud, self.report, purpose).await;
+        self.report.end();
+        let (known, leftovers) = read?;
+        if let Some(why) = &leftovers.blind {
+            self.report.warn(&format!(
+                "resources that advent.toml no longer has could not be looked for: {why}"
+            ));
+        }
+        Ok(Stage { deployment, known })
+    }
+
+    /// Carries a plan out; the first Ctrl-C or SIGTERM lets what is under way end, the second
+    /// ends the process.
+    pub async fn apply(&self, deployment: &Deployment, plan: &Plan) -> (Applied, bool) {
+        let interrupt = Interrupt::default();
+        let options = Options { concurrency: CONCURRENCY, interrupt: &interrupt };
+        self.report.apply_begins(plan);
+        let apply = deployment.stack.apply(plan, &self.cloud, options, self.report);
+        let watch = async {
+            loop {
+                terminated().await;
+                if interrupt.is_raised() {
+                    std::process::exit(130);
+                }
+                interrupt.raise();
+                self.report.note("interrupted: nothing new is begun, what is under way ends");
+            }
+        };
+        let applied = tokio::select! {
+            applied = apply => applied,
+            () = watch => unreachable!("watching never ends"),
+        };
+        self.report.apply_ends();
+        (applied, interrupt.is_raised())
+    }
+}
+
+/// A stage of the application that has been read.
+pub struct Stage {
+    pub deployment: Deployment,
+    pub known: Known,
+}
+
+/// The application of the folder that the command runs in, or the embedded one.
+pub fn application() -> Result<Application> {
+    let here = std::env::current_dir().context("failed to find the current folder")?;
+    Application::find(&here)
+}
+
+pub fn folder(app: &Application) -> Option<&Path> {
+    match &app.source {
+        Source::Folder(folder) => Some(folder),
+        Source::Embedded => None,
+    }
+}
+
+/// Builds what is not embedded.
+pub async fn build(
+    app: &Application,
+    arch: Arch,
+    strictness: Strictness,
+    report: &Report,
+) -> Result<Vec<Artifact>> {
+    report.begin("building the functions");
+    let artifacts =
+        bundle::artifacts(app, arch, strictness, &|progress| report.progress(&progress)).await;
+    report.end();
+    let artifacts = artifacts?;
+    for warning in artifacts.iter().flat_map(|artifact| &artifact.warnings) {
+        report.warn(warning);
+    }
+    Ok(artifacts)
+}
+
+/// Ends at the next Ctrl-C or SIGTERM.
+async fn terminated() {
+    let interrupted = tokio::signal::ctrl_c();
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+        let Ok(mut term) = signal(SignalKind::terminate()) else {
+            interrupted.await.ok();
+            return;
+        };
+        tokio::select! {
+            _ = interrupted => {}
+            _ = term.recv() => {}
+        }
+    }
+    #[cfg(not(unix))]
+    interrupted.await.ok();
+}

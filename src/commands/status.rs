@@ -1,0 +1,35 @@
+//! `advent status`: every resource, what and where it is, in step or drifted.
+
+use anyhow::Result;
+
+use super::session::{Session, Start};
+use super::{document, url};
+use crate::cli::Global;
+use crate::engine::Purpose;
+use crate::report::Report;
+
+pub async fn run(global: &Global, report: &Report) -> Result<u8> {
+    let Some(session) = Session::open(global, report, Start::IfNeeded).await? else {
+        unreachable!("a local cloud that does not run is started")
+    };
+    let artifacts = session.build().await?;
+    let stage = session.read(&artifacts, Purpose::Compare).await?;
+    let plan = stage.deployment.stack.plan_up(stage.known);
+    let api = stage.deployment.http_api.and_then(|api| plan.state(api));
+    let url = api.and_then(|api| url::of(&session.app.manifest, &api.endpoint));
+    if global.json {
+        report.document(&document::status(&session, &plan, url.as_deref()));
+        return Ok(0);
+    }
+    let names = &session.cloud.names;
+    let mut header = vec![
+        ("stack", names.stack.clone()),
+        ("stage", names.stage.clone()),
+        ("account", names.account.clone()),
+        ("region", names.region.clone()),
+    ];
+    header.extend(session.cloud.endpoint.clone().map(|endpoint| ("endpoint", endpoint)));
+    header.extend(url.map(|url| ("URL", url)));
+    report.status(&header, &plan);
+    Ok(0)
+}

@@ -1,0 +1,116 @@
+//! `advent up`: create the stack, or bring it up to date.
+
+use anyhow::Result;
+
+use super::session::{Session, Stage, Start};
+use super::{document, url};
+use crate::cli::{Global, Up};
+use crate::engine::{Action, Plan, Purpose, Report as StepReport, Step};
+use crate::failure::Failure;
+use crate::report::Report;
+
+pub async fn run(global: &Global, args: &Up, report: &Report) -> Result<u8> {
+    let Some(session) = Session::open(global, report, Start::IfNeeded).await? else {
+        unreachable!("a local cloud that does not run is started")
+    };
+    let artifacts = session.build().await?;
+    let Stage { deployment, known, .. } = session.read(&artifacts, Purpose::Compare).await?;
+    let plan = deployment.stack.plan_up(known);
+    refuse_strangers(&plan)?;
+    report.plan(&plan);
+    if !allowed(global, args, report, &plan)? {
+        report.note("nothing was changed");
+        return Ok(1);
+    }
+    let (applied, interrupted) = session.apply(&deployment, &plan).await;
+    let api = deployment.http_api.and_then(|api| applied.state(api));
+    let manifest = &session.app.manifest;
+    let url = api.and_then(|api| url::of(manifest, &api.endpoint));
+    let done = applied.reports.iter().all(|step| step.outcome.is_done());
+    if global.json {
+        report.document(&document::outcome(&manifest.name, url.as_deref(), &applied.reports));
+    } else if done {
+        summary(&session, &applied.reports, url.as_deref());
+    } else {
+        let why = if interrupted { "interrupted" } else { "not everything succeeded" };
+        report.note(&format!(
+            "{why}: {}; `advent up` continues, `advent down` removes what is there",
+            left(&applied.reports)
+        ));
+    }
+    Ok(u8::from(!done))
+}
+
+/// # Errors
+/// A refusal that names every stranger that has one of the stack's names.
+fn refuse_strangers(plan: &Plan) -> Result<()> {
+    let strangers: Vec<_> = plan
+        .strangers()
+        .map(|(step, whose)| format!("the {} {} exists, and {whose}", step.kind, step.name))
+        .collect();
+    if strangers.is_empty() {
+        return Ok(());
+    }
+    let what = format!("{}; nothing was changed", strangers.join("; "));
+    let hint = "give yours another `name` in advent.toml, deploy with --stage NAME, or remove what \
+                is there if nobody needs it";
+    Err(Failure::refused(what).hint(hint).into())
+}
+
+/// Asks before something existing is destroyed. Creating and updating just happens.
+fn allowed(global: &Global, args: &Up, report: &Report, plan: &Plan) -> Result<bool> {
+    let replaced = |step: &&Step| matches!(step.action, Action::Replace(_));
+    let unnamed = plan
+        .steps
+        .iter()
+        .filter(replaced)
+        .find(|step| step.kind == "table" && !args.replace_table.contains(&step.name));
+    if let Some(table) = unnamed {
+        let name = &table.name;
+        let what = format!(
+            "table {name} would have to be replaced, and with it die {}",
+            table.data.as_deref().unwrap_or("its items")
+        );
+        let hint = format!("if that is meant, say --replace-table {name}");
+        return Err(Failure::refused(what).hint(hint).into());
+    }
+    let destroyed: Vec<_> = plan
+        .steps
+        .iter()
+        .filter(|step| matches!(step.action, Action::Replace(_) | Action::Delete))
+        .collect();
+    super::consent(global, report, &destroyed)
+}
+
+fn left(reports: &[StepReport]) -> String {
+    let done = reports.iter().filter(|step| step.outcome.is_done()).count();
+    format!("{done} of {} resources are in step", reports.len())
+}
+
+fn summary(session: &Session<'_>, reports: &[StepReport], url: Option<&str>) {
+    let changed = reports.iter().filter(|step| step.action != Action::Keep).count();
+    let seconds = session.begun.elapsed().as_secs_f32();
+    let names = &session.cloud.names;
+    let title = if changed == 0 {
+        format!("{} is up, nothing had to change ({seconds:.1} s)", names.stack)
+    } else {
+        format!("{} is up: {changed} resources changed in {seconds:.1} s", names.stack)
+    };
+    let whereto = match &session.local {
+        Some(local) => format!("the local cloud at {}", local.url),
+        None => format!("account {}, {}", names.account, names.region),
+    };
+    let mut rows = vec![("where", whereto)];
+    rows.extend(url.map(|url| ("URL", url.to_owned())));
+    let mut next = Vec::new();
+    if url.is_some() {
+        let flags = super::flags(session.global);
+        if session.local.is_none() {
+            next.push("paste the URL into Slack: an outgoing webhook's URL(s), or a slash command's request URL".to_owned());
+        }
+        next.push(format!("advent say{flags} \"{} some words\"", names.stack));
+        next.push(format!("advent logs{flags} --follow"));
+        next.push(format!("advent down{flags}"));
+    }
+    session.report.done(&title, &rows, &next);
+}
