@@ -21,6 +21,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use sha2::{Digest as _, Sha256};
 
+use crate::failure::Failure;
 use crate::manifest::{Manifest, Source};
 
 /// Processor architecture of the functions, named as Lambda names it.
@@ -65,6 +66,28 @@ pub struct Application {
     /// The manifest's text.
     pub toml: String,
     pub source: Source,
+}
+
+impl Application {
+    /// The application of the folder `start`, or of one above it; otherwise the one that the
+    /// running executable carries. Refuses where there is neither, and a manifest with mistakes.
+    pub fn find(start: &Path) -> Result<Self> {
+        if let Some((folder, toml, manifest)) = Manifest::find(start)? {
+            return Ok(Self { manifest, toml, source: Source::Folder(folder) });
+        }
+        if let Some(carrier) = embed::Carrier::running()? {
+            let toml = carrier.manifest().to_owned();
+            let manifest = Manifest::parse(&toml, "advent.toml")?;
+            return Ok(Self { manifest, toml, source: Source::Embedded });
+        }
+        Err(Failure::refused(format!(
+            "there is no advent.toml in {} or above it, and this executable carries no \
+             application",
+            start.display()
+        ))
+        .hint("go to an application's folder, or start one: `advent init NAME`")
+        .into())
+    }
 }
 
 /// A function's code, ready for Lambda.

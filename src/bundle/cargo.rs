@@ -153,6 +153,10 @@ impl Cargo {
 
     fn failed(&self, stderr: &str) -> Failure {
         let text = stderr.trim();
+        if text.contains("Failed to find zig") {
+            return Failure::new("cargo-zigbuild could not find zig")
+                .hint("install what is missing:\n  pip install ziglang");
+        }
         let failure = Failure::new(format!("cargo failed in {}", self.folder.display()))
             .source(text.strip_prefix("error: ").unwrap_or(text));
         if text.contains("could not find `Cargo.toml`") {
@@ -160,12 +164,6 @@ impl Cargo {
                 "each function is a Cargo package of its own, in the folder of advent.toml or \
                  below: `advent init` shows how",
             );
-        }
-        if text.contains("no such command") && text.contains("zigbuild") {
-            return failure.hint("cargo install --locked cargo-zigbuild");
-        }
-        if text.contains("zig") && text.contains("ind") && text.contains("ziglang") {
-            return failure.hint("pip install ziglang");
         }
         failure
     }

@@ -3,12 +3,11 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::time::{Duration, SystemTime};
 
 use super::*;
-use crate::failure::Failure;
 use crate::manifest::Function;
 
 const WORKSPACE: &str = r#"
@@ -332,4 +331,25 @@ fn architectures_are_named_as_lambda_names_them() {
         assert_eq!(arch.to_string().parse(), Ok(arch));
     }
     assert!("aarch64".parse::<Arch>().is_err());
+}
+
+#[test]
+fn without_an_application_it_says_what_to_do() {
+    let error = Application::find(Path::new("/")).unwrap_err();
+    let failure = Failure::of(&error).unwrap();
+    assert_eq!(failure.exit, 2);
+    assert!(failure.what.contains("advent.toml"), "{failure}");
+    assert!(failure.hint.as_ref().unwrap().contains("advent init"));
+}
+
+#[test]
+fn a_manifest_above_is_found() {
+    let folder = tempfile::tempdir().unwrap();
+    let below = folder.path().join("a/b");
+    fs::create_dir_all(&below).unwrap();
+    fs::write(folder.path().join("advent.toml"), "name = \"above\"\n").unwrap();
+    let app = Application::find(&below).unwrap();
+    assert_eq!(app.manifest.name, "above");
+    assert_eq!(app.toml, "name = \"above\"\n");
+    assert_eq!(app.source, Source::Folder(folder.path().to_owned()));
 }
