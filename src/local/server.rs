@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use tokio::net::TcpListener;
 
 use super::cloud::Cloud;
-use super::gateway;
+use super::{gateway, lambda};
 use crate::failure::Failure;
 
 /// Holds the folder for as long as its local cloud lives.
@@ -93,7 +93,7 @@ impl Server {
 
     async fn run(self, until: impl Future<Output = ()>) -> anyhow::Result<()> {
         let Self { cloud, listener, _lock } = self;
-        // L2: start
+        lambda::start(&cloud)?;
         let mut stopping = cloud.stopping.subscribe();
         let app =
             gateway::router(cloud.clone()).into_make_service_with_connect_info::<SocketAddr>();
@@ -112,7 +112,8 @@ impl Server {
             ended = &mut server => ended?.context("the local cloud's listener failed")?,
         }
         cloud.stopping.send_replace(true);
-        // L2: stop
+        // First of all: the workers are clients that wait for ever.
+        lambda::stop(&cloud).await;
         if tokio::time::timeout(DRAIN, &mut server).await.is_err() {
             server.abort();
         }

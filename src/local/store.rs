@@ -16,7 +16,7 @@ const DOCUMENTS: &str = "CREATE TABLE IF NOT EXISTS document (
 ) WITHOUT ROWID";
 
 /// The tables of the services that have their own.
-const SCHEMAS: &[&str] = &[DOCUMENTS, super::logs::SCHEMA];
+const SCHEMAS: &[&str] = &[DOCUMENTS, super::lambda::SCHEMA, super::logs::SCHEMA];
 
 pub struct Store(Mutex<Connection>);
 
@@ -161,8 +161,6 @@ impl Db<'_> {
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "tests")]
-
     use super::*;
 
     #[test]
