@@ -13,7 +13,8 @@ use advent::local;
 fn main() {
     let arguments: Vec<_> = std::env::args().skip(1).collect();
     let runtime = tokio::runtime::Runtime::new().unwrap();
-    if let [command, start, dir, path] = arguments.iter().map(String::as_str).collect::<Vec<_>>()[..]
+    if let [command, start, dir, path] =
+        arguments.iter().map(String::as_str).collect::<Vec<_>>()[..]
         && (command, start, dir) == ("local", "start", "--dir")
     {
         let port = std::env::var("LOCAL_TEST_PORT").ok().map(|port| port.parse().unwrap());
@@ -55,18 +56,25 @@ impl Drop for Folder {
     fn drop(&mut self) {
         let path = self.path();
         let stop = async move { drop(local::stop(&path).await) };
-        std::thread::spawn(|| tokio::runtime::Runtime::new().unwrap().block_on(stop)).join().unwrap();
+        std::thread::spawn(|| tokio::runtime::Runtime::new().unwrap().block_on(stop))
+            .join()
+            .unwrap();
     }
 }
 
 fn kill(pid: u32) {
-    assert!(std::process::Command::new("kill").args(["-9", &pid.to_string()]).status().unwrap().success());
+    assert!(
+        std::process::Command::new("kill")
+            .args(["-9", &pid.to_string()])
+            .status()
+            .unwrap()
+            .success()
+    );
 }
 
 async fn create_group(running: &local::Running, name: &str) {
     let region = aws_types::region::Region::new(local::REGION);
-    let credentials =
-        aws_credential_types::Credentials::new("local", "local", None, None, "test");
+    let credentials = aws_credential_types::Credentials::new("local", "local", None, None, "test");
     let config = aws_sdk_cloudwatchlogs::Config::builder()
         .behavior_version(aws_sdk_cloudwatchlogs::config::BehaviorVersion::latest())
         .region(region)

@@ -123,7 +123,7 @@ impl Cloud {
             ("aws:RequestedRegion", region.to_owned()),
             ("aws:SourceIp", "127.0.0.1".to_owned()),
             ("aws:SecureTransport", "false".to_owned()),
-            ("aws:userid", format!("{}:{function}", role.role_id)),
+            ("aws:userid", format!("{}:{function}", role.id)),
         ]
         .into_iter()
         .map(|(key, value)| (key.to_owned(), vec![value]))

@@ -1,5 +1,6 @@
 //! Finds, starts and stops the local cloud that runs in the background.
 
+use std::ffi::OsString;
 use std::fs::File;
 use std::io::{Read as _, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
@@ -39,17 +40,25 @@ pub struct Running {
 /// # Errors
 /// A [`Failure`] where there is no home directory either.
 pub fn state_dir(project: Option<&Path>) -> anyhow::Result<PathBuf> {
-    let set =
-        |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    place(project, |name| std::env::var_os(name), std::env::home_dir())
+}
+
+fn place(
+    project: Option<&Path>,
+    variable: impl Fn(&str) -> Option<OsString>,
+    home: Option<PathBuf>,
+) -> anyhow::Result<PathBuf> {
+    let set = |name| variable(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     if let Some(dir) = set("ADVENT_LOCAL_DIR") {
         return Ok(std::path::absolute(dir)?);
     }
     if let Some(project) = project {
         return Ok(std::path::absolute(project.join(".advent/local"))?);
     }
+    // The XDG specification ignores relative paths.
     let state = set("XDG_STATE_HOME")
         .filter(|dir| dir.is_absolute())
-        .or_else(|| Some(std::env::home_dir()?.join(".local/state")))
+        .or_else(|| Some(home?.join(".local/state")))
         .ok_or_else(|| {
             Failure::new("found no place for the local cloud's state: there is no home directory")
                 .hint("Name a folder in ADVENT_LOCAL_DIR.")
@@ -79,7 +88,7 @@ pub async fn ensure(dir: &Path) -> anyhow::Result<Running> {
         Failure::new(format!("cannot start a local cloud in {}: {error}", dir.display()))
             .hint("Choose another folder with ADVENT_LOCAL_DIR.")
     };
-    std::fs::create_dir_all(dir).map_err(|error| failed(&error))?;
+    make_dir(dir).map_err(|error| failed(&error))?;
     let lock = File::create(dir.join("start.lock")).map_err(|error| failed(&error))?;
     let deadline = Instant::now() + 2 * PATIENCE;
     while lock.try_lock().is_err() {
@@ -116,6 +125,28 @@ pub async fn ensure(dir: &Path) -> anyhow::Result<Running> {
                 .into());
         }
         tokio::time::sleep(POLL).await;
+    }
+}
+
+/// Makes the folder: for its owner only, since functions' environments are kept in it, and unseen
+/// by Git.
+pub(super) fn make_dir(dir: &Path) -> std::io::Result<()> {
+    if dir.is_dir() {
+        return Ok(());
+    }
+    if let Some(parent) = dir.parent() {
+        std::fs::create_dir_all(parent)?;
+    }
+    let mut builder = std::fs::DirBuilder::new();
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    match builder.create(dir) {
+        // Someone else was faster.
+        Err(_) if dir.is_dir() => Ok(()),
+        made => {
+            made?;
+            std::fs::write(dir.join(".gitignore"), "*\n")
+        }
     }
 }
 
@@ -157,18 +188,30 @@ fn tail(log: &Path) -> String {
 /// # Errors
 /// A [`Failure`] when it does not end.
 pub async fn stop(dir: &Path) -> anyhow::Result<bool> {
-    let Some(running) = find(dir).await else { return Ok(false) };
-    ask(&running.url, Method::POST, "stop").await;
-    let lock = File::create(dir.join(SERVE_LOCK))?;
+    // Its lock is the truth: it holds it for as long as it lives, however it ends.
+    let Ok(lock) = File::open(dir.join(SERVE_LOCK)) else { return Ok(false) };
+    if lock.try_lock().is_ok() {
+        return Ok(false);
+    }
     let deadline = Instant::now() + PATIENCE;
+    let mut asked = false;
     while lock.try_lock().is_err() {
+        // It may be about to come up.
+        if !asked && let Some(running) = find(dir).await {
+            asked = ask(&running.url, Method::POST, "stop").await.is_some();
+        }
         if Instant::now() > deadline {
-            return Err(Failure::new(format!(
-                "the local cloud at {} did not end within {} s",
-                running.url,
+            let failure = Failure::new(format!(
+                "the local cloud in {} did not end within {} s",
+                dir.display(),
                 PATIENCE.as_secs()
-            ))
-            .hint(format!("End its process: kill {}", running.pid))
+            ));
+            return Err(match Endpoint::read(dir) {
+                Some(endpoint) => {
+                    failure.hint(format!("End its process: kill -9 {}", endpoint.pid))
+                }
+                None => failure,
+            }
             .into());
         }
         tokio::time::sleep(POLL).await;
@@ -202,4 +245,50 @@ pub(super) async fn ask(url: &str, method: Method, what: &str) -> Option<Value> 
         success.then(|| serde_json::from_slice(&body).ok())?
     };
     tokio::time::timeout(Duration::from_secs(2), answer).await.ok()?
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_state_has_its_place() {
+        let project = Some(Path::new("/project"));
+        let home = || Some(PathBuf::from("/home/me"));
+        let with = |name: &'static str, value: &'static str| {
+            move |asked: &str| (asked == name).then(|| OsString::from(value))
+        };
+        let none = |_: &str| None;
+        let place = |project, variable: &dyn Fn(&str) -> Option<OsString>, home| {
+            place(project, variable, home).unwrap()
+        };
+        assert_eq!(place(project, &with("ADVENT_LOCAL_DIR", "/x"), home()), Path::new("/x"));
+        assert_eq!(
+            place(project, &with("ADVENT_LOCAL_DIR", ""), home()),
+            Path::new("/project/.advent/local")
+        );
+        assert_eq!(
+            place(None, &with("XDG_STATE_HOME", "/s"), home()),
+            Path::new("/s/advent/local")
+        );
+        assert_eq!(
+            place(None, &with("XDG_STATE_HOME", "s"), home()),
+            Path::new("/home/me/.local/state/advent/local")
+        );
+        assert_eq!(place(None, &none, home()), Path::new("/home/me/.local/state/advent/local"));
+        let error = super::place(None, none, None).unwrap_err();
+        assert!(Failure::of(&error).unwrap().hint.as_ref().unwrap().contains("ADVENT_LOCAL_DIR"));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn the_folder_is_its_owners() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let parent = tempfile::tempdir().unwrap();
+        let dir = parent.path().join("a/b");
+        make_dir(&dir).unwrap();
+        make_dir(&dir).unwrap();
+        assert_eq!(dir.metadata().unwrap().permissions().mode() & 0o777, 0o700);
+        assert_eq!(std::fs::read_to_string(dir.join(".gitignore")).unwrap(), "*\n");
+    }
 }

@@ -13,7 +13,8 @@ use serde::{Deserialize, Serialize};
 use tokio::net::TcpListener;
 
 use super::cloud::Cloud;
-use super::{gateway, lambda};
+use super::lifecycle::make_dir;
+use super::{gateway, lambda, logs};
 use crate::failure::Failure;
 
 /// Holds the folder for as long as its local cloud lives.
@@ -22,6 +23,9 @@ pub(super) const SERVE_LOCK: &str = "serve.lock";
 const ENDPOINT: &str = "endpoint.json";
 /// How long requests in flight may take once it is to end.
 const DRAIN: Duration = Duration::from_secs(1);
+
+/// How often what has expired is removed.
+const UPKEEP: Duration = Duration::from_mins(5);
 
 /// What `endpoint.json` holds. It stays after the end: the next one takes the same port.
 #[derive(Debug, Serialize, Deserialize)]
@@ -71,7 +75,7 @@ impl Server {
             ))
             .hint("Choose another folder with ADVENT_LOCAL_DIR.")
         };
-        std::fs::create_dir_all(dir).map_err(failed)?;
+        make_dir(dir).map_err(failed)?;
         let dir = dir.canonicalize().map_err(failed)?;
         let lock = File::create(dir.join(SERVE_LOCK)).map_err(failed)?;
         if lock.try_lock().is_err() {
@@ -94,6 +98,7 @@ impl Server {
     async fn run(self, until: impl Future<Output = ()>) -> anyhow::Result<()> {
         let Self { cloud, listener, _lock } = self;
         lambda::start(&cloud)?;
+        let upkeep = tokio::spawn(upkeep(cloud.clone()));
         let mut stopping = cloud.stopping.subscribe();
         let app =
             gateway::router(cloud.clone()).into_make_service_with_connect_info::<SocketAddr>();
@@ -112,12 +117,29 @@ impl Server {
             ended = &mut server => ended?.context("the local cloud's listener failed")?,
         }
         cloud.stopping.send_replace(true);
+        upkeep.abort();
         // First of all: the workers are clients that wait for ever.
         lambda::stop(&cloud).await;
         if tokio::time::timeout(DRAIN, &mut server).await.is_err() {
             server.abort();
         }
         Ok(())
+    }
+}
+
+/// Removes what has expired, now and then.
+async fn upkeep(cloud: Arc<Cloud>) {
+    let mut interval = tokio::time::interval(UPKEEP);
+    loop {
+        interval.tick().await;
+        let cloud = cloud.clone();
+        let done = tokio::task::spawn_blocking(move || {
+            cloud.dynamodb.expire()?;
+            logs::expire(&cloud)
+        });
+        if let Ok(Err(error)) = done.await {
+            tracing::warn!(%error, "what has expired could not be removed");
+        }
     }
 }
 

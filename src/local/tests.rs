@@ -1,5 +1,4 @@
 //! The local cloud as AWS's own clients see it.
-#![expect(clippy::unwrap_used, reason = "tests")]
 
 mod dynamodb;
 mod gateway;

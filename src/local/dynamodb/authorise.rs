@@ -79,7 +79,7 @@ fn needs<'b>(operation: &str, body: &'b Value) -> Vec<Need<'b>> {
     }
 }
 
-/// The need of a PartiQL statement: its verb, and the table after FROM, INTO or UPDATE.
+/// The need of a `PartiQL` statement: its verb, and the table after FROM, INTO or UPDATE.
 fn statement(part: &Value) -> Need<'_> {
     let text = part["Statement"].as_str().unwrap_or_default();
     let mut words = text.split_whitespace();
