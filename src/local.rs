@@ -9,6 +9,7 @@ mod clock;
 mod cloud;
 mod dynamodb;
 mod error;
+mod executable;
 mod gateway;
 mod http_api;
 mod iam;

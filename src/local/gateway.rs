@@ -13,7 +13,9 @@ use uuid::Uuid;
 use super::call::{Call, Protocol, Reply};
 use super::cloud::Cloud;
 use super::error::AwsError;
-use super::{dynamodb, http_api, iam, lambda, logs, params, runtime_api, sns, sts, tagging, xml};
+use super::{
+    dynamodb, executable, http_api, iam, lambda, logs, params, runtime_api, sns, sts, tagging, xml,
+};
 
 /// Lambda takes zips of 50 MB, in base64.
 const LAMBDA_BODY: usize = 70 << 20;
@@ -36,9 +38,6 @@ async fn entry(
         return refuse("the Host header must name this machine: use 127.0.0.1 or localhost");
     };
     let path = request.uri().path();
-    if path.starts_with(runtime_api::PREFIX) {
-        return runtime_api::serve(&cloud, request).await;
-    }
     let own_host = host_name.to_ascii_lowercase();
     let host_api = own_host.strip_suffix(".execute-api.localhost").map(ToOwned::to_owned);
     if host_api.is_some() || path.starts_with(http_api::PREFIX) {
@@ -46,6 +45,12 @@ async fn entry(
         let (parts, body) = request.into_parts();
         let (method, uri, headers) = (parts.method, parts.uri, parts.headers);
         return http_api::serve(&cloud, method, host_api, uri, headers, peer, body).await;
+    }
+    if browser_made(request.headers()) {
+        return refuse("a web page may not control the local cloud");
+    }
+    if path.starts_with(runtime_api::PREFIX) {
+        return runtime_api::serve(&cloud, request).await;
     }
     if let Some(file) = path.strip_prefix("/_aws/lambda/code/") {
         // As AWS's URL for code: who has it may read.
@@ -56,9 +61,6 @@ async fn entry(
             ),
             None => (StatusCode::NOT_FOUND, "no such package").into_response(),
         };
-    }
-    if browser_made(request.headers()) {
-        return refuse("a web page may not control the local cloud");
     }
     if let Some(own) = path.strip_prefix("/_advent/") {
         let own = own.to_owned();
@@ -103,6 +105,7 @@ fn control(cloud: &Arc<Cloud>, method: &Method, what: &str) -> Result<Response, 
     let answer = match (method.as_str(), what) {
         ("GET", "health") => json!({
             "advent": env!("CARGO_PKG_VERSION"), "pid": std::process::id(), "dir": cloud.dir,
+            "executable": executable::started(),
         }),
         ("GET", "contents") => json!(contents(cloud)?),
         ("GET", "failed") => json!(lambda::failed_events(cloud)?),

@@ -12,13 +12,17 @@ use axum::http::{Method, Request};
 use http_body_util::{BodyExt as _, Full};
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::TokioExecutor;
+use serde::Deserialize as _;
 use serde_json::Value;
 
+use super::executable::{self, Executable};
 use super::server::{Endpoint, SERVE_LOCK};
 use crate::failure::Failure;
 
 /// How long a new one may take until it answers, and an old one until it is gone.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// How long one that holds its folder may take until it answers.
+const SILENCE: Duration = Duration::from_secs(1);
 /// How often it is looked for meanwhile.
 const POLL: Duration = Duration::from_millis(10);
 
@@ -68,20 +72,31 @@ fn place(
 
 /// The one that runs in `dir`, if it answers.
 pub async fn find(dir: &Path) -> Option<Running> {
+    Some(probe(dir).await?.0)
+}
+
+/// With whether its executable has been built anew since it started.
+async fn probe(dir: &Path) -> Option<(Running, bool)> {
     let endpoint = Endpoint::read(dir)?;
     let health = ask(&endpoint.url, Method::GET, "health").await?;
     // Another one may have got the port of one that is gone.
     let same = health["dir"].as_str().map(Path::new) == dir.canonicalize().ok().as_deref();
     let pid = health["pid"].as_u64().and_then(|pid| u32::try_from(pid).ok())?;
-    same.then(|| Running { url: endpoint.url, pid, dir: dir.to_owned(), started: false })
+    let stale = Executable::deserialize(&health["executable"])
+        .ok()
+        .zip(executable::started())
+        .is_some_and(|(its, own)| its.is_replaced_by(own));
+    let running = Running { url: endpoint.url, pid, dir: dir.to_owned(), started: false };
+    same.then_some((running, stale))
 }
 
-/// The one that runs in `dir`, started if need be. Any number of these at once end with one.
+/// The one that runs in `dir`, started if need be. Any number of these at once end with one. One
+/// whose executable has been built anew since is replaced: the state stays.
 ///
 /// # Errors
 /// A [`Failure`] with the end of its log when it does not come up.
 pub async fn ensure(dir: &Path) -> anyhow::Result<Running> {
-    if let Some(running) = find(dir).await {
+    if let Some((running, false)) = probe(dir).await {
         return Ok(running);
     }
     let failed = |error: &std::io::Error| {
@@ -101,8 +116,10 @@ pub async fn ensure(dir: &Path) -> anyhow::Result<Running> {
         }
         tokio::time::sleep(POLL).await;
     }
-    if let Some(running) = find(dir).await {
-        return Ok(running);
+    match probe(dir).await {
+        Some((running, false)) => return Ok(running),
+        Some((_, true)) => drop(stop(dir).await?),
+        None => {}
     }
     let log = dir.join("local.log");
     let mut child = spawn(dir, &log).map_err(|error| failed(&error))?;
@@ -193,19 +210,20 @@ pub async fn stop(dir: &Path) -> anyhow::Result<bool> {
     if lock.try_lock().is_ok() {
         return Ok(false);
     }
-    let deadline = Instant::now() + PATIENCE;
+    let mut deadline = Instant::now() + SILENCE;
     let mut asked = false;
     while lock.try_lock().is_err() {
         // It may be about to come up.
         if !asked && let Some(running) = find(dir).await {
             asked = ask(&running.url, Method::POST, "stop").await.is_some();
+            deadline = Instant::now() + PATIENCE;
         }
         if Instant::now() > deadline {
-            let failure = Failure::new(format!(
-                "the local cloud in {} did not end within {} s",
-                dir.display(),
-                PATIENCE.as_secs()
-            ));
+            let failure = Failure::new(if asked {
+                format!("the local cloud in {} takes too long to end", dir.display())
+            } else {
+                format!("the local cloud in {} does not answer", dir.display())
+            });
             return Err(match Endpoint::read(dir) {
                 Some(endpoint) => {
                     failure.hint(format!("End its process: kill -9 {}", endpoint.pid))

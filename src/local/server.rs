@@ -14,7 +14,7 @@ use tokio::net::TcpListener;
 
 use super::cloud::Cloud;
 use super::lifecycle::make_dir;
-use super::{gateway, lambda, logs};
+use super::{executable, gateway, lambda, logs};
 use crate::failure::Failure;
 
 /// Holds the folder for as long as its local cloud lives.
@@ -75,6 +75,7 @@ impl Server {
             ))
             .hint("Choose another folder with ADVENT_LOCAL_DIR.")
         };
+        executable::started();
         make_dir(dir).map_err(failed)?;
         let dir = dir.canonicalize().map_err(failed)?;
         let lock = File::create(dir.join(SERVE_LOCK)).map_err(failed)?;
