@@ -7,7 +7,6 @@ mod route;
 mod serve;
 mod throttle;
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde_json::{Value, json};
@@ -17,6 +16,7 @@ use super::cloud::Cloud;
 use super::error::AwsError;
 use super::rest;
 use super::store::Db;
+use super::tagging::Tagged;
 pub use api::Api;
 pub use serve::{PREFIX, serve};
 pub use throttle::Throttles;
@@ -54,10 +54,7 @@ pub async fn handle(cloud: &Arc<Cloud>, call: &mut Call) -> Result<Reply, AwsErr
 }
 
 /// ARNs and tags of all APIs and stages of a Region.
-pub fn tagged(
-    db: &Db<'_>,
-    region: &str,
-) -> Result<Vec<(String, BTreeMap<String, String>)>, AwsError> {
+pub fn tagged(db: &Db<'_>, region: &str) -> Result<Tagged, AwsError> {
     let mut found = Vec::new();
     for (_, api) in db.list::<Api>(KIND, region)? {
         let arn = api.arn();

@@ -5,14 +5,15 @@ mod configuration;
 mod function;
 mod host;
 mod invoke;
+mod manage;
 pub(super) mod output;
 mod permission;
 pub(super) mod pool;
+mod process;
 mod queue;
 mod settings;
 pub(super) mod worker;
 
-use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
@@ -23,6 +24,7 @@ use super::cloud::Cloud;
 use super::error::AwsError;
 use super::rest;
 use super::store::Db;
+use super::tagging::Tagged;
 use code::CodeStore;
 pub use function::Function;
 use pool::{Limits, Outcome, Pool};
@@ -76,6 +78,14 @@ fn start_with(
     Ok(())
 }
 
+/// Shortens the minute before the first retry.
+#[cfg(test)]
+pub fn set_retry(cloud: &Arc<Cloud>, wait: std::time::Duration) {
+    if let Ok(runtime) = cloud.lambda.get() {
+        runtime.queue.set_retry(wait);
+    }
+}
+
 /// Ends all functions. Events that have not been dealt with wait for the next start.
 pub async fn stop(cloud: &Arc<Cloud>) {
     if let Ok(runtime) = cloud.lambda.get() {
@@ -93,12 +103,12 @@ pub async fn handle(cloud: &Arc<Cloud>, call: &mut Call) -> Result<Reply, AwsErr
     let label = |index: usize| labels.get(index).map_or("", String::as_str);
     if operation == "ListFunctions" {
         cloud.authorise(call, "lambda:ListFunctions", "*")?;
-        return function::list(cloud, call);
+        return manage::list(cloud, call);
     }
     if matches!(operation, "TagResource" | "UntagResource" | "ListTags") {
         let name = function::name_of_arn(call, label(0))?;
         cloud.authorise(call, &format!("lambda:{operation}"), label(0))?;
-        return function::tags(cloud, call, &name);
+        return manage::tags(cloud, call, &name);
     }
     let name = if operation == "CreateFunction" {
         function::name(call, call.need("FunctionName")?)?
@@ -109,14 +119,14 @@ pub async fn handle(cloud: &Arc<Cloud>, call: &mut Call) -> Result<Reply, AwsErr
     let action = if operation == "Invoke" { "InvokeFunction" } else { operation };
     cloud.authorise(call, &format!("lambda:{action}"), &arn)?;
     match operation {
-        "CreateFunction" => function::create(cloud, call, &name).await,
-        "GetFunction" => function::get(cloud, call, &name),
+        "CreateFunction" => manage::create(cloud, call, &name).await,
+        "GetFunction" => manage::get(cloud, call, &name),
         "GetFunctionConfiguration" => {
             Reply::json(&function::require(cloud, call, &name)?.configuration())
         }
-        "UpdateFunctionCode" => function::update_code(cloud, call, &name).await,
-        "UpdateFunctionConfiguration" => function::update_configuration(cloud, call, &name),
-        "DeleteFunction" => function::delete(cloud, call, &name).await,
+        "UpdateFunctionCode" => manage::update_code(cloud, call, &name).await,
+        "UpdateFunctionConfiguration" => manage::update_configuration(cloud, call, &name),
+        "DeleteFunction" => manage::delete(cloud, call, &name).await,
         "Invoke" => invoke::handle(cloud, call, &name).await,
         "AddPermission" => permission::add(cloud, call, &name),
         "RemovePermission" => permission::remove(cloud, call, &name, label(1)),
@@ -206,10 +216,7 @@ pub fn package(cloud: &Cloud, file: &str) -> Option<std::path::PathBuf> {
 }
 
 /// ARNs and tags of all functions of a Region.
-pub fn tagged(
-    db: &Db<'_>,
-    region: &str,
-) -> Result<Vec<(String, BTreeMap<String, String>)>, AwsError> {
+pub fn tagged(db: &Db<'_>, region: &str) -> Result<Tagged, AwsError> {
     let functions = db.list::<Function>(KIND, region)?;
     Ok(functions.into_iter().map(|(_, function)| (function.arn(), function.tags)).collect())
 }

@@ -5,7 +5,6 @@ mod publish;
 mod subscription;
 mod topic;
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde_json::Value;
@@ -15,6 +14,7 @@ use super::call::{Call, Reply};
 use super::cloud::Cloud;
 use super::error::AwsError;
 use super::store::Db;
+use super::tagging::Tagged;
 
 /// How many topics or subscriptions a page lists (AWS: SNS API reference).
 const PAGE: usize = 100;
@@ -54,10 +54,7 @@ pub async fn handle(cloud: &Arc<Cloud>, call: &mut Call) -> Result<Reply, AwsErr
 }
 
 /// ARNs and tags of all topics of a Region.
-pub fn tagged(
-    db: &Db<'_>,
-    region: &str,
-) -> Result<Vec<(String, BTreeMap<String, String>)>, AwsError> {
+pub fn tagged(db: &Db<'_>, region: &str) -> Result<Tagged, AwsError> {
     let topics = db.list::<topic::Topic>(topic::KIND, region)?;
     Ok(topics.into_iter().map(|(_, topic)| (topic.arn(), topic.tags)).collect())
 }

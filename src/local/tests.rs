@@ -1,10 +1,13 @@
 //! The local cloud as AWS's own clients see it.
 
 mod dynamodb;
+mod functions;
 mod gateway;
+mod http_apis;
 mod iam;
 mod logs;
 mod tagging;
+mod topics;
 
 use aws_credential_types::Credentials;
 use aws_smithy_runtime_api::client::result::SdkError;

@@ -32,7 +32,7 @@ pub struct Api {
     pub stages: BTreeMap<String, Child>,
 }
 
-/// What CreateApi and UpdateApi take besides tags.
+/// What `CreateApi` and `UpdateApi` take besides tags.
 const SETTINGS: &[&str] =
     &["name", "description", "version", "disableExecuteApiEndpoint", "disableSchemaValidation"];
 

@@ -38,13 +38,11 @@ pub async fn serve(
 ) -> Response<Body> {
     let id = Uuid::new_v4().to_string();
     let path = uri.path();
-    let (api, path) = match &host_api {
-        Some(api) => (api.as_str(), path),
-        None => {
-            let rest = path.strip_prefix(PREFIX).unwrap_or_default();
-            let end = rest.find('/').unwrap_or(rest.len());
-            (&rest[..end], &rest[end..])
-        }
+    let (api, path) = if let Some(api) = &host_api {
+        (api.as_str(), path)
+    } else {
+        let rest = path.strip_prefix(PREFIX).unwrap_or_default();
+        rest.split_at(rest.find('/').unwrap_or(rest.len()))
     };
     let query = uri.query().unwrap_or_default();
     let incoming = Incoming { api, path, query, method: &method, headers: &headers, peer, id: &id };

@@ -71,10 +71,10 @@ mod tests {
         };
         assert_eq!(passed(Duration::ZERO, 30), 20);
         assert_eq!(passed(Duration::from_millis(500), 30), 5);
-        assert_eq!(passed(Duration::from_secs(60), 30), 20);
+        assert_eq!(passed(Duration::from_mins(1), 30), 20);
         // Another route has its own; other limits begin anew.
-        assert!(throttles.pass("a", "s", "q", limit, start + Duration::from_secs(60)));
+        assert!(throttles.pass("a", "s", "q", limit, start + Duration::from_mins(1)));
         let narrow = Limit { rate: 0.0, burst: 0.0 };
-        assert!(!throttles.pass("a", "s", "r", narrow, start + Duration::from_secs(60)));
+        assert!(!throttles.pass("a", "s", "r", narrow, start + Duration::from_mins(1)));
     }
 }

@@ -163,8 +163,6 @@ fn unpack(file: File, into: &Path) -> Result<(), CodeError> {
 
 #[cfg(test)]
 pub(in crate::local) mod tests {
-    #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
     use std::io::{Cursor, Write};
 
     use zip::ZipWriter;

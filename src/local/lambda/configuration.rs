@@ -12,7 +12,7 @@ use crate::local::cloud::Cloud;
 use crate::local::error::AwsError;
 use crate::local::iam;
 
-/// What CreateFunction and UpdateFunctionConfiguration have in common.
+/// What `CreateFunction` and `UpdateFunctionConfiguration` have in common.
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub(super) struct Input {
@@ -132,7 +132,7 @@ impl Input {
             function.environment = variables;
         }
         if let Some(tracing) = self.tracing_config {
-            function.tracing = tracing["Mode"].as_str().unwrap_or("PassThrough").to_owned();
+            tracing["Mode"].as_str().unwrap_or("PassThrough").clone_into(&mut function.tracing);
         }
         if let Some(logging) = self.logging_config {
             logging.check()?;

@@ -26,6 +26,7 @@ const BATCH: usize = 256 * 1024;
 /// The output of one worker process.
 pub(super) struct Output {
     pipe: Option<pipe::Receiver>,
+    buffer: Vec<u8>,
     partial: Vec<u8>,
     lines: Vec<LogLine>,
     pending: usize,
@@ -37,6 +38,7 @@ impl Output {
     pub fn new(pipe: pipe::Receiver) -> Self {
         Self {
             pipe: Some(pipe),
+            buffer: Vec::with_capacity(16 * 1024),
             partial: Vec::new(),
             lines: Vec::new(),
             pending: 0,
@@ -58,9 +60,13 @@ impl Output {
     /// Waits for output and takes what is there. Cancel safe.
     pub async fn fill(&mut self) {
         let Some(pipe) = &mut self.pipe else { return std::future::pending().await };
-        let mut buffer = [0; 16 * 1024];
-        match pipe.read(&mut buffer).await {
-            Ok(count) if count > 0 => self.push(&buffer[..count]),
+        match pipe.read_buf(&mut self.buffer).await {
+            Ok(count) if count > 0 => {
+                let mut bytes = std::mem::take(&mut self.buffer);
+                self.push(&bytes);
+                bytes.clear();
+                self.buffer = bytes;
+            }
             _ => self.pipe = None,
         }
     }

@@ -13,7 +13,7 @@ use crate::local::cloud::Cloud;
 use crate::local::error::AwsError;
 use crate::local::policy::{self, Decision, Request};
 
-/// The largest policy, in bytes (AWS: AddPermission).
+/// The largest policy, in bytes (AWS: `AddPermission`).
 const POLICY_LIMIT: usize = 20 * 1024;
 
 pub(super) fn add(cloud: &Arc<Cloud>, call: &Call, name: &str) -> Result<Reply, AwsError> {

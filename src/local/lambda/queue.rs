@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use rusqlite::params;
@@ -34,17 +34,28 @@ const FAILED_KEPT: i64 = 1000;
 /// Six hours, in milliseconds (AWS: asynchronous invocation).
 const AGE: i64 = 6 * 3600 * 1000;
 /// The wait before the first retry; the second waits twice as long (AWS: 1 and 2 minutes).
-const RETRY: Duration = Duration::from_secs(60);
+const RETRY: Duration = Duration::from_mins(1);
 
 pub struct Queue {
     wake: Arc<Notify>,
-    retry: Duration,
+    /// Milliseconds before the first retry.
+    retry: AtomicU64,
     stopped: AtomicBool,
 }
 
 impl Queue {
     pub fn new(retry: Duration) -> Self {
-        Self { wake: Arc::default(), retry, stopped: AtomicBool::new(false) }
+        let queue = Self {
+            wake: Arc::default(),
+            retry: AtomicU64::new(0),
+            stopped: AtomicBool::new(false),
+        };
+        queue.set_retry(retry);
+        queue
+    }
+
+    pub fn set_retry(&self, wait: Duration) {
+        self.retry.store(u64::try_from(wait.as_millis()).unwrap_or(u64::MAX), Ordering::SeqCst);
     }
 
     pub fn wake(&self) {
@@ -160,7 +171,7 @@ pub(super) fn start(cloud: &Arc<Cloud>) -> anyhow::Result<()> {
                                 let _ = done.send(key);
                             });
                         }
-                        next.map_or(Duration::from_secs(3600), |due| {
+                        next.map_or(Duration::from_hours(1), |due| {
                             Duration::from_millis(
                                 u64::try_from(due.saturating_sub(now_ms())).unwrap_or(0),
                             )
@@ -298,8 +309,8 @@ async fn attempt(cloud: &Arc<Cloud>, event: &Event) -> Result<(), AwsError> {
             if attempts > settings.retries.unwrap_or(2) {
                 return give_up(cloud, event, attempts, "RetriesExhausted", &payload);
             }
-            let wait = runtime.queue.retry * attempts;
-            let due = now_ms() + i64::try_from(wait.as_millis()).unwrap_or(i64::MAX / 2);
+            let wait = runtime.queue.retry.load(Ordering::SeqCst).saturating_mul(attempts.into());
+            let due = now_ms().saturating_add_unsigned(wait);
             update(
                 cloud,
                 "UPDATE event SET state = 0, attempts = ?2, due = ?3 WHERE id = ?1",

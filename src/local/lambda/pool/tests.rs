@@ -1,7 +1,5 @@
 //! The pool with real processes: a Python script that speaks the Runtime API.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 use std::net::SocketAddr;
 use std::time::Instant;
 

@@ -70,6 +70,8 @@ while True:
             file.write(json.dumps(event) + "\n")
         if event.get("fail"):
             wish = "fail"
+    elif "ANSWER" in os.environ:
+        answer = json.loads(os.environ["ANSWER"])
     elif isinstance(event, dict) and os.environ.get("RECORD"):
         with open(os.environ["RECORD"], "a") as file:
             file.write(json.dumps(event) + "\n")
