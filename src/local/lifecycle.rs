@@ -1,7 +1,7 @@
 //! Finds, starts and stops the local cloud that runs in the background.
 
 use std::ffi::OsString;
-use std::fs::File;
+use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read as _, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -106,7 +106,10 @@ pub async fn ensure(dir: &Path) -> anyhow::Result<Running> {
     make_dir(dir).map_err(|error| failed(&error))?;
     let lock = File::create(dir.join("start.lock")).map_err(|error| failed(&error))?;
     let deadline = Instant::now() + 2 * PATIENCE;
-    while lock.try_lock().is_err() {
+    while let Err(error) = lock.try_lock() {
+        if let TryLockError::Error(error) = error {
+            return Err(failed(&error).into());
+        }
         if Instant::now() > deadline {
             return Err(Failure::new(format!(
                 "another advent has been starting a local cloud in {} for too long",
@@ -206,7 +209,9 @@ fn tail(log: &Path) -> String {
 /// A [`Failure`] when it does not end.
 pub async fn stop(dir: &Path) -> anyhow::Result<bool> {
     // Its lock is the truth: it holds it for as long as it lives, however it ends.
-    let Ok(lock) = File::open(dir.join(SERVE_LOCK)) else { return Ok(false) };
+    let Ok(lock) = OpenOptions::new().write(true).open(dir.join(SERVE_LOCK)) else {
+        return Ok(false);
+    };
     if lock.try_lock().is_ok() {
         return Ok(false);
     }

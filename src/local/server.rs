@@ -1,6 +1,6 @@
 //! Runs a local cloud in this process.
 
-use std::fs::File;
+use std::fs::{File, TryLockError};
 use std::io::ErrorKind;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
@@ -79,7 +79,10 @@ impl Server {
         make_dir(dir).map_err(failed)?;
         let dir = dir.canonicalize().map_err(failed)?;
         let lock = File::create(dir.join(SERVE_LOCK)).map_err(failed)?;
-        if lock.try_lock().is_err() {
+        if let Err(error) = lock.try_lock() {
+            if let TryLockError::Error(error) = error {
+                return Err(failed(error).into());
+            }
             let whose = Endpoint::read(&dir)
                 .map_or_else(String::new, |e| format!(" at {} (process {})", e.url, e.pid));
             return Err(Failure::refused(format!(
