@@ -104,10 +104,10 @@ impl Engines {
 pub async fn handle(cloud: &Arc<Cloud>, call: &Call) -> Result<Reply, AwsError> {
     let body = std::str::from_utf8(&call.body)
         .map_err(|_| AwsError::new(400, "SerializationException", "the body is not UTF-8"))?;
-    if let Principal::Function { .. } = call.principal {
-        authorise::check(cloud, call, body)?;
-    }
     let engine = cloud.dynamodb.get(&call.region)?;
+    if let Principal::Function { .. } = call.principal {
+        authorise::check(cloud, &engine, call, body)?;
+    }
     let body = inward(body, &call.region);
     let (operation, region) = (call.operation.clone(), call.region.clone());
     // It waits for the disk.
