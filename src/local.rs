@@ -9,23 +9,29 @@ mod clock;
 mod cloud;
 mod dynamodb;
 mod error;
+mod executable;
 mod gateway;
+mod http_api;
 mod iam;
+mod lambda;
 mod lifecycle;
 mod logs;
 mod params;
 mod policy;
+mod rest;
+mod runtime_api;
 mod server;
+mod sns;
 mod store;
 mod sts;
 mod tagging;
 mod xml;
 
-pub use lifecycle::{Running, ensure, find, is_empty, state_dir, stop};
-pub use server::{InProcess, serve};
-
 #[cfg(test)]
 mod tests;
+
+pub use lifecycle::{Running, ensure, find, is_empty, state_dir, stop};
+pub use server::{InProcess, serve};
 
 /// The Region that advent uses in the local cloud. Others exist as well.
 pub const REGION: &str = "us-east-1";

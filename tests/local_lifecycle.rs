@@ -24,6 +24,13 @@ fn main() {
         }
         return;
     }
+    if let [command, path] = arguments.iter().map(String::as_str).collect::<Vec<_>>()[..]
+        && command == "ensure"
+    {
+        let running = runtime.block_on(local::ensure(Path::new(path))).unwrap();
+        println!("{}", running.pid);
+        return;
+    }
     if arguments.iter().any(|argument| argument == "--list") {
         return;
     }
@@ -35,6 +42,8 @@ fn main() {
         a_taken_port_is_a_failure().await;
         a_folder_that_cannot_be_written_is_a_failure().await;
         leftovers_of_another_are_not_believed().await;
+        one_that_does_not_answer_is_reported().await;
+        a_new_build_takes_over();
     });
     println!("local_lifecycle: ok");
 }
@@ -62,10 +71,10 @@ impl Drop for Folder {
     }
 }
 
-fn kill(pid: u32) {
+fn signal(name: &str, pid: u32) {
     assert!(
         std::process::Command::new("kill")
-            .args(["-9", &pid.to_string()])
+            .args([name, &pid.to_string()])
             .status()
             .unwrap()
             .success()
@@ -105,7 +114,7 @@ async fn state_survives_a_kill() {
     let dir = folder.path();
     let first = local::ensure(&dir).await.unwrap();
     create_group(&first, "/kept").await;
-    kill(first.pid);
+    signal("-KILL", first.pid);
     let second = local::ensure(&dir).await.unwrap();
     assert!(second.started);
     assert_ne!(first.pid, second.pid);
@@ -155,4 +164,42 @@ async fn leftovers_of_another_are_not_believed() {
     assert!(local::find(&other.path()).await.is_none());
     assert!(!local::stop(&other.path()).await.unwrap());
     assert!(local::find(&one.path()).await.is_some());
+}
+
+/// Stopped, it holds its lock and answers nobody.
+async fn one_that_does_not_answer_is_reported() {
+    let folder = Folder::new();
+    let running = local::ensure(&folder.path()).await.unwrap();
+    signal("-STOP", running.pid);
+    let error = local::stop(&folder.path()).await.unwrap_err();
+    let failure = Failure::of(&error).unwrap();
+    assert!(failure.what.contains("does not answer"), "{failure}");
+    assert!(failure.hint.as_ref().unwrap().contains(&running.pid.to_string()));
+    signal("-CONT", running.pid);
+}
+
+fn a_new_build_takes_over() {
+    let folder = Folder::new();
+    let executable = folder.0.path().join("executable");
+    let build = || {
+        drop(std::fs::remove_file(&executable));
+        std::fs::copy(std::env::current_exe().unwrap(), &executable).unwrap();
+    };
+    let ensure = || {
+        let output = std::process::Command::new(&executable)
+            .arg("ensure")
+            .arg(folder.path())
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    };
+    build();
+    let first = ensure();
+    assert_eq!(ensure(), first);
+    std::thread::sleep(std::time::Duration::from_millis(20));
+    build();
+    let second = ensure();
+    assert_ne!(second, first);
+    assert_eq!(ensure(), second);
 }

@@ -12,7 +12,7 @@ use super::call::{Call, Principal};
 use super::error::AwsError;
 use super::policy::{self, Decision, Request};
 use super::store::Store;
-use super::{ACCOUNT, dynamodb, iam};
+use super::{ACCOUNT, dynamodb, http_api, iam, lambda};
 
 /// One running local cloud.
 pub struct Cloud {
@@ -24,6 +24,8 @@ pub struct Cloud {
     pub store: Store,
     pub sessions: Sessions,
     pub dynamodb: dynamodb::Engines,
+    pub lambda: lambda::Slot,
+    pub throttles: http_api::Throttles,
     /// Turns true when it is to end.
     pub stopping: watch::Sender<bool>,
 }
@@ -40,6 +42,8 @@ impl Cloud {
             store,
             sessions: Sessions::default(),
             dynamodb: dynamodb::Engines::new(dir.join("dynamodb")),
+            lambda: lambda::Slot::default(),
+            throttles: http_api::Throttles::default(),
             stopping: watch::channel(false).0,
         }))
     }
@@ -119,7 +123,7 @@ impl Cloud {
             ("aws:RequestedRegion", region.to_owned()),
             ("aws:SourceIp", "127.0.0.1".to_owned()),
             ("aws:SecureTransport", "false".to_owned()),
-            ("aws:userid", format!("{}:{function}", role.role_id)),
+            ("aws:userid", format!("{}:{function}", role.id)),
         ]
         .into_iter()
         .map(|(key, value)| (key.to_owned(), vec![value]))

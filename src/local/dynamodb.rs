@@ -3,7 +3,7 @@
 mod authorise;
 mod engine;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -15,6 +15,7 @@ use super::ACCOUNT;
 use super::call::{Call, Principal, Reply};
 use super::cloud::Cloud;
 use super::error::AwsError;
+use super::tagging::Tagged;
 use engine::run;
 
 /// The engines that have been asked for, by Region.
@@ -69,11 +70,18 @@ impl Engines {
         })
     }
 
+    /// Removes items whose time to live is over, in the Regions that are in use.
+    pub fn expire(&self) -> Result<(), AwsError> {
+        let engines: Vec<_> =
+            self.open.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect();
+        for engine in engines {
+            engine.sweep_ttl().map_err(AwsError::internal)?;
+        }
+        Ok(())
+    }
+
     /// The ARNs of a Region's tables with their tags.
-    pub fn tagged(
-        &self,
-        region: &str,
-    ) -> Result<Vec<(String, BTreeMap<String, String>)>, AwsError> {
+    pub fn tagged(&self, region: &str) -> Result<Tagged, AwsError> {
         let engine = self.get(region)?;
         let failed = |error: DynoxideError| AwsError::internal(error);
         let parse = |text: String| serde_json::from_str(&text).map_err(AwsError::from);
@@ -96,10 +104,10 @@ impl Engines {
 pub async fn handle(cloud: &Arc<Cloud>, call: &Call) -> Result<Reply, AwsError> {
     let body = std::str::from_utf8(&call.body)
         .map_err(|_| AwsError::new(400, "SerializationException", "the body is not UTF-8"))?;
-    if let Principal::Function { .. } = call.principal {
-        authorise::check(cloud, call, body)?;
-    }
     let engine = cloud.dynamodb.get(&call.region)?;
+    if let Principal::Function { .. } = call.principal {
+        authorise::check(cloud, &engine, call, body)?;
+    }
     let body = inward(body, &call.region);
     let (operation, region) = (call.operation.clone(), call.region.clone());
     // It waits for the disk.
@@ -187,8 +195,6 @@ fn outward(text: String, region: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "tests")]
-
     use super::*;
 
     #[test]

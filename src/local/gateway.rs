@@ -13,7 +13,9 @@ use uuid::Uuid;
 use super::call::{Call, Protocol, Reply};
 use super::cloud::Cloud;
 use super::error::AwsError;
-use super::{dynamodb, iam, logs, params, sts, tagging, xml};
+use super::{
+    dynamodb, executable, http_api, iam, lambda, logs, params, runtime_api, sns, sts, tagging, xml,
+};
 
 /// Lambda takes zips of 50 MB, in base64.
 const LAMBDA_BODY: usize = 70 << 20;
@@ -30,16 +32,35 @@ async fn entry(
     ConnectInfo(peer): ConnectInfo<SocketAddr>,
     request: Request,
 ) -> Response {
-    let _ = peer;
     let host = request.headers().get(header::HOST).and_then(|host| host.to_str().ok());
-    let Some(_host) = host.and_then(loopback_name) else {
+    let Some(host_name) = host.and_then(loopback_name) else {
         // A page of some other site whose name was made to resolve to this machine.
         return refuse("the Host header must name this machine: use 127.0.0.1 or localhost");
     };
-    // L2: data plane and Runtime API
     let path = request.uri().path();
+    let own_host = host_name.to_ascii_lowercase();
+    let host_api = own_host.strip_suffix(".execute-api.localhost").map(ToOwned::to_owned);
+    if host_api.is_some() || path.starts_with(http_api::PREFIX) {
+        // Open to web pages too, as it is on AWS: the id in its URL is not to be guessed.
+        let (parts, body) = request.into_parts();
+        let (method, uri, headers) = (parts.method, parts.uri, parts.headers);
+        return http_api::serve(&cloud, method, host_api, uri, headers, peer, body).await;
+    }
     if browser_made(request.headers()) {
         return refuse("a web page may not control the local cloud");
+    }
+    if path.starts_with(runtime_api::PREFIX) {
+        return runtime_api::serve(&cloud, request).await;
+    }
+    if let Some(file) = path.strip_prefix("/_aws/lambda/code/") {
+        // As AWS's URL for code: who has it may read.
+        return match lambda::package(&cloud, file) {
+            Some(path) => tokio::fs::read(path).await.map_or_else(
+                |error| (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
+                |zip| ([(header::CONTENT_TYPE, "application/zip")], zip).into_response(),
+            ),
+            None => (StatusCode::NOT_FOUND, "no such package").into_response(),
+        };
     }
     if let Some(own) = path.strip_prefix("/_advent/") {
         let own = own.to_owned();
@@ -84,8 +105,10 @@ fn control(cloud: &Arc<Cloud>, method: &Method, what: &str) -> Result<Response, 
     let answer = match (method.as_str(), what) {
         ("GET", "health") => json!({
             "advent": env!("CARGO_PKG_VERSION"), "pid": std::process::id(), "dir": cloud.dir,
+            "executable": executable::started(),
         }),
         ("GET", "contents") => json!(contents(cloud)?),
+        ("GET", "failed") => json!(lambda::failed_events(cloud)?),
         ("POST", "stop") => {
             cloud.stopping.send_replace(true);
             json!({})
@@ -214,7 +237,9 @@ async fn dispatch(cloud: &Arc<Cloud>, call: &mut Call) -> Result<Reply, AwsError
         "sts" => sts::handle(cloud, call),
         "logs" => logs::handle(cloud, call),
         "tagging" => tagging::handle(cloud, call),
-        // L2: "lambda", "sns", "apigateway"
+        "lambda" => lambda::handle(cloud, call).await,
+        "sns" => sns::handle(cloud, call).await,
+        "apigateway" => http_api::handle(cloud, call).await,
         _ => Err(AwsError::unknown_call(call)),
     }
 }

@@ -27,10 +27,10 @@ const MAX_TAGS: usize = 50;
 /// A role.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Role {
-    pub role_name: String,
+    pub name: String,
     /// Begins and ends with a slash.
     pub path: String,
-    pub role_id: String,
+    pub id: String,
     pub arn: String,
     /// Milliseconds since 1970.
     pub created: i64,
@@ -63,13 +63,13 @@ pub fn role(cloud: &Cloud, name: &str) -> Result<Option<Role>, AwsError> {
 
 pub fn handle(cloud: &Arc<Cloud>, call: &Call) -> Result<Reply, AwsError> {
     let operation = call.operation.as_str();
-    let named = call.text("RoleName").unwrap_or("*");
-    let resource = match role(cloud, named)? {
+    let asked = call.text("RoleName").unwrap_or("*");
+    let resource = match role(cloud, asked)? {
         Some(role) => role.arn,
         None if operation == "ListRoles" => {
             format!("arn:aws:iam::{ACCOUNT}:role{}", call.text("PathPrefix").unwrap_or("/"))
         }
-        None => arn(call.text("Path").unwrap_or("/"), named),
+        None => arn(call.text("Path").unwrap_or("/"), asked),
     };
     cloud.authorise(call, &format!("iam:{operation}"), &resource)?;
     let result = match operation {
@@ -77,8 +77,10 @@ pub fn handle(cloud: &Arc<Cloud>, call: &Call) -> Result<Reply, AwsError> {
         "GetRole" => cloud.store.read(|db| Ok(json!({"Role": described(&find(db, call)?, true)}))),
         "DeleteRole" => cloud.store.write(|db| delete(db, call)),
         "UpdateRole" => change(cloud, call, |role| {
-            // What is not sent is cleared, or the default again.
-            role.description = call.text("Description").map(ToOwned::to_owned);
+            if let Some(description) = call.text("Description") {
+                role.description = Some(description.to_owned());
+            }
+            // Without a value it is the default again.
             role.max_session_seconds = session_seconds(call)?;
             Ok(json!({}))
         }),
@@ -100,7 +102,7 @@ pub fn handle(cloud: &Arc<Cloud>, call: &Call) -> Result<Reply, AwsError> {
                     "LimitExceeded",
                     format!(
                         "Maximum policy size of {INLINE_SIZE} bytes exceeded for role {}",
-                        role.role_name
+                        role.name
                     ),
                 ));
             }
@@ -111,7 +113,7 @@ pub fn handle(cloud: &Arc<Cloud>, call: &Call) -> Result<Reply, AwsError> {
             let name = call.need("PolicyName")?;
             let text = role.policies.get(name).ok_or_else(|| no_policy(name))?;
             Ok(json!({
-                "RoleName": role.role_name, "PolicyName": name, "PolicyDocument": encoded(text),
+                "RoleName": role.name, "PolicyName": name, "PolicyDocument": encoded(text),
             }))
         }),
         "DeleteRolePolicy" => change(cloud, call, |role| {
@@ -183,13 +185,13 @@ fn change(
     cloud.store.write(|db| {
         let mut role = find(db, call)?;
         let result = f(&mut role)?;
-        db.put(KIND, "", &role.role_name, &role)?;
+        db.put(KIND, "", &role.name, &role)?;
         Ok(result)
     })
 }
 
 fn create(db: &Db<'_>, call: &Call) -> Result<Value, AwsError> {
-    let role_name = legal_name(call, "RoleName", 64)?;
+    let name = legal_name(call, "RoleName", 64)?;
     let path = call.text("Path").unwrap_or("/").to_owned();
     let printable = path.bytes().all(|b| (0x21..=0x7e).contains(&b));
     if !(path.starts_with('/') && path.ends_with('/') && printable && path.len() <= 512) {
@@ -203,8 +205,8 @@ fn create(db: &Db<'_>, call: &Call) -> Result<Value, AwsError> {
     let tags = tags(call)?;
     limit_tags(&tags)?;
     let role = Role {
-        arn: arn(&path, &role_name),
-        role_id: identifier("AROA"),
+        arn: arn(&path, &name),
+        id: identifier("AROA"),
         path,
         created: now_ms(),
         trust: document(call, "AssumeRolePolicyDocument", true)?,
@@ -212,22 +214,22 @@ fn create(db: &Db<'_>, call: &Call) -> Result<Value, AwsError> {
         max_session_seconds: session_seconds(call)?,
         tags,
         policies: BTreeMap::new(),
-        role_name,
+        name,
     };
     // Names are unique without regard to case.
     let taken = db.conn().query_row(
         "SELECT EXISTS (SELECT 1 FROM document WHERE kind = ? AND region = '' AND lower(name) = lower(?))",
-        [KIND, &role.role_name],
+        [KIND, &role.name],
         |row| row.get::<_, bool>(0),
     )?;
     if taken {
         return Err(AwsError::new(
             409,
             "EntityAlreadyExists",
-            format!("Role with name {} already exists.", role.role_name),
+            format!("Role with name {} already exists.", role.name),
         ));
     }
-    db.put(KIND, "", &role.role_name, &role)?;
+    db.put(KIND, "", &role.name, &role)?;
     Ok(json!({"Role": described(&role, true)}))
 }
 
@@ -240,15 +242,15 @@ fn delete(db: &Db<'_>, call: &Call) -> Result<Value, AwsError> {
             "Cannot delete entity, must delete policies first.",
         ));
     }
-    db.delete(KIND, "", &role.role_name)?;
+    db.delete(KIND, "", &role.name)?;
     Ok(Value::Null)
 }
 
 fn described(role: &Role, tags: bool) -> Value {
     let mut value = json!({
         "Path": role.path,
-        "RoleName": role.role_name,
-        "RoleId": role.role_id,
+        "RoleName": role.name,
+        "RoleId": role.id,
         "Arn": role.arn,
         "CreateDate": iso8601(role.created),
         "AssumeRolePolicyDocument": encoded(&role.trust),

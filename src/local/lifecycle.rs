@@ -1,6 +1,7 @@
 //! Finds, starts and stops the local cloud that runs in the background.
 
-use std::fs::File;
+use std::ffi::OsString;
+use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read as _, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -11,13 +12,17 @@ use axum::http::{Method, Request};
 use http_body_util::{BodyExt as _, Full};
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::TokioExecutor;
+use serde::Deserialize as _;
 use serde_json::Value;
 
+use super::executable::{self, Executable};
 use super::server::{Endpoint, SERVE_LOCK};
 use crate::failure::Failure;
 
 /// How long a new one may take until it answers, and an old one until it is gone.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// How long one that holds its folder may take until it answers.
+const SILENCE: Duration = Duration::from_secs(1);
 /// How often it is looked for meanwhile.
 const POLL: Duration = Duration::from_millis(10);
 
@@ -39,17 +44,25 @@ pub struct Running {
 /// # Errors
 /// A [`Failure`] where there is no home directory either.
 pub fn state_dir(project: Option<&Path>) -> anyhow::Result<PathBuf> {
-    let set =
-        |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    place(project, |name| std::env::var_os(name), std::env::home_dir())
+}
+
+fn place(
+    project: Option<&Path>,
+    variable: impl Fn(&str) -> Option<OsString>,
+    home: Option<PathBuf>,
+) -> anyhow::Result<PathBuf> {
+    let set = |name| variable(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     if let Some(dir) = set("ADVENT_LOCAL_DIR") {
         return Ok(std::path::absolute(dir)?);
     }
     if let Some(project) = project {
         return Ok(std::path::absolute(project.join(".advent/local"))?);
     }
+    // The XDG specification ignores relative paths.
     let state = set("XDG_STATE_HOME")
         .filter(|dir| dir.is_absolute())
-        .or_else(|| Some(std::env::home_dir()?.join(".local/state")))
+        .or_else(|| Some(home?.join(".local/state")))
         .ok_or_else(|| {
             Failure::new("found no place for the local cloud's state: there is no home directory")
                 .hint("Name a folder in ADVENT_LOCAL_DIR.")
@@ -59,30 +72,44 @@ pub fn state_dir(project: Option<&Path>) -> anyhow::Result<PathBuf> {
 
 /// The one that runs in `dir`, if it answers.
 pub async fn find(dir: &Path) -> Option<Running> {
+    Some(probe(dir).await?.0)
+}
+
+/// With whether its executable has been built anew since it started.
+async fn probe(dir: &Path) -> Option<(Running, bool)> {
     let endpoint = Endpoint::read(dir)?;
     let health = ask(&endpoint.url, Method::GET, "health").await?;
     // Another one may have got the port of one that is gone.
     let same = health["dir"].as_str().map(Path::new) == dir.canonicalize().ok().as_deref();
     let pid = health["pid"].as_u64().and_then(|pid| u32::try_from(pid).ok())?;
-    same.then(|| Running { url: endpoint.url, pid, dir: dir.to_owned(), started: false })
+    let stale = Executable::deserialize(&health["executable"])
+        .ok()
+        .zip(executable::started())
+        .is_some_and(|(its, own)| its.is_replaced_by(own));
+    let running = Running { url: endpoint.url, pid, dir: dir.to_owned(), started: false };
+    same.then_some((running, stale))
 }
 
-/// The one that runs in `dir`, started if need be. Any number of these at once end with one.
+/// The one that runs in `dir`, started if need be. Any number of these at once end with one. One
+/// whose executable has been built anew since is replaced: the state stays.
 ///
 /// # Errors
 /// A [`Failure`] with the end of its log when it does not come up.
 pub async fn ensure(dir: &Path) -> anyhow::Result<Running> {
-    if let Some(running) = find(dir).await {
+    if let Some((running, false)) = probe(dir).await {
         return Ok(running);
     }
     let failed = |error: &std::io::Error| {
         Failure::new(format!("cannot start a local cloud in {}: {error}", dir.display()))
             .hint("Choose another folder with ADVENT_LOCAL_DIR.")
     };
-    std::fs::create_dir_all(dir).map_err(|error| failed(&error))?;
+    make_dir(dir).map_err(|error| failed(&error))?;
     let lock = File::create(dir.join("start.lock")).map_err(|error| failed(&error))?;
     let deadline = Instant::now() + 2 * PATIENCE;
-    while lock.try_lock().is_err() {
+    while let Err(error) = lock.try_lock() {
+        if let TryLockError::Error(error) = error {
+            return Err(failed(&error).into());
+        }
         if Instant::now() > deadline {
             return Err(Failure::new(format!(
                 "another advent has been starting a local cloud in {} for too long",
@@ -92,8 +119,10 @@ pub async fn ensure(dir: &Path) -> anyhow::Result<Running> {
         }
         tokio::time::sleep(POLL).await;
     }
-    if let Some(running) = find(dir).await {
-        return Ok(running);
+    match probe(dir).await {
+        Some((running, false)) => return Ok(running),
+        Some((_, true)) => drop(stop(dir).await?),
+        None => {}
     }
     let log = dir.join("local.log");
     let mut child = spawn(dir, &log).map_err(|error| failed(&error))?;
@@ -116,6 +145,28 @@ pub async fn ensure(dir: &Path) -> anyhow::Result<Running> {
                 .into());
         }
         tokio::time::sleep(POLL).await;
+    }
+}
+
+/// Makes the folder: for its owner only, since functions' environments are kept in it, and unseen
+/// by Git.
+pub(super) fn make_dir(dir: &Path) -> std::io::Result<()> {
+    if dir.is_dir() {
+        return Ok(());
+    }
+    if let Some(parent) = dir.parent() {
+        std::fs::create_dir_all(parent)?;
+    }
+    let mut builder = std::fs::DirBuilder::new();
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    match builder.create(dir) {
+        // Someone else was faster.
+        Err(_) if dir.is_dir() => Ok(()),
+        made => {
+            made?;
+            std::fs::write(dir.join(".gitignore"), "*\n")
+        }
     }
 }
 
@@ -157,18 +208,33 @@ fn tail(log: &Path) -> String {
 /// # Errors
 /// A [`Failure`] when it does not end.
 pub async fn stop(dir: &Path) -> anyhow::Result<bool> {
-    let Some(running) = find(dir).await else { return Ok(false) };
-    ask(&running.url, Method::POST, "stop").await;
-    let lock = File::create(dir.join(SERVE_LOCK))?;
-    let deadline = Instant::now() + PATIENCE;
+    // Its lock is the truth: it holds it for as long as it lives, however it ends.
+    let Ok(lock) = OpenOptions::new().write(true).open(dir.join(SERVE_LOCK)) else {
+        return Ok(false);
+    };
+    if lock.try_lock().is_ok() {
+        return Ok(false);
+    }
+    let mut deadline = Instant::now() + SILENCE;
+    let mut asked = false;
     while lock.try_lock().is_err() {
+        // It may be about to come up.
+        if !asked && let Some(running) = find(dir).await {
+            asked = ask(&running.url, Method::POST, "stop").await.is_some();
+            deadline = Instant::now() + PATIENCE;
+        }
         if Instant::now() > deadline {
-            return Err(Failure::new(format!(
-                "the local cloud at {} did not end within {} s",
-                running.url,
-                PATIENCE.as_secs()
-            ))
-            .hint(format!("End its process: kill {}", running.pid))
+            let failure = Failure::new(if asked {
+                format!("the local cloud in {} takes too long to end", dir.display())
+            } else {
+                format!("the local cloud in {} does not answer", dir.display())
+            });
+            return Err(match Endpoint::read(dir) {
+                Some(endpoint) => {
+                    failure.hint(format!("End its process: kill -9 {}", endpoint.pid))
+                }
+                None => failure,
+            }
             .into());
         }
         tokio::time::sleep(POLL).await;
@@ -202,4 +268,50 @@ pub(super) async fn ask(url: &str, method: Method, what: &str) -> Option<Value> 
         success.then(|| serde_json::from_slice(&body).ok())?
     };
     tokio::time::timeout(Duration::from_secs(2), answer).await.ok()?
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_state_has_its_place() {
+        let project = Some(Path::new("/project"));
+        let home = || Some(PathBuf::from("/home/me"));
+        let with = |name: &'static str, value: &'static str| {
+            move |asked: &str| (asked == name).then(|| OsString::from(value))
+        };
+        let none = |_: &str| None;
+        let place = |project, variable: &dyn Fn(&str) -> Option<OsString>, home| {
+            place(project, variable, home).unwrap()
+        };
+        assert_eq!(place(project, &with("ADVENT_LOCAL_DIR", "/x"), home()), Path::new("/x"));
+        assert_eq!(
+            place(project, &with("ADVENT_LOCAL_DIR", ""), home()),
+            Path::new("/project/.advent/local")
+        );
+        assert_eq!(
+            place(None, &with("XDG_STATE_HOME", "/s"), home()),
+            Path::new("/s/advent/local")
+        );
+        assert_eq!(
+            place(None, &with("XDG_STATE_HOME", "s"), home()),
+            Path::new("/home/me/.local/state/advent/local")
+        );
+        assert_eq!(place(None, &none, home()), Path::new("/home/me/.local/state/advent/local"));
+        let error = super::place(None, none, None).unwrap_err();
+        assert!(Failure::of(&error).unwrap().hint.as_ref().unwrap().contains("ADVENT_LOCAL_DIR"));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn the_folder_is_its_owners() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let parent = tempfile::tempdir().unwrap();
+        let dir = parent.path().join("a/b");
+        make_dir(&dir).unwrap();
+        make_dir(&dir).unwrap();
+        assert_eq!(dir.metadata().unwrap().permissions().mode() & 0o777, 0o700);
+        assert_eq!(std::fs::read_to_string(dir.join(".gitignore")).unwrap(), "*\n");
+    }
 }

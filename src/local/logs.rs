@@ -111,6 +111,23 @@ pub fn append(
     })
 }
 
+/// Removes events that are older than their group keeps them.
+pub fn expire(cloud: &Cloud) -> Result<(), AwsError> {
+    cloud.store.write(|db| {
+        for region in db.regions(groups::KIND)? {
+            for (name, group) in db.list::<groups::Group>(groups::KIND, &region)? {
+                db.conn()
+                    .prepare_cached(
+                        "DELETE FROM log_event WHERE time < ?1 AND stream IN
+                         (SELECT id FROM log_stream WHERE region = ?2 AND log_group = ?3)",
+                    )?
+                    .execute(params![group.horizon(), region, name])?;
+            }
+        }
+        Ok(())
+    })
+}
+
 fn stream_id(
     db: &Db<'_>,
     region: &str,

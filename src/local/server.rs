@@ -1,6 +1,6 @@
 //! Runs a local cloud in this process.
 
-use std::fs::File;
+use std::fs::{File, TryLockError};
 use std::io::ErrorKind;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
@@ -13,7 +13,8 @@ use serde::{Deserialize, Serialize};
 use tokio::net::TcpListener;
 
 use super::cloud::Cloud;
-use super::gateway;
+use super::lifecycle::make_dir;
+use super::{executable, gateway, lambda, logs};
 use crate::failure::Failure;
 
 /// Holds the folder for as long as its local cloud lives.
@@ -22,6 +23,9 @@ pub(super) const SERVE_LOCK: &str = "serve.lock";
 const ENDPOINT: &str = "endpoint.json";
 /// How long requests in flight may take once it is to end.
 const DRAIN: Duration = Duration::from_secs(1);
+
+/// How often what has expired is removed.
+const UPKEEP: Duration = Duration::from_mins(5);
 
 /// What `endpoint.json` holds. It stays after the end: the next one takes the same port.
 #[derive(Debug, Serialize, Deserialize)]
@@ -71,10 +75,14 @@ impl Server {
             ))
             .hint("Choose another folder with ADVENT_LOCAL_DIR.")
         };
-        std::fs::create_dir_all(dir).map_err(failed)?;
+        executable::started();
+        make_dir(dir).map_err(failed)?;
         let dir = dir.canonicalize().map_err(failed)?;
         let lock = File::create(dir.join(SERVE_LOCK)).map_err(failed)?;
-        if lock.try_lock().is_err() {
+        if let Err(error) = lock.try_lock() {
+            if let TryLockError::Error(error) = error {
+                return Err(failed(error).into());
+            }
             let whose = Endpoint::read(&dir)
                 .map_or_else(String::new, |e| format!(" at {} (process {})", e.url, e.pid));
             return Err(Failure::refused(format!(
@@ -93,7 +101,8 @@ impl Server {
 
     async fn run(self, until: impl Future<Output = ()>) -> anyhow::Result<()> {
         let Self { cloud, listener, _lock } = self;
-        // L2: start
+        lambda::start(&cloud)?;
+        let upkeep = tokio::spawn(upkeep(cloud.clone()));
         let mut stopping = cloud.stopping.subscribe();
         let app =
             gateway::router(cloud.clone()).into_make_service_with_connect_info::<SocketAddr>();
@@ -112,11 +121,29 @@ impl Server {
             ended = &mut server => ended?.context("the local cloud's listener failed")?,
         }
         cloud.stopping.send_replace(true);
-        // L2: stop
+        upkeep.abort();
+        // First of all: the workers are clients that wait for ever.
+        lambda::stop(&cloud).await;
         if tokio::time::timeout(DRAIN, &mut server).await.is_err() {
             server.abort();
         }
         Ok(())
+    }
+}
+
+/// Removes what has expired, now and then.
+async fn upkeep(cloud: Arc<Cloud>) {
+    let mut interval = tokio::time::interval(UPKEEP);
+    loop {
+        interval.tick().await;
+        let cloud = cloud.clone();
+        let done = tokio::task::spawn_blocking(move || {
+            cloud.dynamodb.expire()?;
+            logs::expire(&cloud)
+        });
+        if let Ok(Err(error)) = done.await {
+            tracing::warn!(%error, "what has expired could not be removed");
+        }
     }
 }
 

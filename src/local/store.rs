@@ -8,6 +8,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::error::AwsError;
+use crate::failure::Failure;
 
 /// Documents by kind, Region ("" for what is global) and name, as JSON.
 const DOCUMENTS: &str = "CREATE TABLE IF NOT EXISTS document (
@@ -16,15 +17,31 @@ const DOCUMENTS: &str = "CREATE TABLE IF NOT EXISTS document (
 ) WITHOUT ROWID";
 
 /// The tables of the services that have their own.
-const SCHEMAS: &[&str] = &[DOCUMENTS, super::logs::SCHEMA];
+const SCHEMAS: &[&str] = &[DOCUMENTS, super::lambda::SCHEMA, super::logs::SCHEMA];
+
+/// Goes up when what is kept changes its form.
+const VERSION: u32 = 1;
 
 pub struct Store(Mutex<Connection>);
 
 impl Store {
     /// Opens or makes the file. What was committed survives the end of the process, however it
     /// ends.
-    pub fn open(path: &Path) -> rusqlite::Result<Self> {
+    ///
+    /// # Errors
+    /// A [`Failure`] where another version of advent wrote it in another form.
+    pub fn open(path: &Path) -> anyhow::Result<Self> {
         let connection = Connection::open(path)?;
+        let version: u32 = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
+        if ![0, VERSION].contains(&version) {
+            let dir = path.parent().unwrap_or(path).display();
+            return Err(Failure::refused(format!(
+                "the local cloud's state in {dir} was written by another version of advent"
+            ))
+            .hint(format!("Remove that folder to begin anew: rm -r {dir}"))
+            .into());
+        }
+        connection.pragma_update(None, "user_version", VERSION)?;
         connection.pragma_update(None, "journal_mode", "WAL")?;
         connection.pragma_update(None, "synchronous", "NORMAL")?;
         connection.busy_timeout(std::time::Duration::from_secs(5))?;
@@ -161,9 +178,17 @@ impl Db<'_> {
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "tests")]
-
     use super::*;
+
+    #[test]
+    fn the_state_of_another_version_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("s");
+        drop(Store::open(&path).unwrap());
+        Connection::open(&path).unwrap().pragma_update(None, "user_version", 99).unwrap();
+        let Err(error) = Store::open(&path) else { panic!("it was opened") };
+        assert!(Failure::of(&error).unwrap().hint.as_ref().unwrap().contains("rm -r"));
+    }
 
     #[test]
     fn a_failed_write_leaves_nothing() {

@@ -9,7 +9,7 @@ use serde_json::json;
 use super::call::{Call, Reply};
 use super::cloud::Cloud;
 use super::error::AwsError;
-use super::logs;
+use super::{http_api, lambda, logs, sns};
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
@@ -74,13 +74,16 @@ pub fn handle(cloud: &Arc<Cloud>, call: &Call) -> Result<Reply, AwsError> {
     Reply::json(&json!({"PaginationToken": token, "ResourceTagMappingList": list}))
 }
 
-type Tagged = Vec<(String, BTreeMap<String, String>)>;
+/// ARNs with their tags.
+pub type Tagged = Vec<(String, BTreeMap<String, String>)>;
 
 fn everything(cloud: &Arc<Cloud>, region: &str) -> Result<Tagged, AwsError> {
     let mut found = cloud.dynamodb.tagged(region)?;
     cloud.store.read(|db| {
         found.extend(logs::tagged(db, region)?);
-        // L2: lambda::tagged, sns::tagged, http_api::tagged
+        found.extend(lambda::tagged(db, region)?);
+        found.extend(sns::tagged(db, region)?);
+        found.extend(http_api::tagged(db, region)?);
         Ok(())
     })?;
     Ok(found)

@@ -1,11 +1,13 @@
 //! The local cloud as AWS's own clients see it.
-#![expect(clippy::unwrap_used, reason = "tests")]
 
 mod dynamodb;
+mod functions;
 mod gateway;
+mod http_apis;
 mod iam;
 mod logs;
 mod tagging;
+mod topics;
 
 use aws_credential_types::Credentials;
 use aws_smithy_runtime_api::client::result::SdkError;

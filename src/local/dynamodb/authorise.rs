@@ -1,5 +1,6 @@
 //! Which permissions an operation of DynamoDB needs, and on what.
 
+use dynoxide::Database;
 use serde_json::Value;
 
 use super::super::call::Call;
@@ -17,7 +18,7 @@ struct Need<'b> {
 }
 
 /// Checks a function's call against its role. A transaction needs what each of its parts needs.
-pub fn check(cloud: &Cloud, call: &Call, body: &str) -> Result<(), AwsError> {
+pub fn check(cloud: &Cloud, engine: &Database, call: &Call, body: &str) -> Result<(), AwsError> {
     let body: Value = serde_json::from_str(body)
         .map_err(|error| AwsError::new(400, "SerializationException", error.to_string()))?;
     for need in needs(&call.operation, &body) {
@@ -30,7 +31,13 @@ pub fn check(cloud: &Cloud, call: &Call, body: &str) -> Result<(), AwsError> {
             resource = format!("{resource}/index/{index}");
         }
         let action = if need.action.is_empty() { call.operation.as_str() } else { need.action };
-        let context = context(&call.operation, action, need.part);
+        let mut context = context(&call.operation, action, need.part);
+        if let Some(key) = need.table.and_then(|table| partition_key(engine, table)) {
+            let keys = leading_keys(&key, need.part);
+            if !keys.is_empty() {
+                context.push(("dynamodb:LeadingKeys", keys));
+            }
+        }
         cloud.authorise_with(call, &format!("dynamodb:{action}"), &resource, &context)?;
     }
     Ok(())
@@ -79,7 +86,7 @@ fn needs<'b>(operation: &str, body: &'b Value) -> Vec<Need<'b>> {
     }
 }
 
-/// The need of a PartiQL statement: its verb, and the table after FROM, INTO or UPDATE.
+/// The need of a `PartiQL` statement: its verb, and the table after FROM, INTO or UPDATE.
 fn statement(part: &Value) -> Need<'_> {
     let text = part["Statement"].as_str().unwrap_or_default();
     let mut words = text.split_whitespace();
@@ -126,6 +133,33 @@ fn context(operation: &str, action: &str, part: &Value) -> Vec<(&'static str, Ve
         context.push(("dynamodb:Attributes", attributes));
     }
     context
+}
+
+/// The name of a table's partition key.
+fn partition_key(engine: &Database, table: &str) -> Option<String> {
+    let name = table.rsplit_once(":table/").map_or(table, |(_, name)| name);
+    let schema = engine.get_table_metadata(name).ok()??.key_schema;
+    let schema: Value = serde_json::from_str(&schema).ok()?;
+    let hash = schema.as_array()?.iter().find(|element| element["KeyType"] == "HASH")?;
+    hash["AttributeName"].as_str().map(ToOwned::to_owned)
+}
+
+/// The partition keys of the items that a request names. Of queries they are not known here.
+fn leading_keys(key: &str, part: &Value) -> Vec<String> {
+    // Those of one item, of BatchGetItem and of BatchWriteItem.
+    let one = [&part["Key"], &part["Item"]];
+    let many = part["Keys"].as_array().into_iter().flatten();
+    let writes = part
+        .as_array()
+        .into_iter()
+        .flatten()
+        .flat_map(|write| [&write["PutRequest"]["Item"], &write["DeleteRequest"]["Key"]]);
+    one.into_iter()
+        .chain(many)
+        .chain(writes)
+        .filter_map(|item| item[key].as_object()?.values().next()?.as_str())
+        .map(ToOwned::to_owned)
+        .collect()
 }
 
 /// The top-level attributes that a request names.

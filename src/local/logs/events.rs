@@ -184,12 +184,12 @@ pub fn get(db: &Db<'_>, call: &Call) -> Result<Reply, AwsError> {
     let known = at.map_or((0, 0), |(_, at)| at);
     let (first, last) =
         (place(events.first()).unwrap_or(known), place(events.last()).unwrap_or(known));
-    let list: Vec<_> = events
+    let shown: Vec<_> = events
         .iter()
         .map(|e| json!({"timestamp": e.time, "message": e.message, "ingestionTime": e.ingested}))
         .collect();
     Reply::json(&json!({
-        "events": list,
+        "events": shown,
         "nextForwardToken": token('f', last),
         "nextBackwardToken": token('b', first),
     }))

@@ -50,8 +50,6 @@ impl Filter {
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "tests")]
-
     use super::Filter;
 
     #[test]

@@ -8,9 +8,10 @@ use super::super::call::{Call, Reply};
 use super::super::clock::now_ms;
 use super::super::error::AwsError;
 use super::super::store::Db;
+use super::super::tagging::Tagged;
 use super::{Tags, group_name, invalid, page};
 
-const KIND: &str = "log_group";
+pub const KIND: &str = "log_group";
 /// The numbers of days that AWS knows.
 const RETENTION: [i64; 22] = [
     1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922,
@@ -50,7 +51,7 @@ pub fn existing(db: &Db<'_>, call: &Call) -> Result<Group, AwsError> {
 }
 
 /// All groups of a Region with their tags.
-pub fn tagged(db: &Db<'_>, region: &str) -> Result<Vec<(String, Tags)>, AwsError> {
+pub fn tagged(db: &Db<'_>, region: &str) -> Result<Tagged, AwsError> {
     let groups = db.list::<Group>(KIND, region)?.into_iter();
     Ok(groups
         .map(|(name, group)| {

@@ -1,5 +1,4 @@
 //! What policies allow and deny.
-#![expect(clippy::unwrap_used, reason = "tests")]
 
 use serde_json::json;
 
@@ -39,6 +38,16 @@ fn not_action_and_not_resource() {
     assert_eq!(decide(&policy, "sns:Publish", "arn:aws:sns:r:1:t"), Decision::Allow);
     assert_eq!(decide(&policy, "iam:GetRole", "arn:aws:sns:r:1:t"), Decision::ImplicitDeny);
     assert_eq!(decide(&policy, "dynamodb:PutItem", TABLE), Decision::ImplicitDeny);
+}
+
+#[test]
+fn wildcards_reach_over_parts_of_arns() {
+    let policy =
+        json!({"Statement": {"Effect": "Allow", "Action": "*", "Resource": "arn:aws:*:*:*:*"}});
+    assert_eq!(decide(&policy, "dynamodb:UpdateItem", TABLE), Decision::Allow);
+    let policy =
+        json!({"Statement": {"Effect": "Allow", "Action": "dynamodb:ListTables", "Resource": "*"}});
+    assert_eq!(decide(&policy, "dynamodb:ListTables", "*"), Decision::Allow);
 }
 
 #[test]

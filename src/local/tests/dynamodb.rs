@@ -165,3 +165,33 @@ async fn a_role_that_is_gone_allows_nothing() {
     let client = Client::new(&here.function("absent"));
     assert_eq!(refusal(add(&client, "a").send().await).0, "AccessDeniedException");
 }
+
+#[tokio::test]
+async fn a_policy_may_name_keys_and_attributes() {
+    let here = Here::start();
+    with_table(&here).await;
+    let policy = json!({"Statement": {"Effect": "Allow", "Action": "dynamodb:UpdateItem", "Resource": ARN,
+        "Condition": {"ForAllValues:StringEquals": {
+            "dynamodb:LeadingKeys": ["a"], "dynamodb:Attributes": ["word", "count"]}}}});
+    create_role(&here.operator(), "r", policy).await;
+    let client = Client::new(&here.function("r"));
+    add(&client, "a").send().await.unwrap();
+    assert_eq!(refusal(add(&client, "b").send().await).0, "AccessDeniedException");
+    let other =
+        add(&client, "a").update_expression("ADD other :n").set_expression_attribute_names(None);
+    assert_eq!(refusal(other.send().await).0, "AccessDeniedException");
+}
+
+#[test]
+fn what_cannot_be_read_is_refused() {
+    for (body, code) in [
+        ("{", "SerializationException"),
+        (r#"{"TableName": 1}"#, "SerializationException"),
+        ("{}", "ValidationException"),
+        (r#"{"TableName": "table", "Key": {"word": {}}}"#, "ValidationException"),
+    ] {
+        let here = Here::start();
+        let answer = gateway::json(&here, "dynamodb", "DynamoDB_20120810.GetItem", body);
+        assert!(answer.contains(code), "{body}: {answer}");
+    }
+}

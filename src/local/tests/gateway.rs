@@ -29,6 +29,11 @@ fn signed(service: &str) -> String {
     SIGNED.replace("SERVICE", service)
 }
 
+/// The answer to a request in the JSON protocol.
+pub fn json(here: &Here, service: &str, target: &str, body: &str) -> String {
+    ask(here, "POST /", &format!("{}X-Amz-Target: {target}\r\n", signed(service)), body).1
+}
+
 const FORM: &str = "Content-Type: application/x-www-form-urlencoded\r\n";
 
 #[test]

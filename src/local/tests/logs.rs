@@ -171,3 +171,21 @@ async fn a_function_needs_permission() {
     assert_eq!(refused.0, "AccessDeniedException");
     assert!(refused.1.contains("not authorized to perform: logs:CreateLogGroup"), "{}", refused.1);
 }
+
+#[tokio::test]
+async fn events_expire_with_the_retention() {
+    let here = Here::start();
+    let logs = with_group(&here).await;
+    let cloud = here.server.cloud();
+    let line = |age_days: i64| LogLine {
+        timestamp_ms: now_ms() - age_days * 86_400_000,
+        message: format!("{age_days} days"),
+    };
+    append(cloud, crate::local::REGION, GROUP, "s", &[line(5), line(1)]).unwrap();
+    logs.put_retention_policy().log_group_name(GROUP).retention_in_days(3).send().await.unwrap();
+    crate::local::logs::expire(cloud).unwrap();
+    logs.delete_retention_policy().log_group_name(GROUP).send().await.unwrap();
+    let found = logs.filter_log_events().log_group_name(GROUP).send().await.unwrap();
+    assert_eq!(found.events().len(), 1);
+    assert_eq!(found.events()[0].message(), Some("1 days"));
+}

@@ -1,0 +1,222 @@
+//! Lambda: functions, their policies, invocations, and the processes that run them.
+
+pub(super) mod code;
+mod configuration;
+mod function;
+mod host;
+mod invoke;
+mod manage;
+pub(super) mod output;
+mod permission;
+pub(super) mod pool;
+mod process;
+mod queue;
+mod settings;
+pub(super) mod worker;
+
+use std::path::Path;
+use std::sync::{Arc, OnceLock};
+
+use axum::body::Bytes;
+
+use super::call::{Call, Reply};
+use super::cloud::Cloud;
+use super::error::AwsError;
+use super::rest;
+use super::store::Db;
+use super::tagging::Tagged;
+use code::CodeStore;
+pub use function::Function;
+use pool::{Limits, Outcome, Pool};
+pub use queue::SCHEMA;
+pub(super) use queue::enqueue;
+
+/// The store's kind of functions; their name there is the function's.
+pub const KIND: &str = "function";
+
+const OPERATIONS: rest::Operations = include_str!("lambda/operations.txt");
+
+/// The running half of Lambda.
+pub struct Runtime {
+    pub pool: Arc<Pool>,
+    code: CodeStore,
+    /// Held while a package is stored and named by a function, or while unnamed ones are removed.
+    code_in_use: tokio::sync::Mutex<()>,
+    queue: queue::Queue,
+}
+
+/// Where a cloud keeps its [`Runtime`], once it has been started.
+#[derive(Default)]
+pub struct Slot(OnceLock<Arc<Runtime>>);
+
+impl Slot {
+    pub fn get(&self) -> Result<&Arc<Runtime>, AwsError> {
+        self.0.get().ok_or_else(|| {
+            AwsError::new(503, "ServiceUnavailableException", "the local cloud is still starting")
+        })
+    }
+}
+
+/// Makes functions run, and goes on with the events that an earlier run left.
+pub fn start(cloud: &Arc<Cloud>) -> anyhow::Result<()> {
+    start_with(cloud, Limits::default(), queue::retry_from_environment())
+}
+
+fn start_with(
+    cloud: &Arc<Cloud>,
+    limits: Limits,
+    retry: std::time::Duration,
+) -> anyhow::Result<()> {
+    host::end_leftovers(&cloud.dir);
+    let code = CodeStore::open(cloud.dir.join("code"))?;
+    let pool = Pool::new(Arc::new(host::CloudHost::new(cloud)?), code.clone(), limits);
+    let queue = queue::Queue::new(retry);
+    let runtime = Runtime { pool, code, code_in_use: tokio::sync::Mutex::default(), queue };
+    if cloud.lambda.0.set(Arc::new(runtime)).is_ok() {
+        queue::start(cloud)?;
+    }
+    Ok(())
+}
+
+/// Shortens the minute before the first retry.
+#[cfg(test)]
+pub fn set_retry(cloud: &Arc<Cloud>, wait: std::time::Duration) {
+    if let Ok(runtime) = cloud.lambda.get() {
+        runtime.queue.set_retry(wait);
+    }
+}
+
+/// Ends all functions. Events that have not been dealt with wait for the next start.
+pub async fn stop(cloud: &Arc<Cloud>) {
+    if let Ok(runtime) = cloud.lambda.get() {
+        runtime.queue.stop();
+        runtime.pool.shutdown().await;
+    }
+}
+
+pub async fn handle(cloud: &Arc<Cloud>, call: &mut Call) -> Result<Reply, AwsError> {
+    let Some((operation, labels)) = rest::operation(OPERATIONS, call.method.as_str(), &call.path)
+    else {
+        return Err(AwsError::unknown_call(call));
+    };
+    operation.clone_into(&mut call.operation);
+    let label = |index: usize| labels.get(index).map_or("", String::as_str);
+    if operation == "ListFunctions" {
+        cloud.authorise(call, "lambda:ListFunctions", "*")?;
+        return manage::list(cloud, call);
+    }
+    if matches!(operation, "TagResource" | "UntagResource" | "ListTags") {
+        let name = function::name_of_arn(call, label(0))?;
+        cloud.authorise(call, &format!("lambda:{operation}"), label(0))?;
+        return manage::tags(cloud, call, &name);
+    }
+    let name = if operation == "CreateFunction" {
+        function::name(call, call.need("FunctionName")?)?
+    } else {
+        function::name(call, label(0))?
+    };
+    let arn = call.arn("lambda", &format!("function:{name}"));
+    let action = if operation == "Invoke" { "InvokeFunction" } else { operation };
+    cloud.authorise(call, &format!("lambda:{action}"), &arn)?;
+    match operation {
+        "CreateFunction" => manage::create(cloud, call, &name).await,
+        "GetFunction" => manage::get(cloud, call, &name),
+        "GetFunctionConfiguration" => {
+            Reply::json(&function::require(cloud, call, &name)?.configuration())
+        }
+        "UpdateFunctionCode" => manage::update_code(cloud, call, &name).await,
+        "UpdateFunctionConfiguration" => manage::update_configuration(cloud, call, &name),
+        "DeleteFunction" => manage::delete(cloud, call, &name).await,
+        "Invoke" => invoke::handle(cloud, call, &name).await,
+        "AddPermission" => permission::add(cloud, call, &name),
+        "RemovePermission" => permission::remove(cloud, call, &name, label(1)),
+        "GetPolicy" => permission::get(cloud, call, &name),
+        "PutFunctionEventInvokeConfig" | "UpdateFunctionEventInvokeConfig" => {
+            settings::put(cloud, call, &name)
+        }
+        "GetFunctionEventInvokeConfig" => settings::get(cloud, call, &name),
+        "DeleteFunctionEventInvokeConfig" => settings::delete(cloud, call, &name),
+        _ => Err(AwsError::unknown_call(call)),
+    }
+}
+
+/// Why a service could not invoke a function.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Denied {
+    /// There is no such function.
+    Missing,
+    /// Its resource policy does not allow this source.
+    Policy,
+    /// Too many invocations at once.
+    Throttled,
+    /// The local cloud is ending.
+    Stopping,
+}
+
+/// Invokes a function in the name of a service such as `apigateway.amazonaws.com`, if its resource
+/// policy lets `source` (an ARN) do so.
+pub async fn invoke_for(
+    cloud: &Arc<Cloud>,
+    service: &str,
+    source: &str,
+    function: &str,
+    payload: Bytes,
+) -> Result<Outcome, Denied> {
+    let Some((region, name)) = function::parse_arn(function) else { return Err(Denied::Missing) };
+    let function = cloud
+        .store
+        .read(|db| db.get::<Function>(KIND, region, name))
+        .ok()
+        .flatten()
+        .ok_or(Denied::Missing)?;
+    if !permission::allows(&function, service, source) {
+        return Err(Denied::Policy);
+    }
+    let Ok(runtime) = cloud.lambda.get() else { return Err(Denied::Stopping) };
+    let spec = Arc::new(function.spec());
+    runtime.pool.invoke(&spec, payload, pool::Options::default()).await.map_err(|error| match error
+    {
+        pool::Refused::Throttled => Denied::Throttled,
+        pool::Refused::Gone => Denied::Stopping,
+    })
+}
+
+/// Whether a service may hand an event from `source` to a function, which exists.
+pub fn may_invoke(db: &Db<'_>, service: &str, source: &str, function: &str) -> bool {
+    function::parse_arn(function)
+        .and_then(|(region, name)| db.get::<Function>(KIND, region, name).ok().flatten())
+        .is_some_and(|function| permission::allows(&function, service, source))
+}
+
+/// Region and name of a function's ARN.
+pub(super) fn parse_arn(arn: &str) -> Option<(&str, &str)> {
+    function::parse_arn(arn)
+}
+
+/// Events were queued: somebody should look.
+pub fn events_queued(cloud: &Cloud) {
+    if let Ok(runtime) = cloud.lambda.get() {
+        runtime.queue.wake();
+    }
+}
+
+/// The asynchronous events that failed for good, newest first.
+pub fn failed_events(cloud: &Arc<Cloud>) -> Result<Vec<serde_json::Value>, AwsError> {
+    queue::failed(cloud)
+}
+
+/// The zip of a function's code, by the name that `GetFunction` gave: `HASH.zip`.
+pub fn package(cloud: &Cloud, file: &str) -> Option<std::path::PathBuf> {
+    let legal = file
+        .strip_suffix(".zip")?
+        .bytes()
+        .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'));
+    let path = cloud.dir.join("code").join(Path::new(file));
+    (legal && path.is_file()).then_some(path)
+}
+
+/// ARNs and tags of all functions of a Region.
+pub fn tagged(db: &Db<'_>, region: &str) -> Result<Tagged, AwsError> {
+    let functions = db.list::<Function>(KIND, region)?;
+    Ok(functions.into_iter().map(|(_, function)| (function.arn(), function.tags)).collect())
+}

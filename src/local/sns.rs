@@ -1,0 +1,88 @@
+//! SNS: standard topics that deliver to functions.
+
+mod filter;
+mod publish;
+mod subscription;
+mod topic;
+
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use super::ACCOUNT;
+use super::call::{Call, Reply};
+use super::cloud::Cloud;
+use super::error::AwsError;
+use super::store::Db;
+use super::tagging::Tagged;
+
+/// How many topics or subscriptions a page lists (AWS: SNS API reference).
+const PAGE: usize = 100;
+
+#[expect(clippy::unused_async, reason = "all services are called alike")]
+pub async fn handle(cloud: &Arc<Cloud>, call: &mut Call) -> Result<Reply, AwsError> {
+    let arn = ["TopicArn", "TargetArn", "ResourceArn", "SubscriptionArn"]
+        .iter()
+        .find_map(|name| call.text(name))
+        .map(ToOwned::to_owned);
+    let resource = match (call.operation.as_str(), arn) {
+        ("CreateTopic", _) => call.arn("sns", call.need("Name")?),
+        (_, Some(arn)) => arn,
+        (_, None) => "*".to_owned(),
+    };
+    let action = match call.operation.as_str() {
+        "PublishBatch" => "Publish",
+        operation => operation,
+    };
+    cloud.authorise(call, &format!("sns:{action}"), &resource)?;
+    match call.operation.as_str() {
+        "CreateTopic" => topic::create(cloud, call),
+        "GetTopicAttributes" => topic::attributes(cloud, call),
+        "SetTopicAttributes" => topic::set_attribute(cloud, call),
+        "ListTopics" => topic::list(cloud, call),
+        "DeleteTopic" => topic::delete(cloud, call),
+        "TagResource" | "UntagResource" | "ListTagsForResource" => topic::tags(cloud, call),
+        "Subscribe" => subscription::subscribe(cloud, call),
+        "Unsubscribe" => subscription::unsubscribe(cloud, call),
+        "ListSubscriptionsByTopic" | "ListSubscriptions" => subscription::list(cloud, call),
+        "GetSubscriptionAttributes" => subscription::attributes(cloud, call),
+        "SetSubscriptionAttributes" => subscription::set_attribute(cloud, call),
+        "Publish" => publish::one(cloud, call),
+        "PublishBatch" => publish::batch(cloud, call),
+        _ => Err(AwsError::unknown_call(call)),
+    }
+}
+
+/// ARNs and tags of all topics of a Region.
+pub fn tagged(db: &Db<'_>, region: &str) -> Result<Tagged, AwsError> {
+    let topics = db.list::<topic::Topic>(topic::KIND, region)?;
+    Ok(topics.into_iter().map(|(_, topic)| (topic.arn(), topic.tags)).collect())
+}
+
+fn invalid(what: impl std::fmt::Display) -> AwsError {
+    AwsError::new(400, "InvalidParameter", format!("Invalid parameter: {what}"))
+}
+
+/// The part of an ARN after Region and account, which must be the call's.
+fn local_part<'a>(call: &Call, member: &str, arn: &'a str) -> Result<&'a str, AwsError> {
+    let parts: Vec<&str> = arn.splitn(6, ':').collect();
+    let [prefix, partition, service, region, account, rest] = parts.as_slice() else {
+        let count = parts.len();
+        return Err(invalid(format_args!(
+            "{member} Reason: An ARN must have at least 6 elements, not {count}"
+        )));
+    };
+    let ours = (*prefix, *partition, *service, *region, *account)
+        == ("arn", "aws", "sns", call.region.as_str(), ACCOUNT);
+    if ours { Ok(rest) } else { Err(invalid(member)) }
+}
+
+/// One page of `items` and the token of the next.
+fn page(call: &Call, items: Vec<Value>) -> Result<(Vec<Value>, Option<String>), AwsError> {
+    let start = match call.text("NextToken").filter(|token| !token.is_empty()) {
+        None => 0,
+        Some(token) => token.parse::<usize>().map_err(|_| invalid("NextToken"))?,
+    };
+    let more = (items.len() > start + PAGE).then(|| (start + PAGE).to_string());
+    Ok((items.into_iter().skip(start).take(PAGE).collect(), more))
+}
