@@ -18,7 +18,7 @@ use lambda_runtime::LambdaEvent;
 use serde_json::{Value, json};
 
 /// Slack tries again for minutes.
-const KEEP: Duration = Duration::from_secs(24 * 60 * 60);
+const KEEP: Duration = Duration::from_hours(24);
 
 /// The function and what it works with.
 pub struct Function {

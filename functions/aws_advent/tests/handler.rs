@@ -1,5 +1,7 @@
 //! Whole events in, whole answers out, on a real `DynamoDB` engine.
 
+#![expect(clippy::expect_used, reason = "a test fails by panicking")]
+
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use aws_advent::Function;

@@ -80,6 +80,9 @@ impl Marker {
     }
 }
 
+/// Words and their counts, as `DynamoDB` writes numbers.
+pub type Counts = HashMap<String, String>;
+
 /// What an earlier delivery of the same message left.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Earlier {
@@ -179,9 +182,8 @@ impl Counter {
         let mut pause = Duration::from_millis(10);
         loop {
             let call = self.client.transact_write_items().set_transact_items(Some(actions.clone()));
-            let error = match call.send().await {
-                Ok(_) => return Ok(None),
-                Err(error) => error,
+            let Err(error) = call.send().await else {
+                return Ok(None);
             };
             match error.as_service_error() {
                 Some(TransactWriteItemsError::TransactionCanceledException(cancelled)) => {
@@ -217,9 +219,9 @@ impl Counter {
         }
     }
 
-    /// The counts, as `DynamoDB` writes numbers. Strongly consistent. A word without a count is missing.
-    pub async fn read(&self, words: &[(String, u64)]) -> Result<HashMap<String, String>, Error> {
-        let chunks: Vec<HashMap<String, String>> = stream::iter(words.chunks(PER_READ))
+    /// The counts, strongly consistent. A word without a count is missing.
+    pub async fn read(&self, words: &[(String, u64)]) -> Result<Counts, Error> {
+        let chunks: Vec<Counts> = stream::iter(words.chunks(PER_READ))
             .map(|words| self.read_chunk(words))
             .buffer_unordered(AT_ONCE)
             .try_collect()
@@ -227,7 +229,7 @@ impl Counter {
         Ok(chunks.into_iter().flatten().collect())
     }
 
-    async fn read_chunk(&self, words: &[(String, u64)]) -> Result<HashMap<String, String>, Error> {
+    async fn read_chunk(&self, words: &[(String, u64)]) -> Result<Counts, Error> {
         let keys = words
             .iter()
             .map(|(word, _)| HashMap::from([(KEY.to_owned(), AttributeValue::S(word.clone()))]));
@@ -236,7 +238,7 @@ impl Counter {
             .consistent_read(true)
             .build()?;
         let mut open = HashMap::from([(self.table.clone(), keys)]);
-        let mut counts = HashMap::new();
+        let mut counts = Counts::new();
         let mut pause = Duration::from_millis(10);
         loop {
             let call = self.client.batch_get_item().set_request_items(Some(open));

@@ -1,5 +1,7 @@
 //! For tests: a real `DynamoDB` engine in process, and an SNS that can fail.
 
+#![expect(clippy::expect_used, reason = "a test fails by panicking")]
+
 use std::sync::{
     Arc, Mutex,
     atomic::{AtomicUsize, Ordering},
@@ -198,7 +200,7 @@ async fn listen() -> (TcpListener, String) {
 pub fn context() -> Context {
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
     let mut context = Context::default();
-    context.request_id = "8476a536-e9f4-11e8-9739-2dfe598c3fcd".to_owned();
+    "8476a536-e9f4-11e8-9739-2dfe598c3fcd".clone_into(&mut context.request_id);
     context.deadline =
         u64::try_from(now.expect("a clock").as_millis()).expect("a deadline") + 60_000;
     context

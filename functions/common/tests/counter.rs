@@ -1,5 +1,7 @@
 //! What the engine in process never says: conflicts, throttling, half-answered reads, from a scripted endpoint.
 
+#![expect(clippy::expect_used, reason = "a test fails by panicking")]
+
 use std::{
     collections::{HashMap, VecDeque},
     sync::{Arc, Mutex},
@@ -38,7 +40,7 @@ fn words(words: &[&str]) -> Vec<(String, u64)> {
 }
 
 fn marker() -> Marker {
-    Marker::new("test", "1", Duration::from_secs(60))
+    Marker::new("test", "1", Duration::from_mins(1))
 }
 
 #[tokio::test]

@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 const EACH: u64 = 10;
 
 /// SNS and Lambda deliver a message again for up to 23 days.
-const KEEP: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+const KEEP: Duration = Duration::from_hours(30 * 24);
 
 /// The function and what it works with.
 pub struct Function {

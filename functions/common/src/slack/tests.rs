@@ -77,7 +77,7 @@ fn slacks_own_example_is_accepted() {
 fn every_other_request_is_refused_without_saying_why() {
     let now = SIGNED_AT.to_string();
     let wrong = SIGNATURE.replace("a2", "a3");
-    let refused = [
+    let refused = vec![
         (signed(&now, SIGNATURE), SIGNED_AT + 301),
         (signed(&now, SIGNATURE), SIGNED_AT - 301),
         (signed(&(SIGNED_AT + 1).to_string(), SIGNATURE), SIGNED_AT),

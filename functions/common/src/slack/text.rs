@@ -1,17 +1,17 @@
 //! The text that the bot says.
 
-use std::{collections::HashMap, fmt::Write as _};
+use std::fmt::Write as _;
 
 use serde_json::{Value, json};
 
 use super::Message;
-use crate::words::Words;
+use crate::{counter::Counts, words::Words};
 
 /// Characters: Slack cuts longer texts.
 const LONGEST: usize = 40_000;
 
 /// Every word once, in order of first appearance, with its count.
-pub fn reply(message: &Message, words: &Words, counts: &HashMap<String, String>) -> Value {
+pub fn reply(message: &Message, words: &Words, counts: &Counts) -> Value {
     let mut text = String::new();
     let mut length = 0;
     let mut told = 0;
@@ -75,7 +75,7 @@ mod tests {
 
     fn said(text: &str) -> String {
         let message = Message { text: String::new(), id: None, signature: None, command: false };
-        let reply = reply(&message, &Words::of(text), &HashMap::new());
+        let reply = reply(&message, &Words::of(text), &Counts::new());
         reply["text"].as_str().expect("text").to_owned()
     }
 

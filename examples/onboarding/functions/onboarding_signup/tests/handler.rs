@@ -1,5 +1,7 @@
 //! Whole events in, whole answers out, on a real `DynamoDB` engine.
 
+#![expect(clippy::expect_used, reason = "a test fails by panicking")]
+
 use common::{
     sns::Topic,
     testing::{Sns, TOPIC, Table, context, post_event},
