@@ -2,7 +2,10 @@
 
 #![expect(clippy::expect_used, reason = "a test fails by panicking")]
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::{
+    fmt::Write as _,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
 
 use aws_advent::Function;
 use common::{
@@ -60,8 +63,11 @@ async fn send(function: &Function, event: Value) -> (u64, Value) {
 }
 
 fn form(text: &str) -> Value {
-    let text = text.bytes().map(|byte| format!("%{byte:02x}")).collect::<String>();
-    post_event(FORM, &format!("text={text}"))
+    let mut body = "text=".to_owned();
+    for byte in text.bytes() {
+        write!(body, "%{byte:02x}").expect("a string");
+    }
+    post_event(FORM, &body)
 }
 
 fn now() -> u64 {

@@ -101,15 +101,14 @@ impl Counter {
     /// Opens the connection with a write that the function may do and that cannot happen: a TLS handshake takes most
     /// of a second at 128 MB, but not while Lambda initialises a function.
     pub async fn connect(&self) {
-        let _ = self
+        let call = self
             .client
             .put_item()
             .table_name(&self.table)
             .item(KEY, AttributeValue::S("no such word".to_owned()))
             .condition_expression("attribute_exists(#k) AND attribute_not_exists(#k)")
-            .expression_attribute_names("#k", KEY)
-            .send()
-            .await;
+            .expression_attribute_names("#k", KEY);
+        let _ = Box::pin(call.send()).await;
     }
 
     /// Adds `each` per occurrence to every word, unless `marker` says that it was done before. Without a marker, every

@@ -23,22 +23,18 @@ impl Topic {
 
     /// Opens the connection; that the function may not do this makes no difference.
     pub async fn connect(&self) {
-        let _ = self.client.get_topic_attributes().topic_arn(&self.arn).send().await;
+        let call = self.client.get_topic_attributes().topic_arn(&self.arn);
+        let _ = Box::pin(call.send()).await;
     }
 
     /// Publishes `text` as it is. Consumers know two messages with one `id` as the same.
     pub async fn publish(&self, text: &str, id: &str) -> Result<(), Error> {
         let id = MessageAttributeValue::builder().data_type("String").string_value(id).build()?;
-        self.client
-            .publish()
-            .topic_arn(&self.arn)
-            .message(text)
-            .message_attributes(ID, id)
-            .send()
-            .await
-            .map_err(|error| {
-                Error::from(format!("could not publish to {}: {}", self.arn, reason(&error)))
-            })?;
+        let call =
+            self.client.publish().topic_arn(&self.arn).message(text).message_attributes(ID, id);
+        Box::pin(call.send()).await.map_err(|error| {
+            Error::from(format!("could not publish to {}: {}", self.arn, reason(&error)))
+        })?;
         Ok(())
     }
 }

@@ -1,7 +1,5 @@
 //! Whole events in, counts in a real `DynamoDB` engine out.
 
-#![expect(clippy::expect_used, reason = "a test fails by panicking")]
-
 use std::time::Duration;
 
 use common::{

@@ -75,14 +75,15 @@ impl Function {
     /// Delivered twice, it leaves the account as it is: no marker is needed where setting is all there is to do.
     async fn create(&self, user: &str) -> Result<(), Error> {
         let account = self.system.account(user);
-        self.users
+        let call = self
+            .users
             .update_item()
             .table_name(&self.table)
             .key("user", AttributeValue::S(user.to_owned()))
             .update_expression("SET #a = if_not_exists(#a, :account)")
             .expression_attribute_names("#a", self.system.attribute())
-            .expression_attribute_values(":account", AttributeValue::S(account.clone()))
-            .send()
+            .expression_attribute_values(":account", AttributeValue::S(account.clone()));
+        Box::pin(call.send())
             .await
             .map_err(|error| format!("could not create: {}", reason(&error)))?;
         log::line(&json!({"level": "info", "user": user, "account": account}));

@@ -1,7 +1,5 @@
 //! Whole events in, accounts in a real `DynamoDB` engine out.
 
-#![expect(clippy::expect_used, reason = "a test fails by panicking")]
-
 use common::testing::{Table, context, sns_event};
 use lambda_runtime::LambdaEvent;
 use onboarding_account::{Function, System};

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use aws_lambda_events::{apigw::ApiGatewayV2httpResponse, http::Method};
-use aws_sdk_dynamodb::{Client, types::AttributeValue};
+use aws_sdk_dynamodb::{Client, operation::put_item::PutItemError, types::AttributeValue};
 use common::{
     Error,
     aws::variable,
@@ -75,17 +75,17 @@ impl Function {
             let reason = r#"Send {"user": NAME}; a name is 1 to 32 of a-z, 0-9, "-"."#;
             return Ok(Answer::refuse(400, reason));
         };
-        let put = self
+        let call = self
             .users
             .put_item()
             .table_name(&self.table)
             .item("user", AttributeValue::S(user.to_owned()))
             .condition_expression("attribute_not_exists(#u)")
-            .expression_attribute_names("#u", "user")
-            .send()
-            .await;
-        if let Err(error) = put
-            && !error.as_service_error().is_some_and(|e| e.is_conditional_check_failed_exception())
+            .expression_attribute_names("#u", "user");
+        if let Err(error) = Box::pin(call.send()).await
+            && !error
+                .as_service_error()
+                .is_some_and(PutItemError::is_conditional_check_failed_exception)
         {
             return Err(format!("could not store: {}", reason(&error)).into());
         }
@@ -98,13 +98,13 @@ impl Function {
         if user.is_empty() {
             return Ok(None);
         }
-        let read = self
+        let call = self
             .users
             .get_item()
             .table_name(&self.table)
             .key("user", AttributeValue::S(user.to_owned()))
-            .consistent_read(true)
-            .send()
+            .consistent_read(true);
+        let read = Box::pin(call.send())
             .await
             .map_err(|error| format!("could not read: {}", reason(&error)))?;
         Ok(read.item.map(texts))
