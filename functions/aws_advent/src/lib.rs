@@ -56,7 +56,7 @@ impl Function {
     ) -> Result<ApiGatewayV2httpResponse, Error> {
         let started = Instant::now();
         let request_id = &event.context.request_id;
-        let work = self.answer(event.payload, request_id);
+        let work = Box::pin(self.answer(event.payload, request_id));
         let (answer, error) = match in_time(&event.context, work).await {
             Ok(answer) => (answer, None),
             Err(error) => (

@@ -4,7 +4,7 @@
 
 use std::{
     fmt::Write as _,
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::{SystemTime, UNIX_EPOCH},
 };
 
 use aws_advent::Function;
@@ -12,11 +12,16 @@ use common::{
     counter::Counter,
     slack::{Secrets, sign},
     sns::Topic,
-    testing::{Published, Sns, TOPIC, Table, context, in_base64, nowhere, post_event},
+    testing::{Published, Sns, TOPIC, Table, context, in_base64, post_event},
 };
-use futures::FutureExt;
+
 use lambda_runtime::LambdaEvent;
 use serde_json::{Value, json};
+
+#[path = "handler/again.rs"]
+mod again;
+#[path = "handler/any.rs"]
+mod any;
 
 const FORM: &str = "application/x-www-form-urlencoded";
 
@@ -205,32 +210,6 @@ async fn get_names_what_is_allowed() {
 }
 
 #[tokio::test]
-async fn a_request_sent_again_counts_once() {
-    let world = World::new().await;
-    let first = world.send(post_event(FORM, WEBHOOK)).await;
-    for _ in 0..3 {
-        assert_eq!(world.send(in_base64(post_event(FORM, WEBHOOK))).await, first);
-    }
-    assert_eq!(world.sns.published().len(), 1, "and is published once");
-
-    let words: Vec<_> = (0..300).map(|n| format!("w{n}")).collect();
-    let many = WEBHOOK.replace("some", &words.join("+")).replace("000005", "000007");
-    let sends = (0..8).map(|_| world.send(post_event(FORM, &many)));
-    for (status, _) in futures::future::join_all(sends).await {
-        assert_eq!(status, 200);
-    }
-    for word in ["awsadvent", "words"] {
-        assert_eq!(world.table.count(word).await, 2);
-    }
-    for word in words {
-        assert_eq!(world.table.count(&word).await, 1);
-    }
-    let published = world.sns.published();
-    assert!(published[1..].windows(2).all(|pair| pair[0].id == pair[1].id), "one id");
-    assert_ne!(published[0].id, published[1].id);
-}
-
-#[tokio::test]
 async fn by_hand_every_request_counts() {
     let world = World::new().await;
     for count in 1..=3 {
@@ -239,79 +218,6 @@ async fn by_hand_every_request_counts() {
     assert_eq!(world.table.keys().await, ["a"], "no marker");
     let id = context().request_id;
     assert_eq!(world.sns.published(), vec![Published { text: "a".into(), id }; 3]);
-}
-
-#[tokio::test]
-async fn concurrent_messages_all_count() {
-    let world = World::new().await;
-    let sends = (0..20).map(|n| {
-        let body = WEBHOOK.replace("000005", &format!("{n:06}"));
-        world.send(post_event(FORM, &body)).boxed_local()
-    });
-    for (status, _) in futures::future::join_all(sends).await {
-        assert_eq!(status, 200);
-    }
-    assert_eq!(world.table.count("awsadvent").await, 20);
-    assert_eq!(world.sns.published().len(), 20);
-}
-
-#[tokio::test]
-async fn what_was_counted_but_not_published_is_published_by_the_next_attempt() {
-    let world = World::new().await;
-    world.sns.fail(2);
-    for _ in 0..2 {
-        assert_eq!(world.send(post_event(FORM, WEBHOOK)).await.0, 503);
-    }
-    assert_eq!(world.table.count("some").await, 1);
-    assert_eq!(world.sns.published().len(), 0);
-    for _ in 0..2 {
-        let (status, body) = world.send(post_event(FORM, WEBHOOK)).await;
-        assert_eq!(status, 200);
-        assert_eq!(body, json!({"text": "awsadvent: 1\nsome: 1\nwords: 1"}));
-    }
-    assert_eq!(world.table.count("some").await, 1);
-    assert_eq!(world.sns.published().len(), 1);
-}
-
-#[tokio::test]
-async fn what_was_counted_in_part_is_completed() {
-    let mut world = World::new().await;
-    let words: Vec<_> = (0..150).map(|n| format!("w{n}")).collect();
-    let body = WEBHOOK.replace("awsadvent+some+words", &words.join("+"));
-    // A word whose count is no number stops the second transaction only.
-    let broken = aws_sdk_dynamodb::types::AttributeValue::S("many".into());
-    let put = world.table.client.put_item().table_name("table");
-    let key = aws_sdk_dynamodb::types::AttributeValue::S("w140".into());
-    put.item("word", key.clone()).item("count", broken).send().await.expect("put");
-    let (status, body_503) = world.send(post_event(FORM, &body)).await;
-    assert_eq!(status, 503);
-    assert!(!body_503.to_string().contains("table"), "the reason is for the log: {body_503}");
-    let delete = world.table.client.delete_item().table_name("table");
-    delete.key("word", key).send().await.expect("deleted");
-    // The function starts anew.
-    world.function.counter = Some(Counter::new(world.table.client.clone(), world.table.name));
-    assert_eq!(world.send(post_event(FORM, &body)).await.0, 200);
-    for word in words {
-        assert_eq!(world.table.count(&word).await, 1, "{word}");
-    }
-    assert_eq!(world.sns.published().len(), 1);
-}
-
-#[tokio::test]
-async fn a_crash_before_the_answer_is_made_good() {
-    let world = World::new().await;
-    // However far the first attempt came, the second one ends in the same state.
-    for micros in (0..30_000).step_by(1_500) {
-        let body = WEBHOOK.replace("000005", &format!("{micros:06}"));
-        let body = body.replace("some", &format!("w{micros}"));
-        let first = world.send(post_event(FORM, &body));
-        let _ = tokio::time::timeout(Duration::from_micros(micros), first).await;
-        let (status, answer) = world.send(post_event(FORM, &body)).await;
-        assert_eq!(status, 200, "{answer}");
-        assert_eq!(world.table.count(&format!("w{micros}")).await, 1);
-        let id = world.sns.published().last().expect("published").clone();
-        assert!(id.text.contains(&format!("w{micros}")));
-    }
 }
 
 #[tokio::test]
@@ -330,25 +236,6 @@ async fn without_a_topic_it_counts() {
         let (status, body) = world.send(post_event(FORM, WEBHOOK)).await;
         assert_eq!((status, body["text"].as_str()), (200, Some("awsadvent: 1\nsome: 1\nwords: 1")));
     }
-}
-
-#[tokio::test]
-async fn a_table_that_does_not_answer_is_a_503_and_no_publication() {
-    let mut world = World::new().await;
-    let client = aws_sdk_dynamodb::Client::new(&nowhere().await);
-    world.function.counter = Some(Counter::new(client, "table"));
-    assert_eq!(world.send(post_event(FORM, WEBHOOK)).await.0, 503);
-    assert!(world.sns.published().is_empty());
-}
-
-#[tokio::test]
-async fn time_running_out_is_a_503() {
-    let world = World::new().await;
-    let mut context = context();
-    context.deadline = 0;
-    let event = LambdaEvent::new(post_event(FORM, WEBHOOK), context);
-    let response = world.function.handle(event).await.expect("an answer");
-    assert_eq!(response.status_code, 503);
 }
 
 #[tokio::test]
@@ -376,18 +263,6 @@ async fn with_a_signing_secret_only_slack_is_heard() {
     assert_eq!(world.send(signed("secret", now(), WEBHOOK)).await.0, 200, "Slack's retry");
     assert_eq!(world.table.count("some").await, 1);
     assert_eq!(world.sns.published().len(), 1);
-}
-
-#[tokio::test]
-async fn the_same_signed_bytes_may_complete_what_failed() {
-    let mut world = World::new().await;
-    world.function.secrets.signing_secret = Some("secret".into());
-    let request = signed("secret", now(), WEBHOOK);
-    world.sns.fail(1);
-    assert_eq!(world.send(request.clone()).await.0, 503);
-    assert_eq!(world.send(request.clone()).await.0, 200);
-    assert_eq!(world.send(request).await.0, 401);
-    assert_eq!(world.table.count("some").await, 1);
 }
 
 #[tokio::test]
@@ -430,42 +305,4 @@ async fn the_marker_expires_and_is_no_word() {
     assert!((now() + 86_390..=now() + 86_410).contains(&expires));
     assert_eq!(world.say(marker).await.0, 200);
     assert_eq!(world.table.count(marker).await, 0);
-}
-
-mod any {
-    //! No input whatsoever is answered with a 5xx.
-
-    use super::*;
-    use common::testing::with_runtime;
-    use proptest::prelude::*;
-
-    #[test]
-    fn text_is_counted() {
-        let (runtime, world) = with_runtime(World::new());
-        proptest!(ProptestConfig::with_cases(64), |(text in any::<String>())| {
-            let (status, answer) = runtime.block_on(world.say(&text));
-            prop_assert!(status == 200, "{}", answer);
-            prop_assert_eq!(answer.contains(['<', '>']), false);
-        });
-    }
-
-    #[test]
-    fn body_is_answered() {
-        let (runtime, world) = with_runtime(World::new());
-        let kinds = prop_oneof![Just(FORM), Just("application/json"), Just("a/b"), Just("")];
-        proptest!(ProptestConfig::with_cases(256), |(
-            kind in kinds,
-            body in prop_oneof![any::<String>(), "text=[a%+&=0-9 ]{0,40}", r#"\{"type":"event_callback","event":\{"text":"[a ]{1,9}","type":"message"\}\}"#],
-            base64 in any::<bool>(),
-            headers in prop::collection::hash_map(any::<String>(), any::<String>(), 0..5),
-        )| {
-            let mut event = post_event(kind, &body);
-            event["isBase64Encoded"] = json!(base64);
-            for (name, value) in headers {
-                event["headers"][name] = json!(value);
-            }
-            let (status, body) = runtime.block_on(world.send(event));
-            prop_assert!(status < 500, "{} {}", status, body);
-        });
-    }
 }

@@ -1,0 +1,136 @@
+//! Requests that come again, at the same time, or while something fails.
+
+use super::*;
+use common::testing::nowhere;
+use futures::FutureExt;
+use std::time::Duration;
+
+#[tokio::test]
+async fn a_request_sent_again_counts_once() {
+    let world = World::new().await;
+    let first = world.send(post_event(FORM, WEBHOOK)).await;
+    for _ in 0..3 {
+        assert_eq!(world.send(in_base64(post_event(FORM, WEBHOOK))).await, first);
+    }
+    assert_eq!(world.sns.published().len(), 1, "and is published once");
+
+    let words: Vec<_> = (0..300).map(|n| format!("w{n}")).collect();
+    let many = WEBHOOK.replace("some", &words.join("+")).replace("000005", "000007");
+    let sends = (0..8).map(|_| world.send(post_event(FORM, &many)));
+    for (status, _) in futures::future::join_all(sends).await {
+        assert_eq!(status, 200);
+    }
+    for word in ["awsadvent", "words"] {
+        assert_eq!(world.table.count(word).await, 2);
+    }
+    for word in words {
+        assert_eq!(world.table.count(&word).await, 1);
+    }
+    let published = world.sns.published();
+    assert!(published[1..].windows(2).all(|pair| pair[0].id == pair[1].id), "one id");
+    assert_ne!(published[0].id, published[1].id);
+}
+
+#[tokio::test]
+async fn concurrent_messages_all_count() {
+    let world = World::new().await;
+    let sends = (0..20).map(|n| {
+        let body = WEBHOOK.replace("000005", &format!("{n:06}"));
+        world.send(post_event(FORM, &body)).boxed_local()
+    });
+    for (status, _) in futures::future::join_all(sends).await {
+        assert_eq!(status, 200);
+    }
+    assert_eq!(world.table.count("awsadvent").await, 20);
+    assert_eq!(world.sns.published().len(), 20);
+}
+
+#[tokio::test]
+async fn what_was_counted_but_not_published_is_published_by_the_next_attempt() {
+    let world = World::new().await;
+    world.sns.fail(2);
+    for _ in 0..2 {
+        assert_eq!(world.send(post_event(FORM, WEBHOOK)).await.0, 503);
+    }
+    assert_eq!(world.table.count("some").await, 1);
+    assert_eq!(world.sns.published().len(), 0);
+    for _ in 0..2 {
+        let (status, body) = world.send(post_event(FORM, WEBHOOK)).await;
+        assert_eq!(status, 200);
+        assert_eq!(body, json!({"text": "awsadvent: 1\nsome: 1\nwords: 1"}));
+    }
+    assert_eq!(world.table.count("some").await, 1);
+    assert_eq!(world.sns.published().len(), 1);
+}
+
+#[tokio::test]
+async fn what_was_counted_in_part_is_completed() {
+    let mut world = World::new().await;
+    let words: Vec<_> = (0..150).map(|n| format!("w{n}")).collect();
+    let body = WEBHOOK.replace("awsadvent+some+words", &words.join("+"));
+    // A word whose count is no number stops the second transaction only.
+    let broken = aws_sdk_dynamodb::types::AttributeValue::S("many".into());
+    let put = world.table.client.put_item().table_name("table");
+    let key = aws_sdk_dynamodb::types::AttributeValue::S("w140".into());
+    put.item("word", key.clone()).item("count", broken).send().await.expect("put");
+    let (status, body_503) = world.send(post_event(FORM, &body)).await;
+    assert_eq!(status, 503);
+    assert!(!body_503.to_string().contains("table"), "the reason is for the log: {body_503}");
+    let delete = world.table.client.delete_item().table_name("table");
+    delete.key("word", key).send().await.expect("deleted");
+    // The function starts anew.
+    world.function.counter = Some(Counter::new(world.table.client.clone(), world.table.name));
+    assert_eq!(world.send(post_event(FORM, &body)).await.0, 200);
+    for word in words {
+        assert_eq!(world.table.count(&word).await, 1, "{word}");
+    }
+    assert_eq!(world.sns.published().len(), 1);
+}
+
+#[tokio::test]
+async fn a_crash_before_the_answer_is_made_good() {
+    let world = World::new().await;
+    // However far the first attempt came, the second one ends in the same state.
+    for micros in (0..30_000).step_by(1_500) {
+        let body = WEBHOOK.replace("000005", &format!("{micros:06}"));
+        let body = body.replace("some", &format!("w{micros}"));
+        let first = world.send(post_event(FORM, &body));
+        let _ = tokio::time::timeout(Duration::from_micros(micros), first).await;
+        let (status, answer) = world.send(post_event(FORM, &body)).await;
+        assert_eq!(status, 200, "{answer}");
+        assert_eq!(world.table.count(&format!("w{micros}")).await, 1);
+        let id = world.sns.published().last().expect("published").clone();
+        assert!(id.text.contains(&format!("w{micros}")));
+    }
+}
+
+#[tokio::test]
+async fn a_table_that_does_not_answer_is_a_503_and_no_publication() {
+    let mut world = World::new().await;
+    let client = aws_sdk_dynamodb::Client::new(&nowhere().await);
+    world.function.counter = Some(Counter::new(client, "table"));
+    assert_eq!(world.send(post_event(FORM, WEBHOOK)).await.0, 503);
+    assert!(world.sns.published().is_empty());
+}
+
+#[tokio::test]
+async fn time_running_out_is_a_503() {
+    let world = World::new().await;
+    let mut context = context();
+    context.deadline = 0;
+    let event = LambdaEvent::new(post_event(FORM, WEBHOOK), context);
+    let response = world.function.handle(event).await.expect("an answer");
+    assert_eq!(response.status_code, 503);
+}
+
+#[tokio::test]
+async fn the_same_signed_bytes_may_complete_what_failed() {
+    let mut world = World::new().await;
+    world.function.secrets.signing_secret = Some("secret".into());
+    let request = signed("secret", now(), WEBHOOK);
+    world.sns.fail(1);
+    assert_eq!(world.send(request.clone()).await.0, 503);
+    assert_eq!(world.send(request.clone()).await.0, 200);
+    assert_eq!(world.send(request).await.0, 401);
+    assert_eq!(world.table.count("some").await, 1);
+}
