@@ -10,11 +10,10 @@ use rustix::process::{Pid, Signal, kill_process_group};
 use super::output::LogLine;
 use super::pool::{Host, Spec};
 use crate::local::cloud::Cloud;
-use crate::local::{ACCOUNT, logs, runtime_api};
+use crate::local::{ACCOUNT, logs};
 
 pub(super) struct CloudHost {
     cloud: Weak<Cloud>,
-    address: String,
     url: String,
     /// One file per living worker process.
     processes: PathBuf,
@@ -28,7 +27,6 @@ impl CloudHost {
         std::fs::create_dir_all(&processes)?;
         Ok(Self {
             cloud: Arc::downgrade(cloud),
-            address: format!("127.0.0.1:{}", cloud.port),
             url: cloud.url.clone(),
             processes,
             keys: Mutex::default(),
@@ -65,10 +63,6 @@ impl Host for CloudHost {
         ];
         let own = own.into_iter().map(|(name, value)| (name.to_owned(), value));
         own.chain(spec.variables.iter().cloned()).collect()
-    }
-
-    fn runtime_api(&self, worker: &str) -> String {
-        format!("{}{}{worker}", self.address, runtime_api::PREFIX)
     }
 
     fn ended(&self, worker: &str) {
