@@ -145,3 +145,31 @@ pub(super) fn end_leftovers(dir: &Path) {
         let _ = std::fs::remove_file(entry.path());
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::process::CommandExt as _;
+    use std::process::Command;
+
+    use super::*;
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn only_our_own_leftovers_are_ended() {
+        let dir = tempfile::tempdir().unwrap();
+        let files = processes(dir.path());
+        std::fs::create_dir_all(&files).unwrap();
+        let sleep = || Command::new("sleep").arg("60").process_group(0).spawn().unwrap();
+        let (mut ours, mut stranger) = (sleep(), sleep());
+        let start = started_at(ours.id()).unwrap();
+        std::fs::write(files.join(ours.id().to_string()), start).unwrap();
+        // The number is used again, by a process that was started later.
+        std::fs::write(files.join(stranger.id().to_string()), "1").unwrap();
+        end_leftovers(dir.path());
+        assert!(!ours.wait().unwrap().success());
+        assert!(stranger.try_wait().unwrap().is_none());
+        assert_eq!(std::fs::read_dir(&files).unwrap().count(), 0);
+        stranger.kill().unwrap();
+        stranger.wait().unwrap();
+    }
+}
