@@ -20,7 +20,6 @@ pub struct Cloud {
     pub dir: PathBuf,
     /// `http://127.0.0.1:PORT`.
     pub url: String,
-    pub port: u16,
     pub store: Store,
     pub sessions: Sessions,
     pub dynamodb: dynamodb::Engines,
@@ -38,7 +37,6 @@ impl Cloud {
         Ok(Arc::new(Self {
             dir: dir.to_owned(),
             url: format!("http://127.0.0.1:{port}"),
-            port,
             store,
             sessions: Sessions::default(),
             dynamodb: dynamodb::Engines::new(dir.join("dynamodb")),

@@ -14,7 +14,7 @@ use super::call::{Call, Protocol, Reply};
 use super::cloud::Cloud;
 use super::error::AwsError;
 use super::{
-    dynamodb, executable, http_api, iam, lambda, logs, params, runtime_api, sns, sts, tagging, xml,
+    dynamodb, executable, http_api, iam, lambda, logs, params, sns, sts, tagging, xml,
 };
 
 /// Lambda takes zips of 50 MB, in base64.
@@ -48,9 +48,6 @@ async fn entry(
     }
     if browser_made(request.headers()) {
         return refuse("a web page may not control the local cloud");
-    }
-    if path.starts_with(runtime_api::PREFIX) {
-        return runtime_api::serve(&cloud, request).await;
     }
     if let Some(file) = path.strip_prefix("/_aws/lambda/code/") {
         // As AWS's URL for code: who has it may read.

@@ -1,52 +1,80 @@
-//! The Lambda Runtime API, each worker's under a prefix of its own.
+//! The Lambda Runtime API: what a worker asks, on a port of its own.
 
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
+use axum::Router;
 use axum::body::{Body, Bytes, to_bytes};
 use axum::extract::Request;
-use axum::http::{HeaderMap, Method, StatusCode};
+use axum::http::{HeaderMap, Method, StatusCode, header};
 use axum::response::Response;
+use axum::serve::ListenerExt as _;
 use serde_json::{Value, json};
+use tokio::net::TcpListener;
+use tokio::task::AbortHandle;
 
-use super::cloud::Cloud;
 use super::lambda::pool::{Outcome, Pool};
 use super::lambda::worker::{RESPONSE_LIMIT, Worker};
 
-/// Where the gateway finds it.
-pub const PREFIX: &str = "/_runtime/";
-const VERSION: &str = "2018-06-01/runtime/";
+const VERSION: &str = "/2018-06-01/runtime/";
 
 /// What a runtime may post as an error, in bytes.
 const ERROR_LIMIT: usize = 1024 * 1024;
 
-/// As [`serve_pool`], with the cloud's own pool.
-pub async fn serve(cloud: &Arc<Cloud>, request: Request) -> Response {
-    match cloud.lambda.get() {
-        Ok(runtime) => serve_pool(&runtime.pool, request).await,
-        Err(_) => answer(StatusCode::SERVICE_UNAVAILABLE, "Runtime.Starting", "not yet"),
+/// The Runtime API of one worker, as long as this lives.
+///
+/// A port for each, not a path: runtimes put `http://` before `AWS_LAMBDA_RUNTIME_API` or read it
+/// as host and port, and only that form suits all of them.
+pub struct Listening {
+    pub address: SocketAddr,
+    server: AbortHandle,
+}
+
+impl Drop for Listening {
+    fn drop(&mut self) {
+        self.server.abort();
     }
 }
 
-/// Answers `/_runtime/{worker}/2018-06-01/runtime/...`. The worker's id is a random number that
-/// only its process knows: it is the authorisation.
-pub async fn serve_pool(pool: &Arc<Pool>, request: Request) -> Response {
-    let path = request.uri().path().strip_prefix(PREFIX).unwrap_or_default().to_owned();
-    let Some((id, path)) = path.split_once('/') else { return not_found() };
-    let Some(worker) = pool.worker(id) else {
-        return answer(StatusCode::GONE, "Runtime.Gone", "this worker has ended");
-    };
+pub async fn listen(pool: &Arc<Pool>, worker: &Arc<Worker>) -> io::Result<Listening> {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+    let address = listener.local_addr()?;
+    let (pool, worker) = (Arc::clone(pool), Arc::clone(worker));
+    let router = Router::new().fallback(move |request: Request| {
+        let (pool, worker) = (Arc::clone(&pool), Arc::clone(&worker));
+        async move { serve(&pool, &worker, address, request).await }
+    });
+    let listener = listener.tap_io(|connection| {
+        // Questions and answers are small and wanted at once.
+        let _ = connection.set_nodelay(true);
+    });
+    let server = tokio::spawn(async move { axum::serve(listener, router).await });
+    Ok(Listening { address, server: server.abort_handle() })
+}
+
+async fn serve(
+    pool: &Arc<Pool>,
+    worker: &Arc<Worker>,
+    address: SocketAddr,
+    request: Request,
+) -> Response {
+    // A page in a browser is no runtime, whatever name it used for this machine.
+    let headers = request.headers();
+    if header(headers, header::HOST.as_str()) != address.to_string()
+        || headers.contains_key(header::ORIGIN)
+    {
+        return answer(StatusCode::FORBIDDEN, "Forbidden", "this port is for a function's runtime");
+    }
+    let path = request.uri().path().to_owned();
     let Some(path) = path.strip_prefix(VERSION) else { return not_found() };
     let parts: Vec<&str> = path.split('/').collect();
     match (request.method(), parts.as_slice()) {
-        (&Method::GET, ["invocation", "next"]) => next(pool, &worker).await,
-        (&Method::POST, ["invocation", id, "response"]) => {
-            let id = (*id).to_owned();
-            respond(&worker, &id, request).await
-        }
+        (&Method::GET, ["invocation", "next"]) => next(pool, worker).await,
+        (&Method::POST, ["invocation", id, "response"]) => respond(pool, worker, id, request).await,
         (&Method::POST, ["invocation", id, "error"]) => {
-            let id = (*id).to_owned();
             let payload = error_payload(request).await;
-            finish(&worker, &id, Outcome { payload, failed: true, tail: None }).await
+            finish(pool, worker, id, Outcome { payload, failed: true, tail: None }).await
         }
         (&Method::POST, ["init", "error"]) => {
             worker.init_failed(error_payload(request).await);
@@ -81,10 +109,12 @@ fn trace_id(request: &str) -> String {
     format!("Root=1-{seconds:08x}-{digits};Parent={parent};Sampled=0")
 }
 
-async fn respond(worker: &Worker, id: &str, request: Request) -> Response {
+async fn respond(pool: &Arc<Pool>, worker: &Worker, id: &str, request: Request) -> Response {
     // A streaming runtime says with a trailer how it ended; the body is the answer all the same.
     match to_bytes(request.into_body(), RESPONSE_LIMIT).await {
-        Ok(payload) => finish(worker, id, Outcome { payload, failed: false, tail: None }).await,
+        Ok(payload) => {
+            finish(pool, worker, id, Outcome { payload, failed: false, tail: None }).await
+        }
         Err(error) => {
             let cause = std::error::Error::source(&error);
             if !cause.is_some_and(<dyn std::error::Error>::is::<http_body_util::LengthLimitError>) {
@@ -95,14 +125,14 @@ async fn respond(worker: &Worker, id: &str, request: Request) -> Response {
                 "Response payload size exceeded maximum allowed payload size ({RESPONSE_LIMIT} bytes)."
             );
             let outcome = Outcome::error("Function.ResponseSizeTooLarge", &message);
-            finish(worker, id, outcome).await;
+            finish(pool, worker, id, outcome).await;
             answer(StatusCode::PAYLOAD_TOO_LARGE, "RequestEntityTooLarge", &message)
         }
     }
 }
 
-async fn finish(worker: &Worker, id: &str, outcome: Outcome) -> Response {
-    if worker.finish(id, outcome).await {
+async fn finish(pool: &Arc<Pool>, worker: &Worker, id: &str, outcome: Outcome) -> Response {
+    if pool.finish(worker, id, outcome).await {
         accepted()
     } else {
         answer(StatusCode::BAD_REQUEST, "InvalidRequestID", "Invalid request ID")

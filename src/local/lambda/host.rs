@@ -10,11 +10,10 @@ use rustix::process::{Pid, Signal, kill_process_group};
 use super::output::LogLine;
 use super::pool::{Host, Spec};
 use crate::local::cloud::Cloud;
-use crate::local::{ACCOUNT, logs, runtime_api};
+use crate::local::{ACCOUNT, logs};
 
 pub(super) struct CloudHost {
     cloud: Weak<Cloud>,
-    address: String,
     url: String,
     /// One file per living worker process.
     processes: PathBuf,
@@ -28,7 +27,6 @@ impl CloudHost {
         std::fs::create_dir_all(&processes)?;
         Ok(Self {
             cloud: Arc::downgrade(cloud),
-            address: format!("127.0.0.1:{}", cloud.port),
             url: cloud.url.clone(),
             processes,
             keys: Mutex::default(),
@@ -65,10 +63,6 @@ impl Host for CloudHost {
         ];
         let own = own.into_iter().map(|(name, value)| (name.to_owned(), value));
         own.chain(spec.variables.iter().cloned()).collect()
-    }
-
-    fn runtime_api(&self, worker: &str) -> String {
-        format!("{}{}{worker}", self.address, runtime_api::PREFIX)
     }
 
     fn ended(&self, worker: &str) {
@@ -149,5 +143,33 @@ pub(super) fn end_leftovers(dir: &Path) {
             let _ = kill_process_group(group, Signal::KILL);
         }
         let _ = std::fs::remove_file(entry.path());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::process::CommandExt as _;
+    use std::process::Command;
+
+    use super::*;
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn only_our_own_leftovers_are_ended() {
+        let dir = tempfile::tempdir().unwrap();
+        let files = processes(dir.path());
+        std::fs::create_dir_all(&files).unwrap();
+        let sleep = || Command::new("sleep").arg("60").process_group(0).spawn().unwrap();
+        let (mut ours, mut stranger) = (sleep(), sleep());
+        let start = started_at(ours.id()).unwrap();
+        std::fs::write(files.join(ours.id().to_string()), start).unwrap();
+        // The number is used again, by a process that was started later.
+        std::fs::write(files.join(stranger.id().to_string()), "1").unwrap();
+        end_leftovers(dir.path());
+        assert!(!ours.wait().unwrap().success());
+        assert!(stranger.try_wait().unwrap().is_none());
+        assert_eq!(std::fs::read_dir(&files).unwrap().count(), 0);
+        stranger.kill().unwrap();
+        stranger.wait().unwrap();
     }
 }

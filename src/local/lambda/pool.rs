@@ -42,8 +42,6 @@ pub trait Host: Send + Sync + 'static {
     /// The whole environment of a new worker, apart from what names the Runtime API and the log
     /// stream.
     fn environment(&self, worker: &str, spec: &Spec) -> Vec<(String, String)>;
-    /// `host:port/path` under which [`Pool::next`] and the others are served to this worker.
-    fn runtime_api(&self, worker: &str) -> String;
     /// The worker is gone.
     fn ended(&self, worker: &str);
     fn log(&self, spec: Arc<Spec>, stream: String, lines: Vec<LogLine>) -> BoxFuture<'static, ()>;
@@ -144,6 +142,8 @@ struct Fleet {
     idle: Vec<Idle>,
     waiting: VecDeque<Job>,
     starting: HashSet<String>,
+    /// Those that have answered and will ask for the next event any moment.
+    returning: HashSet<String>,
     alive: usize,
 }
 
@@ -196,6 +196,7 @@ impl Pool {
             fleet.spec = Arc::clone(spec);
             fleet.idle.clear();
             fleet.starting.clear();
+            fleet.returning.clear();
         }
         // The one that was used last is the warmest, and lets the others expire.
         while let Some(idle) = fleet.idle.pop() {
@@ -212,7 +213,7 @@ impl Pool {
     /// Starts as many workers as invocations wait for, within the limits.
     fn start_missing(self: &Arc<Self>, state: &mut State, key: &str) {
         let Some(fleet) = state.fleets.get_mut(key) else { return };
-        while fleet.waiting.len() > fleet.starting.len()
+        while fleet.waiting.len() > fleet.starting.len() + fleet.returning.len()
             && fleet.starting.len() < self.limits.starting
             && fleet.alive < self.limits.workers
             && !state.closing
@@ -224,11 +225,6 @@ impl Pool {
             while state.supervisors.try_join_next().is_some() {}
             state.supervisors.spawn(worker::supervise(Arc::clone(self), worker, commands));
         }
-    }
-
-    /// The worker with this id, as long as its process lives.
-    pub(in crate::local) fn worker(&self, id: &str) -> Option<Arc<Worker>> {
-        self.lock().workers.get(id).cloned()
     }
 
     /// The next invocation for this worker, whenever it comes; none when the worker is to end.
@@ -247,6 +243,7 @@ impl Pool {
                 return None;
             };
             fleet.starting.remove(&worker.id);
+            fleet.returning.remove(&worker.id);
             if let Some(job) = fleet.waiting.pop_front() {
                 self.start_missing(&mut state, key);
                 drop(state);
@@ -263,6 +260,37 @@ impl Pool {
         };
         worker.begin(job);
         Some(())
+    }
+
+    /// Takes a function's answer to invocation `id`; false when that is not running on this worker
+    /// (any more). Returns when what it printed before is on its way to the log.
+    pub(in crate::local) async fn finish(
+        self: &Arc<Self>,
+        worker: &Worker,
+        id: &str,
+        outcome: Outcome,
+    ) -> bool {
+        // Before the caller hears of it, whose next invocation may come at once: that had better
+        // wait for this worker than have one started.
+        if let Some(fleet) = self.lock().fleets.get_mut(&worker.spec.key)
+            && fleet.spec.generation == worker.spec.generation
+        {
+            fleet.returning.insert(worker.id.clone());
+        }
+        let known = worker.finish(id, outcome).await;
+        if !known {
+            self.late(worker);
+        }
+        known
+    }
+
+    /// A worker does not ask for its next event: nobody should count on it.
+    pub(super) fn late(self: &Arc<Self>, worker: &Worker) {
+        let mut state = self.lock();
+        let key = &worker.spec.key;
+        if state.fleets.get_mut(key).is_some_and(|fleet| fleet.returning.remove(&worker.id)) {
+            self.start_missing(&mut state, key);
+        }
     }
 
     /// Takes a worker out of the idle ones; false when it is not among them.
@@ -284,6 +312,7 @@ impl Pool {
         let Some(fleet) = state.fleets.get_mut(&worker.spec.key) else { return };
         fleet.alive = fleet.alive.saturating_sub(1);
         fleet.idle.retain(|idle| idle.worker != worker.id);
+        fleet.returning.remove(&worker.id);
         let mut failed = None;
         if fleet.starting.remove(&worker.id) && !closing {
             failed = fleet.waiting.pop_front();
@@ -341,6 +370,7 @@ impl Fleet {
             idle: Vec::new(),
             waiting: VecDeque::new(),
             starting: HashSet::new(),
+            returning: HashSet::new(),
             alive: 0,
         }
     }

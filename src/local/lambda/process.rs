@@ -11,13 +11,14 @@ use tokio::time::sleep;
 use super::code::CodeError;
 use super::pool::Pool;
 use super::worker::Worker;
+use crate::local::runtime_api::{self, Listening};
 
 /// Starts a worker's process. Everything that it prints comes out of the pipe.
 pub(super) async fn start(
     pool: &Arc<Pool>,
     worker: &Arc<Worker>,
     stream: &str,
-) -> Result<(Child, pipe::Receiver), String> {
+) -> Result<(Child, pipe::Receiver, Listening), String> {
     let spec = &worker.spec;
     let (unpacking, of) = (Arc::clone(pool), Arc::clone(spec));
     let root = tokio::task::spawn_blocking(move || unpacking.task_root(&of))
@@ -32,6 +33,9 @@ pub(super) async fn start(
     if !bootstrap.exists() {
         return Err("Couldn't find valid bootstrap(s): [/var/task/bootstrap /opt/bootstrap]".into());
     }
+    let api = runtime_api::listen(pool, worker)
+        .await
+        .map_err(|error| format!("there is no port for the Runtime API: {error}"))?;
     let failed = |error: std::io::Error| format!("fork/exec /var/task/bootstrap: {error}");
     let mut attempt = 0;
     loop {
@@ -43,7 +47,7 @@ pub(super) async fn start(
             .current_dir(&root)
             .env_clear()
             .envs(pool.host.environment(&worker.id, spec))
-            .env("AWS_LAMBDA_RUNTIME_API", pool.host.runtime_api(&worker.id))
+            .env("AWS_LAMBDA_RUNTIME_API", api.address.to_string())
             .env("AWS_LAMBDA_LOG_STREAM_NAME", stream)
             .env("LAMBDA_TASK_ROOT", &root)
             .stdin(Stdio::null())
@@ -55,7 +59,7 @@ pub(super) async fn start(
         match process.spawn() {
             Ok(child) => {
                 let pipe = pipe::Receiver::from_owned_fd(reader.into()).map_err(failed)?;
-                return Ok((child, pipe));
+                return Ok((child, pipe, api));
             }
             // A process that forked while the file was written still holds it for a moment.
             Err(error)

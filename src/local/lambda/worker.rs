@@ -16,6 +16,8 @@ use super::process::{describe, start};
 
 /// The largest answer of a function, in bytes (AWS: Lambda quotas, 6 MB and a little).
 pub(in crate::local) const RESPONSE_LIMIT: usize = 6_291_556;
+/// How soon a worker that has answered should ask for the next event.
+const RETURN: Duration = Duration::from_millis(500);
 /// How long printed lines may wait for more before they are written.
 const FLUSH: Duration = Duration::from_millis(100);
 
@@ -129,9 +131,8 @@ impl Worker {
         slot.running.take()
     }
 
-    /// Takes the function's answer to invocation `id`; false when that is not running here (any
-    /// more). Returns when the lines that it printed before are on their way to the log.
-    pub async fn finish(&self, id: &str, outcome: Outcome) -> bool {
+    /// See [`Pool::finish`].
+    pub(super) async fn finish(&self, id: &str, outcome: Outcome) -> bool {
         let Some(mut running) = self.take(Some(id)) else { return false };
         let duration = running.started.elapsed();
         if !running.job.tail {
@@ -158,7 +159,7 @@ pub(super) async fn supervise(
 ) {
     let stream = output::stream_name(&worker.id);
     match start(&pool, &worker, &stream).await {
-        Ok((child, pipe)) => {
+        Ok((child, pipe, api)) => {
             let pid = child.id().unwrap_or_default();
             pool.host.process(pid, true);
             let now = Instant::now();
@@ -176,6 +177,7 @@ pub(super) async fn supervise(
                 flush: None,
             };
             let end = supervisor.run(commands).await;
+            drop(api);
             pool.host.process(pid, false);
             pool.ended(&worker, |id| worker.init_outcome(id, &end));
         }
@@ -196,6 +198,8 @@ enum Phase {
     Init,
     /// Between an answer and the next question.
     Between,
+    /// As `Between`, for too long already.
+    Late,
     Idle,
     Busy,
 }
@@ -204,7 +208,7 @@ enum Phase {
 enum End {
     Exited(ExitStatus),
     /// It was initialising for too long.
-    InitTimeout,
+    InitTimeout(Duration),
     Stopped,
 }
 
@@ -287,9 +291,7 @@ impl Supervisor {
     fn answered(&mut self, job: Job, mut outcome: Outcome, duration: Duration) {
         self.close(&job.id, duration);
         self.phase = Phase::Between;
-        // It should ask for the next one at once; what it does in between is nobody's business,
-        // but it must not stay for ever.
-        self.deadline = Instant::now() + self.pool.limits.idle;
+        self.deadline = Instant::now() + RETURN;
         outcome.tail = self.output.take_tail();
         let _ = job.reply.send(outcome);
     }
@@ -347,9 +349,16 @@ impl Supervisor {
                     "INIT_REPORT Init Duration: {ms:.2} ms\tPhase: init\tStatus: timeout"
                 ));
                 self.write_log().await;
-                Some(End::InitTimeout)
+                Some(End::InitTimeout(self.pool.limits.init))
             }
-            Phase::Idle | Phase::Between => {
+            Phase::Between => {
+                // What it does is nobody's business, but it must not stay for ever.
+                self.pool.late(&self.worker);
+                self.phase = Phase::Late;
+                self.deadline = Instant::now() + self.pool.limits.idle;
+                None
+            }
+            Phase::Idle | Phase::Late => {
                 if !self.pool.retire(&self.worker) && matches!(self.phase, Phase::Idle) {
                     // It was given an invocation just now.
                     self.deadline = Instant::now() + self.pool.limits.idle;
@@ -400,9 +409,10 @@ impl Worker {
         }
         let (kind, message) = match end {
             End::Exited(status) => ("Runtime.ExitError", describe(*status)),
-            End::InitTimeout => {
-                ("Sandbox.Timedout", "Initialization has timed out after 10.00 seconds".to_owned())
-            }
+            End::InitTimeout(limit) => (
+                "Sandbox.Timedout",
+                format!("Initialization has timed out after {:.2} seconds", limit.as_secs_f64()),
+            ),
             End::Stopped => ("Runtime.Unknown", "the local cloud ended the function".to_owned()),
         };
         Outcome::error(kind, &format!("RequestId: {id} Error: {message}"))

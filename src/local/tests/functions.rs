@@ -131,7 +131,10 @@ async fn a_function_lives_changes_and_goes() {
     assert_eq!(read.tags().unwrap()["advent:stack"], "s");
 
     let (environment, _) = call(&lambda, "f", json!({"do": "environment"})).await;
-    assert_eq!((&environment["AA"], &environment["AWS_REGION"]), (&json!("1"), &json!("us-east-1")));
+    assert_eq!(
+        (&environment["AA"], &environment["AWS_REGION"]),
+        (&json!("1"), &json!("us-east-1"))
+    );
     assert_eq!(environment["AWS_ENDPOINT_URL"], here.server.url());
     assert!(environment["AWS_ACCESS_KEY_ID"].as_str().unwrap().starts_with("ASIA"));
     assert!(environment.get("HOME").is_none(), "{environment}");

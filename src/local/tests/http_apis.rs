@@ -102,7 +102,7 @@ async fn a_request_reaches_its_function() {
     assert_eq!(event["requestContext"]["stage"], "$default");
     let explicit = form.replace("/aws_advent", "/$default/aws_advent");
     assert_eq!(post(&explicit, FORM, "").await.1["rawPath"], "/aws_advent");
-    let port = here.server.cloud().port;
+    let port = here.server.url().rsplit_once(':').unwrap().1;
     let request = Request::post(format!("http://127.0.0.1:{port}/aws_advent"))
         .header("host", format!("{id}.execute-api.localhost:{port}"))
         .body(Full::default());

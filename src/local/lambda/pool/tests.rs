@@ -1,21 +1,16 @@
 //! The pool with real processes: a Python script that speaks the Runtime API.
 
-use std::net::SocketAddr;
 use std::time::Instant;
 
-use axum::Router;
-use axum::extract::Request;
 use serde_json::Value;
 use tempfile::TempDir;
 
 use super::super::code::tests::zip_of;
 use super::*;
-use crate::local::runtime_api;
 
 const BOOTSTRAP: &[u8] = include_bytes!("../testing/bootstrap.py");
 
 struct Logs {
-    address: SocketAddr,
     lines: Arc<Mutex<Vec<String>>>,
 }
 
@@ -24,10 +19,6 @@ impl Host for Logs {
         let mut environment = spec.variables.clone();
         environment.push(("PATH".into(), std::env::var("PATH").unwrap()));
         environment
-    }
-
-    fn runtime_api(&self, worker: &str) -> String {
-        format!("{}{}{worker}", self.address, runtime_api::PREFIX)
     }
 
     fn ended(&self, _worker: &str) {}
@@ -52,24 +43,17 @@ struct World {
     _dir: TempDir,
 }
 
-async fn world(limits: Limits) -> World {
-    world_of(limits, &zip_of(&[("bootstrap", 0o755, BOOTSTRAP)])).await
+fn world(limits: Limits) -> World {
+    world_of(limits, &zip_of(&[("bootstrap", 0o755, BOOTSTRAP)]))
 }
 
-async fn world_of(limits: Limits, zip: &[u8]) -> World {
+fn world_of(limits: Limits, zip: &[u8]) -> World {
     let dir = tempfile::tempdir().unwrap();
     let code = CodeStore::open(dir.path().join("code")).unwrap();
     let package = code.put(zip).unwrap();
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let lines = Arc::default();
-    let host = Logs { address: listener.local_addr().unwrap(), lines: Arc::clone(&lines) };
+    let host = Logs { lines: Arc::clone(&lines) };
     let pool = Pool::new(Arc::new(host), code, limits);
-    let served = Arc::clone(&pool);
-    let router = Router::new().fallback(move |request: Request| {
-        let pool = Arc::clone(&served);
-        async move { runtime_api::serve_pool(&pool, request).await }
-    });
-    tokio::spawn(async move { axum::serve(listener, router).await });
     let spec = Spec {
         key: "r/f".into(),
         name: "f".into(),
@@ -121,7 +105,7 @@ fn alive(pid: &Value) -> bool {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_worker_is_reused_and_its_output_is_logged_in_order() {
-    let world = world(Limits::default()).await;
+    let world = world(Limits::default());
     let first = world.value(&json!({"do": "who"})).await;
     let second = world.value(&json!({"do": "who"})).await;
     assert_eq!((&first["pid"], &second["count"]), (&second["pid"], &json!(2)));
@@ -142,7 +126,7 @@ async fn a_worker_is_reused_and_its_output_is_logged_in_order() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_hanging_function_times_out_with_all_that_it_started() {
-    let world = world(Limits::default()).await;
+    let world = world(Limits::default());
     let spec = Spec { timeout: Duration::from_secs(1), ..world.spec.clone() };
     let start = Instant::now();
     let (kind, message, tail) = world.error(&spec, &json!({"do": "child", "hang": true})).await;
@@ -165,7 +149,7 @@ async fn a_hanging_function_times_out_with_all_that_it_started() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_crash_is_the_answer_and_the_next_invocation_works() {
-    let world = world(Limits::default()).await;
+    let world = world(Limits::default());
     let (kind, message, tail) = world.error(&world.spec, &json!({"do": "crash"})).await;
     assert_eq!(kind, "Runtime.ExitError");
     assert!(message.ends_with("Error: Runtime exited with error: exit status 7"), "{message}");
@@ -179,8 +163,7 @@ async fn a_crash_is_the_answer_and_the_next_invocation_works() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_cannot_start_says_why() {
-    let limits = Limits { init: Duration::from_millis(500), ..Limits::default() };
-    let world = world(limits.clone()).await;
+    let world = world(Limits::default());
     let with = |generation, init: &str| Spec {
         generation,
         variables: vec![("INIT".into(), init.into())],
@@ -190,8 +173,6 @@ async fn what_cannot_start_says_why() {
     assert_eq!(kind, "Runtime.ExitError");
     assert!(message.ends_with("Runtime exited with error: exit status 3"), "{message}");
     assert!(world.logged("cannot start"));
-    let (kind, _, _) = world.error(&with(3, "hang"), &json!({})).await;
-    assert_eq!(kind, "Sandbox.Timedout");
     let (kind, message, _) = world.error(&with(4, "error"), &json!({})).await;
     assert_eq!((kind.as_str(), message.as_str()), ("Init.Bad", "no config"));
 
@@ -200,7 +181,7 @@ async fn what_cannot_start_says_why() {
         (zip_of(&[("bootstrap", 0o644, BOOTSTRAP)]), "fork/exec /var/task/bootstrap: Permission"),
         (zip_of(&[("bootstrap", 0o755, b"\x7fELF?")]), "Exec format error"),
     ] {
-        let world = world_of(limits.clone(), &zip).await;
+        let world = world_of(Limits::default(), &zip);
         let (kind, message, _) = world.error(&world.spec, &json!({})).await;
         assert_eq!(kind, "Runtime.InvalidEntrypoint");
         assert!(message.contains(text), "{message}");
@@ -208,8 +189,19 @@ async fn what_cannot_start_says_why() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_initialisation_that_hangs_is_ended() {
+    let world = world(Limits { init: Duration::from_millis(300), ..Limits::default() });
+    let spec = Spec { variables: vec![("INIT".into(), "hang".into())], ..world.spec.clone() };
+    let (kind, message, _) = world.error(&spec, &json!({})).await;
+    assert_eq!(kind, "Sandbox.Timedout");
+    assert!(message.ends_with("Initialization has timed out after 0.30 seconds"), "{message}");
+    assert!(world.logged("Phase: init\tStatus: timeout"));
+    assert_eq!(world.pool.alive(&spec.key), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn answers_and_output_have_limits() {
-    let world = world(Limits::default()).await;
+    let world = world(Limits::default());
     let outcome = world.invoke(&world.spec, &json!({"do": "big", "bytes": 6_000_000})).await;
     assert_eq!((outcome.failed, outcome.payload.len()), (false, 6_000_002));
     let (kind, message, _) =
@@ -227,7 +219,7 @@ async fn answers_and_output_have_limits() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn concurrent_invocations_get_workers_of_their_own_and_excess_waits() {
-    let world = world(Limits { workers: 3, starting: 2, ..Limits::default() }).await;
+    let world = world(Limits { workers: 3, starting: 2, ..Limits::default() });
     let event = json!({"do": "sleep", "seconds": 0.1});
     let calls = (0..9).map(|_| world.invoke(&world.spec, &event));
     let outcomes = futures::future::join_all(calls).await;
@@ -235,7 +227,7 @@ async fn concurrent_invocations_get_workers_of_their_own_and_excess_waits() {
     let alive = world.pool.alive(&world.spec.key);
     assert!((2..=3).contains(&alive), "{alive}");
 
-    let narrow = self::world(Limits { invocations: 1, ..Limits::default() }).await;
+    let narrow = self::world(Limits { invocations: 1, ..Limits::default() });
     let spec = Arc::new(narrow.spec.clone());
     let (one, two) = tokio::join!(
         narrow.pool.invoke(&spec, "{}".into(), Options::default()),
@@ -248,7 +240,7 @@ async fn concurrent_invocations_get_workers_of_their_own_and_excess_waits() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn workers_end_when_idle_changed_or_deleted() {
-    let world = world(Limits { idle: Duration::from_millis(300), ..Limits::default() }).await;
+    let world = world(Limits { idle: Duration::from_millis(300), ..Limits::default() });
     let first = world.value(&json!({"do": "who"})).await;
     tokio::time::sleep(Duration::from_millis(600)).await;
     assert!(!alive(&first["pid"]) && world.pool.alive(&world.spec.key) == 0);
@@ -265,7 +257,7 @@ async fn workers_end_when_idle_changed_or_deleted() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn warm_invocations_are_quick() {
-    let world = world(Limits::default()).await;
+    let world = world(Limits::default());
     let spec = Arc::new(world.spec.clone());
     let call = || world.pool.invoke(&spec, "{}".into(), Options::default());
     call().await.unwrap();
