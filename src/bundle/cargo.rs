@@ -332,7 +332,6 @@ fn does_not_compile(messages: &Messages) -> Failure {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use std::sync::Mutex;
 

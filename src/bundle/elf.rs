@@ -179,7 +179,6 @@ fn machine_name(machine: u16) -> String {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "tests")]
 pub(super) mod tests {
     use super::*;
 

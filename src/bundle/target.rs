@@ -172,7 +172,6 @@ fn home(variable: &str, default: &str) -> Option<PathBuf> {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use super::*;
 

@@ -1,5 +1,4 @@
 //! Builds of small workspaces, with the real cargo.
-#![expect(clippy::unwrap_used, reason = "tests")]
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -62,7 +62,6 @@ pub(super) fn unpack(archive: &[u8]) -> Result<Vec<u8>> {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use super::*;
 
