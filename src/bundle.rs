@@ -88,6 +88,15 @@ impl Application {
         .hint("go to an application's folder, or start one: `advent init NAME`")
         .into())
     }
+
+    /// The architecture to take where none is asked for: this machine's, or the one that the
+    /// running executable carries the functions for.
+    pub fn arch(&self) -> Result<Arch> {
+        match self.source {
+            Source::Folder(_) => Ok(Arch::host()),
+            Source::Embedded => carrier()?.arch(),
+        }
+    }
 }
 
 /// A function's code, ready for Lambda.
@@ -149,13 +158,16 @@ pub async fn artifacts(
     build::artifacts(&app.manifest, folder, arch, strictness, progress).await
 }
 
+fn carrier() -> Result<embed::Carrier> {
+    embed::Carrier::running()?.context("this executable carries no application")
+}
+
 fn embedded(
     arch: Arch,
     strictness: Strictness,
     progress: &(dyn Fn(Progress<'_>) + Sync),
 ) -> Result<Vec<Artifact>> {
-    let carrier = embed::Carrier::running()?.context("this executable carries no application")?;
-    let artifacts = carrier.artifacts(arch)?;
+    let artifacts = carrier()?.artifacts(arch)?;
     progress(Progress::Cached);
     for artifact in &artifacts {
         // It may have been packed from what was built for the local cloud only.

@@ -113,6 +113,11 @@ impl Carrier {
         &self.index.manifest
     }
 
+    /// What the functions are built for.
+    pub fn arch(&self) -> Result<Arch> {
+        self.index.arch.parse().map_err(|_| damaged(&self.path))
+    }
+
     /// The functions' zips, each checked against its hash.
     pub fn artifacts(mut self, arch: Arch) -> Result<Vec<Artifact>> {
         if self.index.arch != arch.to_string() {
@@ -314,6 +319,7 @@ mod tests {
         assert!(Carrier::open(&base).unwrap().is_none());
         let carrier = Carrier::open(&out).unwrap().unwrap();
         assert_eq!(carrier.manifest(), "name = \"x\"");
+        assert_eq!(carrier.arch().unwrap(), Arch::X86_64);
         let expected = [artifact("a", &[1; 5000]), artifact("b", b"zip b")];
         assert_eq!(carrier.artifacts(Arch::X86_64).unwrap(), expected);
     }
