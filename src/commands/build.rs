@@ -6,14 +6,14 @@ use anyhow::Result;
 use serde_json::json;
 
 use super::session::{application, build};
-use crate::bundle::{Arch, Strictness};
+use crate::bundle::Strictness;
 use crate::cli::{Build, Global};
 use crate::failure::Failure;
 use crate::report::Report;
 
 pub async fn run(global: &Global, args: &Build, report: &Report) -> Result<u8> {
     let app = application()?;
-    let arch = global.arch.unwrap_or_else(Arch::host);
+    let arch = global.arch.map_or_else(|| app.arch(), Ok)?;
     let strictness = if global.local { Strictness::Local } else { Strictness::Ship };
     let artifacts = build(&app, arch, strictness, report).await?;
     let written = |path: &Path, result: std::io::Result<()>| {

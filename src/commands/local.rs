@@ -21,6 +21,8 @@ pub async fn run(global: &Global, command: &Local, report: &Report) -> Result<u8
 
 async fn start(global: &Global, args: &Start, report: &Report) -> Result<u8> {
     let dir = args.dir.clone().map_or_else(state_dir, Ok)?;
+    // What the local cloud cannot tell anybody who asks it goes to its log.
+    tracing_subscriber::fmt().with_writer(std::io::stderr).with_ansi(false).init();
     local::serve(&dir, args.port, |url| {
         if global.json {
             report.document(&json!({ "url": url, "dir": dir }));

@@ -22,6 +22,7 @@ pub struct Session<'a> {
     pub global: &'a Global,
     pub report: &'a Report,
     pub app: Application,
+    pub arch: Arch,
     pub cloud: Cloud,
     /// The local cloud, if that is meant.
     pub local: Option<Running>,
@@ -44,11 +45,12 @@ impl<'a> Session<'a> {
         start: Start,
     ) -> Result<Option<Self>> {
         let app = application()?;
+        let arch = global.arch.map_or_else(|| app.arch(), Ok)?;
         let begun = Instant::now();
         let Some((local, cloud)) = Self::connect(global, report, &app, start).await? else {
             return Ok(None);
         };
-        Ok(Some(Self { global, report, app, cloud, local, begun }))
+        Ok(Some(Self { global, report, app, arch, cloud, local, begun }))
     }
 
     async fn connect(
@@ -82,20 +84,16 @@ impl<'a> Session<'a> {
         Ok(Some((local, cloud)))
     }
 
-    pub fn arch(&self) -> Arch {
-        self.global.arch.unwrap_or_else(Arch::host)
-    }
-
     /// Builds what is not embedded.
     pub async fn build(&self) -> Result<Vec<Artifact>> {
         let strictness = if self.local.is_some() { Strictness::Local } else { Strictness::Ship };
-        build(&self.app, self.arch(), strictness, self.report).await
+        build(&self.app, self.arch, strictness, self.report).await
     }
 
     /// Reads the whole stack: what it should be, and what it is.
     pub async fn read(&self, artifacts: &[Artifact], purpose: Purpose) -> Result<Stage> {
         let secrets = |variable: &str| std::env::var(variable).ok();
-        let parts = Parts { arch: self.arch(), artifacts, secrets: &secrets };
+        let parts = Parts { arch: self.arch, artifacts, secrets: &secrets };
         let mut deployment = Deployment::new(&self.app.manifest, &self.cloud.names, &parts);
         self.report.begin("reading the cloud");
         let read = deployment.read(&self.cloud, self.report, purpose).await;

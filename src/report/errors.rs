@@ -1,0 +1,63 @@
+//! Errors for the person who reads them, and for the program.
+
+use anyhow::Error;
+use serde_json::{Value, json};
+
+use super::style::Paint;
+use super::text;
+use crate::aws::advice;
+use crate::failure::Failure;
+
+/// Why a command failed, and what to do about it.
+pub(super) fn text(error: &Error, paint: Paint) -> String {
+    let mut messages = messages(error);
+    let first = messages.remove(0);
+    let mut text = format!("{} {}", paint.red("error:"), first.trim_end());
+    for block in blocks(&messages, error, paint) {
+        text += &format!("\n{}", text::indented(&block, "  "));
+    }
+    text
+}
+
+/// Why work on a resource failed: all of it below a line that names the resource.
+pub(super) fn details(error: &Error, indent: &str, paint: Paint) -> String {
+    let mut messages = messages(error);
+    let first = messages.remove(0);
+    let mut lines = vec![first];
+    lines.extend(blocks(&messages, error, paint));
+    lines.iter().map(|line| text::indented(line, indent)).collect::<Vec<_>>().join("\n")
+}
+
+/// What `--json` answers instead of its document.
+pub(super) fn document(error: &Error) -> Value {
+    json!({
+        "error": {
+            "message": messages(error).join(": "),
+            "hint": advice::hint(error),
+            "exit": Failure::of(error).map_or(1, |failure| failure.exit),
+        }
+    })
+}
+
+fn blocks(causes: &[String], error: &Error, paint: Paint) -> Vec<String> {
+    let cause = |cause: &String| match cause.contains('\n') {
+        // A compiler's output speaks for itself.
+        true => cause.clone(),
+        false => format!("{} {cause}", paint.dim("caused by:")),
+    };
+    let mut blocks: Vec<_> = causes.iter().map(cause).collect();
+    blocks.extend(advice::hint(error).map(|hint| format!("{} {hint}", paint.cyan("hint:"))));
+    blocks
+}
+
+/// What the chain says, outermost first, without what is said already. Never empty.
+fn messages(error: &Error) -> Vec<String> {
+    let mut messages: Vec<String> = vec![error.to_string()];
+    for cause in error.chain().skip(1).map(ToString::to_string) {
+        let cause = cause.trim_end();
+        if !cause.is_empty() && !messages.iter().any(|message| message.contains(cause)) {
+            messages.push(cause.to_owned());
+        }
+    }
+    messages
+}

@@ -1,0 +1,118 @@
+//! A plan as text, with the glyphs that Terraform and `OpenTofu` have made common.
+
+use console::measure_text_width;
+
+use super::style::Paint;
+use super::text;
+use crate::engine::{Action, Change, Goal, Plan, Step};
+
+/// How far the fields of a resource are moved in.
+const INDENT: &str = "        ";
+/// What is kept of a common beginning that is cut away.
+const CONTEXT: usize = 8;
+
+/// `width` is that of the terminal, if it is one: long values are cut to it.
+pub(super) fn text(plan: &Plan, width: Option<usize>, paint: Paint) -> String {
+    let shown = || plan.steps.iter().filter(|step| step.action != Action::Keep);
+    let kind_width = text::widest(shown().map(|step| step.kind));
+    let mut lines = Vec::new();
+    for step in shown() {
+        lines.push(head(step, plan.goal, kind_width, paint));
+        lines.extend(below(step, width, paint));
+    }
+    if !lines.is_empty() {
+        lines.push(String::new());
+    }
+    lines.push(summary(plan, paint));
+    lines.join("\n")
+}
+
+fn head(step: &Step, goal: Goal, kind_width: usize, paint: Paint) -> String {
+    let Step { kind, name, .. } = step;
+    let (glyph, remark) = match &step.action {
+        Action::Keep => (String::new(), String::new()),
+        Action::Create => (paint.green("  +"), String::new()),
+        Action::Update(_) => (paint.yellow("  ~"), String::new()),
+        Action::Recheck => (paint.yellow("  ~"), "known after apply".to_owned()),
+        Action::Replace(_) => (paint.red("-/+"), "must be replaced".to_owned()),
+        Action::Delete if goal == Goal::Up => {
+            (paint.red("  -"), "no longer in advent.toml".to_owned())
+        }
+        Action::Delete => (paint.red("  -"), String::new()),
+        Action::Foreign(whose) => (paint.red("  !"), format!("not ours: {whose}")),
+    };
+    let line = format!("{glyph} {}  {name}", text::column(kind, kind_width));
+    if remark.is_empty() { line } else { format!("{line}  {}", paint.dim(&format!("({remark})"))) }
+}
+
+fn below(step: &Step, width: Option<usize>, paint: Paint) -> Vec<String> {
+    let mut lines: Vec<_> =
+        step.action.changes().iter().map(|each| change(each, INDENT, width, paint)).collect();
+    if let (Action::Delete | Action::Replace(_), Some(data)) = (&step.action, &step.data) {
+        lines.push(format!("{INDENT}{}", paint.red(&format!("with it is lost: {data}"))));
+    }
+    lines
+}
+
+/// `field: from -> to`
+pub(super) fn change(change: &Change, indent: &str, width: Option<usize>, paint: Paint) -> String {
+    let one_line = |value: &str| value.replace('\r', "").replace('\n', "\\n");
+    let (mut from, mut to) = (one_line(&change.from), one_line(&change.to));
+    if let Some(width) = width {
+        let taken = indent.len() + measure_text_width(&change.field) + ":  -> ".len() + 1;
+        (from, to) = fitted(&from, &to, width.saturating_sub(taken).max(32));
+    }
+    let (arrow, field) = (paint.dim("->"), &change.field);
+    format!("{indent}{field}: {} {arrow} {}", paint.red(&from), paint.green(&to))
+}
+
+/// Both in `room` columns together, so that what differs is seen.
+fn fitted(from: &str, to: &str, room: usize) -> (String, String) {
+    let (mut from, mut to) = (from.to_owned(), to.to_owned());
+    if measure_text_width(&from) + measure_text_width(&to) <= room {
+        return (from, to);
+    }
+    let common = from.chars().zip(to.chars()).take_while(|(one, other)| one == other).count();
+    if common > 2 * CONTEXT {
+        let tail = |text: &str| text.chars().skip(common - CONTEXT).collect::<String>();
+        (from, to) = (format!("…{}", tail(&from)), format!("…{}", tail(&to)));
+    }
+    let (one, other) = (measure_text_width(&from), measure_text_width(&to));
+    let half = room / 2;
+    // A short one leaves its room to the other.
+    let for_from = half.max(room.saturating_sub(other));
+    let for_to = half.max(room.saturating_sub(one));
+    (text::cut(&from, for_from), text::cut(&to, for_to))
+}
+
+fn summary(plan: &Plan, paint: Paint) -> String {
+    let count = |is: fn(&Action) -> bool| plan.steps.iter().filter(|step| is(&step.action)).count();
+    let strangers = count(|action| matches!(action, Action::Foreign(_)));
+    let not_ours = if strangers > 0 { format!(" {strangers} not ours.") } else { String::new() };
+    if plan.is_empty() {
+        return match plan.goal {
+            Goal::Up if strangers == 0 => {
+                "No changes: the stack is as advent.toml says.".to_owned()
+            }
+            Goal::Up => format!("No changes.{not_ours}"),
+            Goal::Down => format!("Nothing to delete.{not_ours}"),
+        };
+    }
+    let delete = count(|action| *action == Action::Delete);
+    let label = paint.bold("Plan:");
+    if plan.goal == Goal::Down {
+        return format!("{label} {delete} to delete.{not_ours}");
+    }
+    let create = count(|action| *action == Action::Create);
+    let update = count(|action| matches!(action, Action::Update(_) | Action::Recheck));
+    let replace = match count(|action| matches!(action, Action::Replace(_))) {
+        0 => String::new(),
+        replace => format!("{replace} to replace, "),
+    };
+    let kept =
+        plan.steps.iter().filter(|step| step.action == Action::Keep && step.exists()).count();
+    let kept = if kept > 0 { format!(" {kept} unchanged.") } else { String::new() };
+    format!(
+        "{label} {create} to create, {update} to update, {replace}{delete} to delete.{kept}{not_ours}"
+    )
+}

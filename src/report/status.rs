@@ -1,0 +1,74 @@
+//! The stack as it is: a header, a line per resource, and what drifted.
+
+use super::style::Paint;
+use super::{plan, summary, text};
+use crate::engine::{Action, Plan, Step};
+
+const STATES: [&str; 6] = ["in step", "missing", "drifted", "unsure", "foreign", "unwanted"];
+
+/// `width` is that of the terminal, if it is one.
+pub(super) fn text(
+    header: &[(&str, String)],
+    plan: &Plan,
+    width: Option<usize>,
+    paint: Paint,
+) -> String {
+    let mut lines = summary::table(header, "", paint);
+    lines.push(String::new());
+    // What neither is nor should be is of no interest.
+    let shown = || plan.steps.iter().filter(|s| s.exists() || s.action != Action::Keep);
+    let kind_width = text::widest(shown().map(|step| step.kind));
+    let name_width = text::widest(shown().map(|step| step.name.as_str()));
+    for step in shown() {
+        let (state, remark) = state(step);
+        let names = format!(
+            "{}  {}",
+            text::column(step.kind, kind_width),
+            text::column(&step.name, name_width)
+        );
+        let line = format!("{}  {names}  {}", glyph(state, paint), coloured(state, paint));
+        lines.push(if remark.is_empty() {
+            line
+        } else {
+            format!("{line}  {}", paint.dim(&format!("({remark})")))
+        });
+        let changes = step.action.changes().iter();
+        lines.extend(changes.map(|change| plan::change(change, "     ", width, paint)));
+    }
+    let counts: Vec<_> = STATES
+        .iter()
+        .map(|name| (shown().filter(|step| state(step).0 == *name).count(), name))
+        .filter(|(count, _)| *count > 0)
+        .map(|(count, name)| format!("{count} {name}"))
+        .collect();
+    lines.extend([String::new(), format!("{} resources: {}", shown().count(), counts.join(", "))]);
+    lines.join("\n")
+}
+
+fn state(step: &Step) -> (&'static str, String) {
+    match &step.action {
+        Action::Keep => ("in step", String::new()),
+        Action::Create => ("missing", String::new()),
+        Action::Update(_) => ("drifted", String::new()),
+        Action::Replace(_) => ("drifted", "must be replaced".to_owned()),
+        Action::Recheck => ("unsure", "what it needs is missing".to_owned()),
+        Action::Foreign(whose) => ("foreign", whose.clone()),
+        Action::Delete => ("unwanted", "no longer in advent.toml".to_owned()),
+    }
+}
+
+fn glyph(state: &str, paint: Paint) -> String {
+    match state {
+        "in step" => paint.green("✓"),
+        "missing" | "foreign" => paint.red("✗"),
+        _ => paint.yellow("~"),
+    }
+}
+
+fn coloured(state: &str, paint: Paint) -> String {
+    match state {
+        "in step" => paint.green(state),
+        "missing" | "foreign" => paint.red(state),
+        _ => paint.yellow(state),
+    }
+}
