@@ -1,4 +1,5 @@
 //! The command line: clap types, nothing else.
+#![expect(clippy::doc_markdown, reason = "clap prints these, and is no Markdown")]
 
 use std::path::PathBuf;
 
@@ -18,6 +19,7 @@ pub struct Cli {
     pub global: Global,
 }
 
+#[expect(clippy::struct_excessive_bools, reason = "switches of a command line")]
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Everywhere")]
 pub struct Global {

@@ -66,11 +66,14 @@ fn consent(global: &Global, report: &Report, doomed: &[&Step]) -> Result<bool> {
     Ok(report.ask(&format!("delete or replace {count} existing resources?{loss}")))
 }
 
-/// The options that the next command has to be given as well.
-fn flags(global: &Global) -> String {
-    let mut flags = String::new();
+/// How to call a command on the same stage: by the name that this one was called by, with the
+/// same target.
+fn command_line(global: &Global, command: &str) -> String {
+    // Cargo says so to what it runs.
+    let through_cargo = std::env::var_os("CARGO_PKG_NAME").is_some();
+    let mut line = format!("{} {command}", if through_cargo { "cargo run --" } else { "advent" });
     if global.local {
-        flags.push_str(" --local");
+        line.push_str(" --local");
     }
     let named = [
         ("--endpoint-url", global.endpoint_url.as_deref()),
@@ -80,8 +83,8 @@ fn flags(global: &Global) -> String {
     ];
     for (flag, value) in named {
         if let Some(value) = value {
-            flags.push_str(&format!(" {flag} {value}"));
+            line = format!("{line} {flag} {value}");
         }
     }
-    flags
+    line
 }

@@ -6,10 +6,10 @@ mod policies;
 use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::Result;
-use sha2::{Digest as _, Sha256};
 
 pub use leftovers::Leftovers;
 
+use crate::aws::naming::short_hash;
 use crate::aws::{Cloud, Names};
 use crate::bundle::{Arch, Artifact};
 use crate::engine::{Handle, Known, Purpose, Reporter, Stack};
@@ -181,7 +181,9 @@ impl Deployment {
         let function_name = names.function(manifest.functions[id].name.as_deref(), id);
         let topic_name = names.physical(manifest.topics[topic_id].name.as_deref(), topic_id);
         let source = names.topic_arn(&topic_name);
+        let label = format!("{topic_name} -> {function_name}");
         let permission = Permission {
+            label: label.clone(),
             function: function_name.clone(),
             sid: sid("topic", topic_id),
             principal: "sns.amazonaws.com".to_owned(),
@@ -193,7 +195,7 @@ impl Deployment {
             self.stack.add_with(&permission_id, permission, function, move |_| source.clone());
         self.stack.dies_with(permission, function);
         let subscription = Subscription {
-            label: format!("{topic_name} -> {function_name}"),
+            label,
             topic: topic_name,
             function: function_name,
             names: names.clone(),
@@ -211,8 +213,10 @@ impl Deployment {
         key: &str,
     ) {
         let Some(api) = self.http_api else { return };
+        let function_name = self.names.function(manifest.functions[id].name.as_deref(), id);
         let permission = Permission {
-            function: self.names.function(manifest.functions[id].name.as_deref(), id),
+            label: format!("{key} -> {function_name}"),
+            function: function_name,
             sid: sid("route", key),
             principal: "apigateway.amazonaws.com".to_owned(),
             names: self.names.clone(),
@@ -231,9 +235,7 @@ impl Deployment {
 fn sid(kind: &str, trigger: &str) -> String {
     let legal = |c: char| if c.is_ascii_alphanumeric() { c } else { '-' };
     let readable: String = trigger.chars().map(legal).take(60).collect();
-    let hash = Sha256::digest(trigger.as_bytes());
-    let hash: String = hash.iter().take(4).map(|byte| format!("{byte:02x}")).collect();
-    format!("{SID_PREFIX}{kind}-{}-{hash}", readable.trim_matches('-'))
+    format!("{SID_PREFIX}{kind}-{}-{}", readable.trim_matches('-'), short_hash(trigger))
 }
 
 /// The text that a reference stands for. Secrets are none of its business.

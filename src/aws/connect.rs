@@ -24,7 +24,7 @@ use crate::resources::subscription::Subscribed;
 
 /// How long one attempt of a call may take. A 50 MB zip over a slow line must fit in.
 const ATTEMPT: Duration = Duration::from_secs(30);
-const UPLOAD_ATTEMPT: Duration = Duration::from_secs(300);
+const UPLOAD_ATTEMPT: Duration = Duration::from_mins(5);
 
 /// Which cloud is meant.
 #[derive(Debug, Clone, Default)]

@@ -129,10 +129,15 @@ fn shorten(name: String) -> String {
     if name.len() <= LONGEST {
         return name;
     }
-    let hash = Sha256::digest(name.as_bytes());
-    let hash: String = hash.iter().take(4).map(|byte| format!("{byte:02x}")).collect();
     let kept: String = name.chars().take(LONGEST - 9).collect();
-    format!("{kept}-{hash}")
+    format!("{kept}-{}", short_hash(&name))
+}
+
+/// Eight hexadecimal digits that are another for another text.
+pub fn short_hash(text: &str) -> String {
+    let digest = Sha256::digest(text.as_bytes());
+    let first = digest.iter().take(4).fold(0_u32, |sum, &byte| sum << 8 | u32::from(byte));
+    format!("{first:08x}")
 }
 
 #[cfg(test)]

@@ -13,9 +13,9 @@ use tokio::time::{Instant, sleep};
 use super::Context;
 
 /// Longest time that throttling may slow down one call.
-const THROTTLED: Duration = Duration::from_secs(300);
+const THROTTLED: Duration = Duration::from_mins(5);
 /// Longest time that faults of the network or the service are retried.
-const FAULTY: Duration = Duration::from_secs(60);
+const FAULTY: Duration = Duration::from_mins(1);
 /// Attempts that may fail without any answer.
 const UNANSWERED: u32 = 4;
 

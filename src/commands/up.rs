@@ -104,13 +104,13 @@ fn summary(session: &Session<'_>, reports: &[StepReport], url: Option<&str>) {
     rows.extend(url.map(|url| ("URL", url.to_owned())));
     let mut next = Vec::new();
     if url.is_some() {
-        let flags = super::flags(session.global);
+        let command = |name: &str| super::command_line(session.global, name);
         if session.local.is_none() {
             next.push("paste the URL into Slack: an outgoing webhook's URL(s), or a slash command's request URL".to_owned());
         }
-        next.push(format!("advent say{flags} \"{} some words\"", names.stack));
-        next.push(format!("advent logs{flags} --follow"));
-        next.push(format!("advent down{flags}"));
+        next.push(format!("{} \"{} some words\"", command("say"), names.stack));
+        next.push(format!("{} --follow", command("logs")));
+        next.push(command("down"));
     }
     session.report.done(&title, &rows, &next);
 }

@@ -35,7 +35,7 @@ pub async fn endpoint(session: &Session<'_>) -> Result<String> {
         return Err(Failure::refused(what).into());
     }
     let cx = Stack::context(&session.cloud, Purpose::Delete);
-    match HttpApi::named(names).read(&cx).await? {
+    match Box::pin(HttpApi::named(names).read(&cx)).await? {
         Found::Ours(api) => Ok(api.endpoint),
         Found::Missing | Found::Foreign(_) => {
             let what = format!("the stack {}, stage {}, is not up", names.stack, names.stage);

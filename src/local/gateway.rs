@@ -13,9 +13,7 @@ use uuid::Uuid;
 use super::call::{Call, Protocol, Reply};
 use super::cloud::Cloud;
 use super::error::AwsError;
-use super::{
-    dynamodb, executable, http_api, iam, lambda, logs, params, sns, sts, tagging, xml,
-};
+use super::{dynamodb, executable, http_api, iam, lambda, logs, params, sns, sts, tagging, xml};
 
 /// Lambda takes zips of 50 MB, in base64.
 const LAMBDA_BODY: usize = 70 << 20;

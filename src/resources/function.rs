@@ -22,7 +22,7 @@ const RUNTIME: &str = "provided.al2023";
 /// Required for a zip, unused by a `bootstrap`.
 const HANDLER: &str = "bootstrap";
 const HIDDEN: &str = "(hidden)";
-const LONGEST_TRANSITION: Duration = Duration::from_secs(300);
+const LONGEST_TRANSITION: Duration = Duration::from_mins(5);
 
 /// How a function that is busy, or whose role is too new, refuses a change.
 const WAITS: [Wait; 6] = [

@@ -18,7 +18,7 @@ const CONCURRENT: [Wait; 1] = [Wait {
     code: "Conflict",
     message: "concurrent modification",
     note: "waiting for another change of the API to end",
-    at_most: Duration::from_secs(120),
+    at_most: Duration::from_mins(2),
 }];
 
 pub struct HttpApi {
@@ -128,9 +128,9 @@ impl Resource for HttpApi {
         let to = throttle(Some(self.rate), Some(self.burst));
         match &state.stage {
             None => changes.push(&format!("stage {STAGE}"), "none", to),
-            Some(stage) => {
-                changes.compare("throttle", &throttle(stage.rate, stage.burst), &to);
-                changes.compare("automatic deployment", &stage.auto_deploy, &true);
+            Some(found) => {
+                changes.compare("throttle", &throttle(found.rate, found.burst), &to);
+                changes.compare("automatic deployment", &found.auto_deploy, &true);
             }
         }
         if !state.duplicates.is_empty() {
@@ -160,7 +160,7 @@ impl Resource for HttpApi {
             // It may exist now; created again there would be two.
             Err(error) if error.unanswered => {
                 cx.note("looking whether the API was created");
-                match self.read(cx).await? {
+                match Box::pin(self.read(cx)).await? {
                     Found::Ours(state) => state,
                     _ => return Err(error.into()),
                 }

@@ -12,12 +12,12 @@ const BUSY: Wait = Wait {
     code: "OperationAborted",
     message: "",
     note: "waiting for another change of the log group to end",
-    at_most: Duration::from_secs(120),
+    at_most: Duration::from_mins(2),
 };
 
 pub struct LogGroup {
     pub name: String,
-    /// Days; one of the values that PutRetentionPolicy accepts.
+    /// Days; one of the values that `PutRetentionPolicy` accepts.
     pub retention: i32,
     pub names: Names,
 }

@@ -16,10 +16,12 @@ const CONCURRENT: Wait = Wait {
     code: "ResourceConflict",
     message: "update",
     note: "waiting for another change of the function",
-    at_most: Duration::from_secs(120),
+    at_most: Duration::from_mins(2),
 };
 
 pub struct Permission {
+    /// `{trigger} -> {function}`, for people.
+    pub label: String,
     /// Name of the function that may be invoked.
     pub function: String,
     /// Statement id: [`SID_PREFIX`] and what is unique to the trigger.
@@ -51,7 +53,7 @@ impl Resource for Permission {
     type State = Statement;
 
     fn name(&self) -> &str {
-        &self.sid
+        &self.label
     }
 
     async fn read(&self, cx: &Context<'_>) -> Result<Found<Statement>> {

@@ -18,13 +18,13 @@ const STILL_IN_USE: Wait = Wait {
     code: "DeleteConflict",
     message: "",
     note: "waiting for IAM to see that the role's policies are gone",
-    at_most: Duration::from_secs(120),
+    at_most: Duration::from_mins(2),
 };
 const CONCURRENT: Wait = Wait {
     code: "ConcurrentModification",
     message: "",
     note: "waiting for another change of the role to end",
-    at_most: Duration::from_secs(60),
+    at_most: Duration::from_mins(1),
 };
 /// A read replica that does not know the new role yet.
 const NOT_SEEN: Wait = Wait {

@@ -16,7 +16,7 @@ use crate::aws::{Call, Cloud, Context, Names, Wait};
 use crate::engine::{AlreadyExists, Changes, Diff, Found, Purpose, Resource};
 
 /// Measured 2 to 7 s to become ACTIVE and 4 to 6 s to vanish; the rest is for a bad day.
-const LONGEST_TRANSITION: Duration = Duration::from_secs(300);
+const LONGEST_TRANSITION: Duration = Duration::from_mins(5);
 
 const IN_TRANSITION: Wait = Wait {
     code: "ResourceInUse",

@@ -129,14 +129,18 @@ impl Leftovers {
                 unreachable!("what is unwanted is never compared")
             });
             stack.unwanted(function);
-            last.iter().for_each(|&earlier| stack.after(function, earlier));
+            for &earlier in &last {
+                stack.after(function, earlier);
+            }
             functions.push(function.place());
         }
         if self.http_api {
             let api = HttpApi::named(names);
             let api = stack.add("leftover.http_api", api);
             stack.unwanted(api);
-            functions.iter().for_each(|&earlier| stack.after(api, earlier));
+            for &earlier in &functions {
+                stack.after(api, earlier);
+            }
         }
         for (topic, function) in &self.subscriptions {
             let subscription = Subscription {
@@ -148,10 +152,13 @@ impl Leftovers {
             let id = format!("leftover.subscription.{topic}.{function}");
             let subscription = stack.add(&id, subscription);
             stack.unwanted(subscription);
-            functions.iter().for_each(|&earlier| stack.after(subscription, earlier));
+            for &earlier in &functions {
+                stack.after(subscription, earlier);
+            }
         }
         for (function, sid) in &self.permissions {
             let permission = Permission {
+                label: format!("{sid} -> {function}"),
                 function: function.clone(),
                 sid: sid.clone(),
                 principal: String::new(),
