@@ -207,8 +207,13 @@ fn architecture(sources: &[Source], exists: &dyn Fn(&str) -> bool, findings: &mu
     if lines > MAX_ARCHITECTURE {
         findings.push(found(source, 0, format!("has {lines} lines, not {MAX_ARCHITECTURE}")));
     }
-    for (line, path) in named_paths(&source.text) {
-        if ![path.clone(), format!("src/{path}")].iter().any(|path| exists(path)) {
+    let named = named_paths(&source.text);
+    for (line, path) in &named {
+        // A file may be named as what it is in a folder of the same line.
+        let folders = named.iter().filter(|(other, name)| other == line && name.ends_with('/'));
+        let mut places = folders.map(|(_, folder)| format!("{folder}{path}"));
+        if !exists(path) && !exists(&format!("src/{path}")) && !places.any(|place| exists(&place)) {
+            let line = *line;
             findings.push(found(source, line, format!("names {path}, which does not exist")));
         }
     }
