@@ -20,6 +20,7 @@ use crate::cli::{Cli, Command, Global};
 use crate::engine::Step;
 use crate::failure::Failure;
 use crate::report::Report;
+use session::Session;
 
 /// Runs a subcommand.
 ///
@@ -64,6 +65,22 @@ fn consent(global: &Global, report: &Report, doomed: &[&Step]) -> Result<bool> {
         return Err(Failure::refused(what.trim_end()).hint(hint).into());
     }
     Ok(report.ask(&format!("delete or replace {count} existing resources?{loss}")))
+}
+
+/// Who may call the URL, in words.
+fn callers(session: &Session<'_>, open: bool) -> String {
+    let api = session.app.manifest.http_api.as_ref();
+    let throttle = api.map_or_else(String::new, |api| {
+        format!(
+            "; the stage lets {} requests/s through, bursts of {}",
+            api.throttle_rate, api.throttle_burst
+        )
+    });
+    if open {
+        format!("everyone who knows the URL: no secret is set{throttle}")
+    } else {
+        format!("verified by the function{throttle}")
+    }
 }
 
 /// How to call a command on the same stage: by the name that this one was called by, with the

@@ -15,7 +15,7 @@ use crate::bundle::{Arch, Artifact};
 use crate::engine::{Handle, Known, Purpose, Reporter, Stack};
 use crate::failure::Failure;
 use crate::manifest::{self, Manifest, Value};
-use crate::resources::function::{Code, Function, Inputs};
+use crate::resources::function::{self, Code, Function, Inputs};
 use crate::resources::http_api::HttpApi;
 use crate::resources::log_group::LogGroup;
 use crate::resources::permission::{Permission, SID_PREFIX};
@@ -28,6 +28,8 @@ use crate::resources::topic::Topic;
 pub struct Deployment {
     pub stack: Stack<Cloud>,
     pub http_api: Option<Handle<HttpApi>>,
+    /// The functions behind routes, each with the variables that hold its secrets.
+    routed: Vec<(Handle<Function>, Vec<String>)>,
     names: Names,
     /// Physical names of the manifest's functions.
     functions: Vec<String>,
@@ -51,6 +53,7 @@ impl Deployment {
         let mut this = Self {
             stack: Stack::default(),
             http_api: None,
+            routed: Vec::new(),
             names: names.clone(),
             functions: Vec::new(),
             topics: Vec::new(),
@@ -163,9 +166,27 @@ impl Deployment {
             names: names.clone(),
         };
         self.functions.push(name);
+        let secrets: Vec<_> = resource.secrets.keys().cloned().collect();
         // The log group's state is of no use, but it must be there before Lambda makes it.
-        self.stack.add_with(&format!("function.{id}"), resource, (role, log_group), |(role, _)| {
-            Inputs { role_created: role.created }
+        let needs = (role, log_group);
+        let handle =
+            self.stack.add_with(&format!("function.{id}"), resource, needs, |(role, _)| Inputs {
+                role_created: role.created,
+            });
+        if !function.routes.is_empty() {
+            self.routed.push((handle, secrets));
+        }
+        handle
+    }
+
+    /// Whether anyone who knows the URL may call it: a function behind a route has no secret that
+    /// it could verify its caller by. `state` tells what is known of a function.
+    pub fn is_open<'a>(
+        &self,
+        state: impl Fn(Handle<Function>) -> Option<&'a function::State>,
+    ) -> bool {
+        self.routed.iter().any(|(handle, secrets)| {
+            state(*handle).is_none_or(|state| !secrets.iter().any(|secret| state.has(secret)))
         })
     }
 

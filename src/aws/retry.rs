@@ -43,7 +43,7 @@ pub struct ApiError {
     pub status: Option<u16>,
     /// What was waited for, and how long, before giving up.
     pub gave_up: Option<String>,
-    /// The request never reached the service, or no answer came back.
+    /// The request never reached the service, or no whole answer came back.
     pub unanswered: bool,
 }
 
@@ -62,7 +62,8 @@ impl ApiError {
             message: message.unwrap_or_else(|| innermost(error)),
             status,
             gave_up: None,
-            unanswered: status.is_none(),
+            // Of an answer that was cut off only the status is known.
+            unanswered: status.is_none_or(|status| status < 400),
         }
     }
 
@@ -101,12 +102,11 @@ impl ApiError {
             || self.status == Some(429)
     }
 
-    fn is_fault(&self) -> bool {
+    /// A fault of the network or the service: nobody knows whether the call was carried out.
+    pub fn is_fault(&self) -> bool {
         self.unanswered
             || self.is("RequestTimeout")
             || matches!(self.status, Some(500 | 502 | 503 | 504))
-            // A cut off answer parses as no error of the service's.
-            || (self.code.is_none() && self.status.is_some_and(|status| status < 400))
     }
 
     fn matches(&self, wait: &Wait) -> bool {
@@ -161,7 +161,7 @@ impl<'a> Call<'a> {
         self
     }
 
-    /// An attempt without an answer may have been carried out, and would be a second time: the
+    /// Not repeated after a fault: it may have been carried out, and would be a second time. The
     /// caller looks for itself.
     #[must_use]
     pub fn once(mut self) -> Self {
@@ -190,7 +190,7 @@ impl<'a> Call<'a> {
                 (wait.note, wait.at_most, poll_pause(begun.elapsed()))
             } else if error.is_throttling() {
                 ("slowed down by AWS's rate limits", THROTTLED, backoff(attempt))
-            } else if error.is_fault() && (self.repeatable || !error.unanswered) {
+            } else if error.is_fault() && self.repeatable {
                 if unanswered >= UNANSWERED {
                     return Err(give_up(error, begun, attempt));
                 }

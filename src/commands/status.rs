@@ -29,7 +29,11 @@ pub async fn run(global: &Global, report: &Report) -> Result<u8> {
         ("region", names.region.clone()),
     ];
     header.extend(session.cloud.endpoint.clone().map(|endpoint| ("endpoint", endpoint)));
-    header.extend(url.map(|url| ("URL", url)));
+    if let Some(url) = url {
+        let open = stage.deployment.is_open(|function| plan.state(function));
+        header.push(("URL", url));
+        header.push(("callers", super::callers(&session, open)));
+    }
     report.status(&header, &plan);
     Ok(0)
 }

@@ -30,7 +30,8 @@ pub async fn run(global: &Global, args: &Up, report: &Report) -> Result<u8> {
     if global.json {
         report.document(&document::outcome(&manifest.name, url.as_deref(), &applied.reports));
     } else if done {
-        summary(&session, &applied.reports, url.as_deref());
+        let open = deployment.is_open(|function| applied.state(function));
+        summary(&session, &applied.reports, url.as_deref(), open);
     } else {
         let why = if interrupted { "interrupted" } else { "not everything succeeded" };
         report.note(&format!(
@@ -87,7 +88,7 @@ fn left(reports: &[StepReport]) -> String {
     format!("{done} of {} resources are in step", reports.len())
 }
 
-fn summary(session: &Session<'_>, reports: &[StepReport], url: Option<&str>) {
+fn summary(session: &Session<'_>, reports: &[StepReport], url: Option<&str>, open: bool) {
     let changed = reports.iter().filter(|step| step.action != Action::Keep).count();
     let seconds = session.begun.elapsed().as_secs_f32();
     let names = &session.cloud.names;
@@ -101,7 +102,10 @@ fn summary(session: &Session<'_>, reports: &[StepReport], url: Option<&str>) {
         None => format!("account {}, {}", names.account, names.region),
     };
     let mut rows = vec![("where", whereto)];
-    rows.extend(url.map(|url| ("URL", url.to_owned())));
+    if let Some(url) = url {
+        rows.push(("URL", url.to_owned()));
+        rows.push(("callers", super::callers(session, open)));
+    }
     let mut next = Vec::new();
     if url.is_some() {
         let command = |name: &str| super::command_line(session.global, name);

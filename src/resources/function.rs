@@ -355,6 +355,13 @@ pub fn stranger(names: &Names, found: &GetFunctionOutput) -> Option<String> {
     names.stranger(&tags)
 }
 
+impl State {
+    /// Whether it is given this environment variable.
+    pub fn has(&self, variable: &str) -> bool {
+        self.environment.contains_key(variable)
+    }
+}
+
 impl From<&FunctionConfiguration> for State {
     fn from(found: &FunctionConfiguration) -> Self {
         let environment = found.environment().and_then(|environment| environment.variables());

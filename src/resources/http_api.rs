@@ -1,17 +1,24 @@
 //! An HTTP API with its integrations, routes and `$default` stage.
 
+mod read;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 use aws_sdk_apigatewayv2::types::{Api, IntegrationType, ProtocolType, RouteSettings};
 
+use tokio::time::sleep;
+
 use crate::aws::naming::Tags;
+use crate::aws::retry::poll_pause;
 use crate::aws::{Call, Cloud, Context, Names, Wait};
 use crate::engine::{Changes, Diff, Found, Purpose, Resource};
 
 const STAGE: &str = "$default";
 const PAYLOAD: &str = "2.0";
+/// Times that the creation of an API is tried after a fault.
+const ATTEMPTS: u64 = 4;
 
 /// Children of one API must not be changed at once; somebody else may be at it.
 const CONCURRENT: [Wait; 1] = [Wait {
@@ -39,6 +46,8 @@ pub struct State {
     name: String,
     /// Integrations by the ARN of the function behind them.
     integrations: BTreeMap<String, Integration>,
+    /// Ids of more integrations of the same functions, left by creates whose answers were lost.
+    strays: Vec<String>,
     /// By route key.
     routes: BTreeMap<String, Route>,
     stage: Option<Stage>,
@@ -83,7 +92,7 @@ impl Resource for HttpApi {
 
     async fn read(&self, cx: &Context<'_>) -> Result<Found<State>> {
         let (mut ours, others): (Vec<_>, Vec<_>) =
-            list(cx).await?.into_iter().partition(|api| stranger(&self.names, api).is_none());
+            read::list(cx).await?.into_iter().partition(|api| stranger(&self.names, api).is_none());
         // Everybody who looks takes the same one for the first.
         ours.sort_by_key(|api| (api.created_date.map(|date| date.secs()), api.api_id.clone()));
         let mut ours = ours.into_iter();
@@ -96,8 +105,11 @@ impl Resource for HttpApi {
         state.duplicates = ours.filter_map(|api| api.api_id).collect();
         if cx.purpose == Purpose::Compare {
             let id = state.id.clone();
-            (state.integrations, state.routes, state.stage) =
-                tokio::try_join!(integrations(cx, &id), routes(cx, &id), stage(cx, &id))?;
+            ((state.integrations, state.strays), state.routes, state.stage) = tokio::try_join!(
+                read::integrations(cx, &id),
+                read::routes(cx, &id),
+                read::stage(cx, &id)
+            )?;
         }
         Ok(Found::Ours(state))
     }
@@ -133,6 +145,9 @@ impl Resource for HttpApi {
                 changes.compare("automatic deployment", &found.auto_deploy, &true);
             }
         }
+        if !state.strays.is_empty() {
+            changes.push("duplicate integrations", state.strays.join(", "), "none");
+        }
         if !state.duplicates.is_empty() {
             changes.push("duplicates", state.duplicates.join(", "), "none");
         }
@@ -149,25 +164,44 @@ impl Resource for HttpApi {
                 .set_tags(Some(self.names.tags().into_iter().collect()))
                 .send()
         };
-        let created = Call::new("apigateway:CreateApi", &self.name).once().send(request).await;
-        let state = match created {
-            Ok(api) => State {
-                id: api.api_id.context("API Gateway answered without the API's id")?,
-                endpoint: api.api_endpoint.unwrap_or_default(),
-                name: self.name.clone(),
-                ..State::empty()
-            },
-            // It may exist now; created again there would be two.
-            Err(error) if error.unanswered => {
-                cx.note("looking whether the API was created");
-                match Box::pin(self.read(cx)).await? {
-                    Found::Ours(state) => state,
-                    _ => return Err(error.into()),
+        let mut attempt = 0;
+        let state = loop {
+            let created = Call::new("apigateway:CreateApi", &self.name).once().send(request).await;
+            match created {
+                Ok(api) => {
+                    break State {
+                        id: api.api_id.context("API Gateway answered without the API's id")?,
+                        endpoint: api.api_endpoint.unwrap_or_default(),
+                        name: self.name.clone(),
+                        ..State::empty()
+                    };
                 }
+                // It may exist now, and would exist twice: names of APIs are not unique.
+                Err(error) if error.is_fault() && attempt < ATTEMPTS => {
+                    cx.note("looking whether the API was created");
+                    sleep(poll_pause(Duration::from_secs(attempt))).await;
+                    attempt += 1;
+                    if let Found::Ours(state) = Box::pin(self.read(cx)).await? {
+                        break state;
+                    }
+                }
+                Err(error) => return Err(error.into()),
             }
-            Err(error) => return Err(error.into()),
         };
         self.update(&(), &state, cx).await
+    }
+
+    /// Of two that were created at the same time, all agree on the one that stays.
+    async fn settle(&self, state: &State, cx: &Context<'_>) -> Result<()> {
+        let only_ids = cx.for_purpose(Purpose::Delete);
+        let Found::Ours(found) = Box::pin(self.read(&only_ids)).await? else { return Ok(()) };
+        for duplicate in &found.duplicates {
+            delete_api(cx, duplicate).await?;
+        }
+        if found.duplicates.contains(&state.id) {
+            bail!("another run created the API at the same time; run it again to go on from there");
+        }
+        Ok(())
     }
 
     async fn update(&self, (): &(), state: &State, cx: &Context<'_>) -> Result<State> {
@@ -197,17 +231,14 @@ impl Resource for HttpApi {
             }
         }
         let wanted = self.functions();
-        let extra = |arn: &&String| !wanted.contains(*arn);
-        for arn in state.integrations.keys().filter(extra).cloned().collect::<Vec<_>>() {
-            if let Some(Integration { id, .. }) = state.integrations.remove(&arn) {
-                let request =
-                    cx.cloud.apigateway.delete_integration().api_id(&state.id).integration_id(id);
-                let deleted = self
-                    .call(cx, "apigateway:DeleteIntegration")
-                    .send(|| request.clone().send())
-                    .await;
-                gone(deleted)?;
-            }
+        let unused = state.integrations.extract_if(.., |arn, _| !wanted.contains(arn));
+        let unused: Vec<_> = unused.map(|(_, integration)| integration.id).collect();
+        for id in unused.into_iter().chain(std::mem::take(&mut state.strays)) {
+            let request =
+                cx.cloud.apigateway.delete_integration().api_id(&state.id).integration_id(id);
+            let deleted =
+                self.call(cx, "apigateway:DeleteIntegration").send(|| request.clone().send()).await;
+            gone(deleted)?;
         }
         // Last: a stage without routes fails to deploy.
         self.put_stage(&mut state, cx).await?;
@@ -254,22 +285,41 @@ impl HttpApi {
                 PAYLOAD.clone_into(&mut integration.payload);
             }
             None => {
-                let request = api
-                    .create_integration()
-                    .api_id(&state.id)
-                    .integration_type(IntegrationType::AwsProxy)
-                    .integration_uri(arn)
-                    .payload_format_version(PAYLOAD);
-                let created = self
-                    .call(cx, "apigateway:CreateIntegration")
-                    .send(|| request.clone().send())
-                    .await?;
-                let id = created.integration_id.unwrap_or_default();
+                let id = self.create_integration(&state.id, arn, cx).await?;
                 let integration = Integration { id, payload: PAYLOAD.to_owned() };
                 state.integrations.insert(arn.to_owned(), integration);
             }
         }
         Ok(())
+    }
+
+    /// Returns the integration's id.
+    async fn create_integration(&self, api: &str, arn: &str, cx: &Context<'_>) -> Result<String> {
+        let request = cx
+            .cloud
+            .apigateway
+            .create_integration()
+            .api_id(api)
+            .integration_type(IntegrationType::AwsProxy)
+            .integration_uri(arn)
+            .payload_format_version(PAYLOAD);
+        let mut attempt = 0;
+        loop {
+            let call = self.call(cx, "apigateway:CreateIntegration").once();
+            match call.send(|| request.clone().send()).await {
+                Ok(created) => return Ok(created.integration_id.unwrap_or_default()),
+                // It may exist now, and would exist twice.
+                Err(error) if error.is_fault() && attempt < ATTEMPTS => {
+                    cx.note("looking whether the integration was created");
+                    sleep(poll_pause(Duration::from_secs(attempt))).await;
+                    attempt += 1;
+                    if let Some(found) = read::integrations(cx, api).await?.0.remove(arn) {
+                        return Ok(found.id);
+                    }
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
     }
 
     async fn put_route(
@@ -303,7 +353,7 @@ impl HttpApi {
                     Ok(created) => created.route_id.unwrap_or_default(),
                     // An attempt whose answer was lost.
                     Err(error) if error.is("Conflict") => {
-                        let route = routes(cx, &state.id).await?.remove(key);
+                        let route = read::routes(cx, &state.id).await?.remove(key);
                         route.filter(|route| route.target == target).ok_or(error)?.id
                     }
                     Err(error) => return Err(error.into()),
@@ -362,6 +412,7 @@ impl State {
             endpoint: String::new(),
             name: String::new(),
             integrations: BTreeMap::new(),
+            strays: Vec::new(),
             routes: BTreeMap::new(),
             stage: None,
             duplicates: Vec::new(),
@@ -411,78 +462,4 @@ async fn delete_api(cx: &Context<'_>, id: &str) -> Result<()> {
         .send(|| cx.cloud.apigateway.delete_api().api_id(id).send())
         .await;
     gone(deleted)
-}
-
-async fn list(cx: &Context<'_>) -> Result<Vec<Api>> {
-    let (mut all, mut token) = (Vec::new(), None);
-    loop {
-        let request = cx.cloud.apigateway.get_apis().max_results("500").set_next_token(token);
-        let page =
-            Call::new("apigateway:GetApis", "all APIs").send(|| request.clone().send()).await?;
-        all.extend(page.items.unwrap_or_default());
-        token = page.next_token;
-        if token.is_none() {
-            return Ok(all);
-        }
-    }
-}
-
-async fn integrations(cx: &Context<'_>, id: &str) -> Result<BTreeMap<String, Integration>> {
-    let (mut all, mut token) = (BTreeMap::new(), None);
-    loop {
-        let request = cx.cloud.apigateway.get_integrations().api_id(id).set_next_token(token);
-        let page =
-            Call::new("apigateway:GetIntegrations", id).send(|| request.clone().send()).await?;
-        for found in page.items.unwrap_or_default() {
-            let uri = found.integration_uri.unwrap_or_default();
-            let integration = Integration {
-                id: found.integration_id.unwrap_or_default(),
-                payload: found.payload_format_version.unwrap_or_default(),
-            };
-            all.entry(uri).or_insert(integration);
-        }
-        token = page.next_token;
-        if token.is_none() {
-            return Ok(all);
-        }
-    }
-}
-
-async fn routes(cx: &Context<'_>, id: &str) -> Result<BTreeMap<String, Route>> {
-    let (mut all, mut token) = (BTreeMap::new(), None);
-    loop {
-        let request = cx.cloud.apigateway.get_routes().api_id(id).set_next_token(token);
-        let page = Call::new("apigateway:GetRoutes", id).send(|| request.clone().send()).await?;
-        for found in page.items.unwrap_or_default() {
-            let route = Route {
-                id: found.route_id.unwrap_or_default(),
-                target: found.target.unwrap_or_default(),
-                authorization: found
-                    .authorization_type
-                    .map_or("NONE".to_owned(), |kind| kind.as_str().to_owned()),
-            };
-            all.insert(found.route_key.unwrap_or_default(), route);
-        }
-        token = page.next_token;
-        if token.is_none() {
-            return Ok(all);
-        }
-    }
-}
-
-async fn stage(cx: &Context<'_>, id: &str) -> Result<Option<Stage>> {
-    let answer = Call::new("apigateway:GetStage", id)
-        .send(|| cx.cloud.apigateway.get_stage().api_id(id).stage_name(STAGE).send())
-        .await;
-    let found = match answer {
-        Ok(found) => found,
-        Err(error) if error.is_not_found() => return Ok(None),
-        Err(error) => return Err(error.into()),
-    };
-    let settings = found.default_route_settings;
-    Ok(Some(Stage {
-        auto_deploy: found.auto_deploy.unwrap_or_default(),
-        rate: settings.as_ref().and_then(|settings| settings.throttling_rate_limit),
-        burst: settings.as_ref().and_then(|settings| settings.throttling_burst_limit),
-    }))
 }
