@@ -85,7 +85,7 @@ impl Application {
              application",
             start.display()
         ))
-        .hint("go to an application's folder, or start one: `advent init NAME`")
+        .hint("go to a folder with an advent.toml; README.md shows how to write one")
         .into())
     }
 

@@ -338,7 +338,7 @@ fn without_an_application_it_says_what_to_do() {
     let failure = Failure::of(&error).unwrap();
     assert_eq!(failure.exit, 2);
     assert!(failure.what.contains("advent.toml"), "{failure}");
-    assert!(failure.hint.as_ref().unwrap().contains("advent init"));
+    assert!(failure.hint.as_ref().unwrap().contains("advent.toml"));
 }
 
 #[test]

@@ -16,6 +16,11 @@ fn action(action: &Action) -> &'static str {
     }
 }
 
+/// `log_group` for what people read as "log group".
+fn kind(kind: &str) -> String {
+    kind.replace(' ', "_")
+}
+
 /// `status --json` and `plan --json`.
 pub fn status(session: &Session<'_>, plan: &Plan, url: Option<&str>) -> Value {
     let names = &session.cloud.names;
@@ -34,7 +39,7 @@ pub fn status(session: &Session<'_>, plan: &Plan, url: Option<&str>) -> Value {
 fn step(step: &Step) -> Value {
     let mut document = json!({
         "id": step.id,
-        "kind": step.kind,
+        "kind": kind(step.kind),
         "name": step.name,
         "arn": step.arn,
         "action": action(&step.action),
@@ -60,7 +65,7 @@ pub fn outcome(stack: &str, url: Option<&str>, reports: &[Report]) -> Value {
 fn report(report: &Report) -> Value {
     let mut document = json!({
         "id": report.id,
-        "kind": report.kind,
+        "kind": kind(report.kind),
         "name": report.name,
         "action": action(&report.action),
         "outcome": match report.outcome {

@@ -92,10 +92,10 @@ fn summary(session: &Session<'_>, reports: &[StepReport], url: Option<&str>, ope
     let changed = reports.iter().filter(|step| step.action != Action::Keep).count();
     let seconds = session.begun.elapsed().as_secs_f32();
     let names = &session.cloud.names;
-    let title = if changed == 0 {
-        format!("{} is up, nothing had to change ({seconds:.1} s)", names.stack)
-    } else {
-        format!("{} is up: {changed} resources changed in {seconds:.1} s", names.stack)
+    let title = match changed {
+        0 => format!("{} is up, nothing had to change ({seconds:.1} s)", names.stack),
+        1 => format!("{} is up: 1 resource changed in {seconds:.1} s", names.stack),
+        _ => format!("{} is up: {changed} resources changed in {seconds:.1} s", names.stack),
     };
     let whereto = match &session.local {
         Some(local) => format!("the local cloud at {}", local.url),
