@@ -161,8 +161,7 @@ impl Cargo {
             .source(text.strip_prefix("error: ").unwrap_or(text));
         if text.contains("could not find `Cargo.toml`") {
             return failure.hint(
-                "each function is a Cargo package of its own, in the folder of advent.toml or \
-                 below: `advent init` shows how",
+                "each function is a Cargo package of its own, in the folder of advent.toml or below",
             );
         }
         failure
