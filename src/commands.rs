@@ -45,7 +45,7 @@ pub async fn run(cli: Cli, report: &Report) -> Result<u8> {
 ///
 /// # Errors
 /// A refusal where nobody can be asked.
-fn consent(global: &Global, report: &Report, doomed: &[&Step]) -> Result<bool> {
+fn consent(global: &Global, report: &Report, verb: &str, doomed: &[&Step]) -> Result<bool> {
     if doomed.is_empty() || global.yes {
         return Ok(true);
     }
@@ -60,11 +60,11 @@ fn consent(global: &Global, report: &Report, doomed: &[&Step]) -> Result<bool> {
     };
     let count = doomed.len();
     if !report.can_ask() {
-        let what = format!("{count} existing resources would be deleted or replaced{loss}");
+        let what = format!("refused to {verb} {count} existing resources unasked{loss}");
         let hint = "say --yes to go ahead without being asked";
         return Err(Failure::refused(what.trim_end()).hint(hint).into());
     }
-    Ok(report.ask(&format!("delete or replace {count} existing resources?{loss}")))
+    Ok(report.ask(&format!("{verb} {count} existing resources?{loss}")))
 }
 
 /// Who may call the URL, in words.

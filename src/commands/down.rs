@@ -1,5 +1,7 @@
 //! `advent down`: delete the stack and everything in it.
 
+use std::time::{Duration, Instant};
+
 use anyhow::Result;
 use serde_json::json;
 
@@ -26,16 +28,17 @@ pub async fn run(global: &Global, report: &Report) -> Result<u8> {
         report.note(&format!("left alone: {} {}, because {whose}", step.kind, step.name));
     }
     let doomed: Vec<_> = plan.steps.iter().filter(|step| step.action == Action::Delete).collect();
-    if !doomed.is_empty() && !super::consent(global, report, &doomed)? {
+    if !doomed.is_empty() && !super::consent(global, report, "delete", &doomed)? {
         report.note("nothing was deleted");
         return Ok(1);
     }
+    let begun = Instant::now();
     let (applied, interrupted) = session.apply(&deployment, &plan).await;
     let done = applied.reports.iter().all(|step| step.outcome.is_done());
     if global.json {
         report.document(&document::outcome(&session.app.manifest.name, None, &applied.reports));
     } else if done {
-        summary(&session, &plan);
+        summary(&session, &plan, begun.elapsed());
     } else {
         let why = if interrupted { "interrupted" } else { "not everything could be deleted" };
         report.note(&format!("{why}: `advent down` continues"));
@@ -51,13 +54,13 @@ pub async fn run(global: &Global, report: &Report) -> Result<u8> {
     Ok(u8::from(!done))
 }
 
-fn summary(session: &Session<'_>, plan: &Plan) {
+fn summary(session: &Session<'_>, plan: &Plan, took: Duration) {
     let deleted = plan.steps.iter().filter(|step| step.action == Action::Delete).count();
     let names = &session.cloud.names;
     let title = if deleted == 0 {
         format!("nothing to delete: {} (stage {}) is not there", names.stack, names.stage)
     } else {
-        let seconds = session.begun.elapsed().as_secs_f32();
+        let seconds = took.as_secs_f32();
         format!("{} is down: {deleted} resources deleted in {seconds:.1} s", names.stack)
     };
     session.report.done(&title, &[], &[]);

@@ -1,7 +1,6 @@
 //! From the command line to a stack that has been read: what every command begins with.
 
 use std::path::Path;
-use std::time::Instant;
 
 use anyhow::{Context as _, Result};
 
@@ -26,7 +25,6 @@ pub struct Session<'a> {
     pub cloud: Cloud,
     /// The local cloud, if that is meant.
     pub local: Option<Running>,
-    pub begun: Instant,
 }
 
 /// What a local cloud that does not run is worth to a command.
@@ -46,11 +44,10 @@ impl<'a> Session<'a> {
     ) -> Result<Option<Self>> {
         let app = application()?;
         let arch = global.arch.map_or_else(|| app.arch(), Ok)?;
-        let begun = Instant::now();
         let Some((local, cloud)) = Self::connect(global, report, &app, start).await? else {
             return Ok(None);
         };
-        Ok(Some(Self { global, report, app, arch, cloud, local, begun }))
+        Ok(Some(Self { global, report, app, arch, cloud, local }))
     }
 
     async fn connect(

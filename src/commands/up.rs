@@ -1,5 +1,7 @@
 //! `advent up`: create the stack, or bring it up to date.
 
+use std::time::{Duration, Instant};
+
 use anyhow::Result;
 
 use super::session::{Session, Stage, Start};
@@ -22,6 +24,7 @@ pub async fn run(global: &Global, args: &Up, report: &Report) -> Result<u8> {
         report.note("nothing was changed");
         return Ok(1);
     }
+    let begun = Instant::now();
     let (applied, interrupted) = session.apply(&deployment, &plan).await;
     let api = deployment.http_api.and_then(|api| applied.state(api));
     let manifest = &session.app.manifest;
@@ -31,7 +34,8 @@ pub async fn run(global: &Global, args: &Up, report: &Report) -> Result<u8> {
         report.document(&document::outcome(&manifest.name, url.as_deref(), &applied.reports));
     } else if done {
         let open = deployment.is_open(|function| applied.state(function));
-        summary(&session, &applied.reports, url.as_deref(), open);
+        let title = title(&manifest.name, &applied.reports, begun.elapsed());
+        summary(&session, &title, url.as_deref(), open);
     } else {
         let why = if interrupted { "interrupted" } else { "not everything succeeded" };
         report.note(&format!(
@@ -80,7 +84,7 @@ fn allowed(global: &Global, args: &Up, report: &Report, plan: &Plan) -> Result<b
         .iter()
         .filter(|step| matches!(step.action, Action::Replace(_) | Action::Delete))
         .collect();
-    super::consent(global, report, &destroyed)
+    super::consent(global, report, "delete or replace", &destroyed)
 }
 
 fn left(reports: &[StepReport]) -> String {
@@ -88,15 +92,17 @@ fn left(reports: &[StepReport]) -> String {
     format!("{done} of {} resources are in step", reports.len())
 }
 
-fn summary(session: &Session<'_>, reports: &[StepReport], url: Option<&str>, open: bool) {
-    let changed = reports.iter().filter(|step| step.action != Action::Keep).count();
-    let seconds = session.begun.elapsed().as_secs_f32();
+fn title(stack: &str, reports: &[StepReport], took: Duration) -> String {
+    let seconds = took.as_secs_f32();
+    match reports.iter().filter(|step| step.action != Action::Keep).count() {
+        0 => format!("{stack} is up, nothing had to change"),
+        1 => format!("{stack} is up: 1 resource changed in {seconds:.1} s"),
+        changed => format!("{stack} is up: {changed} resources changed in {seconds:.1} s"),
+    }
+}
+
+fn summary(session: &Session<'_>, title: &str, url: Option<&str>, open: bool) {
     let names = &session.cloud.names;
-    let title = match changed {
-        0 => format!("{} is up, nothing had to change ({seconds:.1} s)", names.stack),
-        1 => format!("{} is up: 1 resource changed in {seconds:.1} s", names.stack),
-        _ => format!("{} is up: {changed} resources changed in {seconds:.1} s", names.stack),
-    };
     let whereto = match &session.local {
         Some(local) => format!("the local cloud at {}", local.url),
         None => format!("account {}, {}", names.account, names.region),
@@ -116,5 +122,5 @@ fn summary(session: &Session<'_>, reports: &[StepReport], url: Option<&str>, ope
         next.push(format!("{} --follow", command("logs")));
         next.push(command("down"));
     }
-    session.report.done(&title, &rows, &next);
+    session.report.done(title, &rows, &next);
 }
