@@ -175,7 +175,11 @@ impl Report {
     pub fn apply_begins(&self, plan: &Plan) {
         let mut doing = lock(&self.shared.doing);
         self.shared.end_phase(&mut doing);
-        doing.work = Some(Work::new(plan));
+        let work = Work::new(plan);
+        if work.total() > 0 && self.shared.speaks() {
+            self.shared.screen.gap();
+        }
+        doing.work = Some(work);
         self.start_ticker();
     }
 
@@ -240,6 +244,7 @@ impl Report {
         self.end();
         if self.shared.speaks() {
             let screen = &self.shared.screen;
+            screen.gap();
             screen.say(&summary::text(title, rows, next, screen.paint()));
         }
     }
@@ -326,8 +331,10 @@ impl Shared {
         };
         let failed = matches!(event, Event::Finished { outcome: Outcome::Failed(_), .. });
         // With `--json` the failures are in the document.
-        if self.speaks() || failed && !self.options.json {
-            line.into_iter().for_each(|line| self.screen.say(&line));
+        if let Some(line) = line
+            && (self.speaks() || failed && !self.options.json)
+        {
+            self.screen.say(&line);
         }
     }
 

@@ -12,11 +12,10 @@ use crate::failure::Failure;
 pub(super) fn text(error: &Error, paint: Paint) -> String {
     let mut messages = messages(error);
     let first = messages.remove(0);
-    let mut text = format!("{} {}", paint.red("error:"), first.trim_end());
-    for block in blocks(&messages, error, paint) {
-        text += &format!("\n{}", text::indented(&block, "  "));
-    }
-    text
+    let mut lines = vec![format!("{} {}", paint.red("error:"), first.trim_end())];
+    let blocks = blocks(&messages, error, paint);
+    lines.extend(blocks.iter().map(|block| text::indented(block, "  ")));
+    lines.join("\n")
 }
 
 /// Why work on a resource failed: all of it below a line that names the resource.
@@ -40,10 +39,10 @@ pub(super) fn document(error: &Error) -> Value {
 }
 
 fn blocks(causes: &[String], error: &Error, paint: Paint) -> Vec<String> {
-    let cause = |cause: &String| match cause.contains('\n') {
+    let cause = |cause: &String| {
         // A compiler's output speaks for itself.
-        true => cause.clone(),
-        false => format!("{} {cause}", paint.dim("caused by:")),
+        let speaks = cause.contains('\n');
+        if speaks { cause.clone() } else { format!("{} {cause}", paint.dim("caused by:")) }
     };
     let mut blocks: Vec<_> = causes.iter().map(cause).collect();
     blocks.extend(advice::hint(error).map(|hint| format!("{} {hint}", paint.cyan("hint:"))));

@@ -21,7 +21,7 @@ pub(super) fn event(work: &Work, event: &Event<'_>, paint: Paint) -> Option<Stri
                 Outcome::Done if matches!(action, Action::Keep | Action::Foreign(_)) => None,
                 Outcome::Done => Some(about(&name(work, id), &format!("{done} in {took}"))),
                 Outcome::Failed(error) => {
-                    let line = format!("failed {doing} after {took}");
+                    let line = format!("{doing} failed after {took}");
                     let line = about(&name(work, id), &paint.red(&line));
                     Some(format!("{line}\n{}", errors::details(error, "  ", paint)))
                 }
@@ -44,11 +44,11 @@ pub(super) fn heartbeats(doing: &mut Doing, now: Instant, silence: Duration) -> 
     if let Some(phase) = &mut doing.phase
         && due(&mut phase.spoke)
     {
-        let mut line = format!("still {} ({} s", phase.what, since(phase.begun));
-        if let Some((done, total, _)) = phase.crates {
-            line += &format!(", {done} of {total} crates");
-        }
-        lines.push(line + ")");
+        let crates = match phase.crates {
+            Some((done, total, _)) => format!(", {done} of {total} crates"),
+            None => String::new(),
+        };
+        lines.push(format!("still {} ({} s{crates})", phase.what, since(phase.begun)));
     }
     for Row { kind, name, stage, .. } in doing.work.iter_mut().flat_map(|work| &mut work.rows) {
         if let Stage::Doing { verb, begun, spoke, note } = stage

@@ -22,6 +22,8 @@ pub(super) struct Screen {
     target: Option<NewTarget>,
     live: Mutex<Option<ProgressBar>>,
     closed: AtomicBool,
+    /// Whether standard error has lines already.
+    spoke: AtomicBool,
 }
 
 pub(super) struct Stream {
@@ -49,7 +51,14 @@ impl Screen {
     }
 
     pub fn new(out: Stream, err: Stream, target: Option<NewTarget>) -> Self {
-        Self { out, err, target, live: Mutex::default(), closed: AtomicBool::new(false) }
+        Self {
+            out,
+            err,
+            target,
+            live: Mutex::default(),
+            closed: AtomicBool::new(false),
+            spoke: AtomicBool::new(false),
+        }
     }
 
     /// Whether there is a live area. Without one, what happens becomes lines.
@@ -93,9 +102,17 @@ impl Screen {
         self.prompt(&format!("{text}\n"));
     }
 
+    /// Separates what comes from what was said before, if anything was.
+    pub fn gap(&self) {
+        if self.spoke.load(Ordering::Relaxed) {
+            self.say("");
+        }
+    }
+
     /// Prints to standard error and stays on the line. If nobody can read it, nobody is there to
     /// be told so.
     pub fn prompt(&self, text: &str) {
+        self.spoke.store(true, Ordering::Relaxed);
         self.beside_live(|| {
             let mut to = lock(&self.err.to);
             let _ = to.write_all(text.as_bytes()).and_then(|()| to.flush());

@@ -13,8 +13,8 @@ use crate::engine::{Action, Event, Outcome};
 const SPINNER: [char; 10] = ['⠋', '⠙', '⠹', '⠸', '⠼', '⠴', '⠦', '⠧', '⠇', '⠏'];
 const BAR: usize = 24;
 /// Columns of the words and of the times, and the widest name that is shown in full.
-const WORD: usize = 9;
-const TIME: usize = 8;
+const WORD: usize = 10;
+const TIME: usize = 10;
 const NAME: usize = 48;
 
 /// The lines that stay of an event that was taken in already.
@@ -72,25 +72,24 @@ pub(super) fn picture(
 
 fn phase_line(phase: &Phase, width: usize, now: Instant, paint: Paint) -> String {
     let spinner = spinner(phase.begun, now, paint);
-    let took = paint.dim(&text::duration(now.saturating_duration_since(phase.begun)));
+    let took = running(now.saturating_duration_since(phase.begun), 0, paint);
     let mut line = format!("{spinner} {}", phase.what);
     let mut detail = phase.note.clone();
     if let Some((done, total, krate)) = &phase.crates {
-        line += &format!("  {}", bar(*done, *total, paint));
+        line = format!("{line}  {}", bar(*done, *total, paint));
         detail = format!("{done}/{total} {krate}");
     }
     let room = width.saturating_sub(measure_text_width(&line) + 2 + TIME + 2 + 1);
     if !detail.is_empty() && room > 8 {
-        line += &format!("  {}", text::cut(&detail, room));
+        line = format!("{line}  {}", text::cut(&detail, room));
     }
-    format!("{line}  {took}")
+    if took.is_empty() { line } else { format!("{line}  {took}") }
 }
 
 fn row_line(work: &Work, row: &Row, width: usize, now: Instant, paint: Paint) -> Option<String> {
     let Stage::Doing { verb, begun, note, .. } = &row.stage else { return None };
     let start = format!("{} {}", spinner(*begun, now, paint), names(work, row, width));
-    let took = now.saturating_duration_since(*begun);
-    let took = paint.dim(&format!("{:>TIME$}", text::duration(took)));
+    let took = running(now.saturating_duration_since(*begun), TIME, paint);
     let line = format!("{start}  {verb:<WORD$}{took}");
     let room = width.saturating_sub(measure_text_width(&line) + 3);
     Some(if note.is_empty() || room < 8 {
@@ -102,12 +101,12 @@ fn row_line(work: &Work, row: &Row, width: usize, now: Instant, paint: Paint) ->
 
 fn total_line(work: &Work, now: Instant, paint: Paint) -> String {
     let (done, total) = (work.count(&Stage::Done), work.total());
-    let took = paint.dim(&text::duration(now.saturating_duration_since(work.begun)));
+    let took = running(now.saturating_duration_since(work.begun), TIME, paint);
     let failed = match work.count(&Stage::Failed) {
         0 => String::new(),
         failed => paint.red(&format!("  {failed} failed")),
     };
-    format!("  {}  {done}/{total}{failed}  {took}", bar(done, total, paint))
+    format!("  {}  {done}/{total}{failed}{took}", bar(done, total, paint))
 }
 
 /// Kind and name in columns, so that all lines of a piece of work are aligned.
@@ -115,6 +114,12 @@ fn names(work: &Work, row: &Row, width: usize) -> String {
     let rest = 2 + work.kind_width + 2 + 2 + WORD + TIME + 1;
     let name_width = work.name_width.min(NAME).min(width.saturating_sub(rest).max(8));
     format!("{}  {}", text::column(row.kind, work.kind_width), text::column(&row.name, name_width))
+}
+
+/// A time that is still growing. The first second is too short to be read.
+fn running(took: Duration, width: usize, paint: Paint) -> String {
+    let took = if took.as_secs() == 0 { String::new() } else { text::duration(took) };
+    if width == 0 && took.is_empty() { took } else { paint.dim(&format!("{took:>width$}")) }
 }
 
 fn spinner(begun: Instant, now: Instant, paint: Paint) -> String {

@@ -18,11 +18,13 @@ pub(super) fn verbs(action: &Action) -> (&'static str, &'static str) {
     }
 }
 
-/// `0.4 s`, `12.3 s`, `2 min 05 s`.
+/// `47 ms`, `12.3 s`, `2 min 05 s`.
 pub(super) fn duration(took: Duration) -> String {
-    // What would be rounded up to a minute is one.
-    if took.as_millis() < 59_950 {
-        return format!("{:.1} s", took.as_secs_f32());
+    // What would be rounded up to the next unit is one of it.
+    match took.as_millis() {
+        ms @ 0..950 => return format!("{ms} ms"),
+        950..59_950 => return format!("{:.1} s", took.as_secs_f32()),
+        _ => {}
     }
     let seconds = (took + Duration::from_millis(500)).as_secs();
     format!("{} min {:02} s", seconds / 60, seconds % 60)
