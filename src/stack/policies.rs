@@ -53,10 +53,10 @@ pub(super) fn inline(
         }
         own
     }));
-    let mut policies = BTreeMap::from([(base.clone(), document(statements))]);
+    let mut policies = BTreeMap::from([(base.clone(), document(&statements))]);
     if !topics.is_empty() {
         let publish = json!({ "Effect": "Allow", "Action": "sns:Publish", "Resource": topics });
-        policies.insert(format!("{base}_snspublish"), document(vec![publish]));
+        policies.insert(format!("{base}_snspublish"), document(&[publish]));
     }
     policies
 }
@@ -73,6 +73,6 @@ fn actions(right: Right) -> &'static [&'static str] {
     }
 }
 
-fn document(statements: Vec<Value>) -> Value {
+fn document(statements: &[Value]) -> Value {
     json!({ "Version": "2012-10-17", "Statement": statements })
 }
