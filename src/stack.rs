@@ -16,10 +16,10 @@ use crate::engine::{Handle, Known, Purpose, Reporter, Stack};
 use crate::failure::Failure;
 use crate::manifest::{self, Manifest, Value};
 use crate::resources::function::{self, Code, Function, Inputs};
-use crate::resources::http_api::HttpApi;
+use crate::resources::http_api::{self, HttpApi};
 use crate::resources::log_group::LogGroup;
 use crate::resources::permission::{Permission, SID_PREFIX};
-use crate::resources::role::Role;
+use crate::resources::role::{self, Role};
 use crate::resources::subscription::Subscription;
 use crate::resources::table::Table;
 use crate::resources::topic::Topic;
@@ -167,12 +167,10 @@ impl Deployment {
         };
         self.functions.push(name);
         let secrets: Vec<_> = resource.secrets.keys().cloned().collect();
-        // The log group's state is of no use, but it must be there before Lambda makes it.
-        let needs = (role, log_group);
-        let handle =
-            self.stack.add_with(&format!("function.{id}"), resource, needs, |(role, _)| Inputs {
-                role_created: role.created,
-            });
+        let inputs = |role: &role::State| Inputs { role_created: role.created };
+        let handle = self.stack.add_with(&format!("function.{id}"), resource, role, inputs);
+        // Before Lambda would make it.
+        self.stack.after(handle, log_group.place());
         if !function.routes.is_empty() {
             self.routed.push((handle, secrets));
         }
@@ -212,8 +210,9 @@ impl Deployment {
         };
         self.permissions.insert((permission.function.clone(), permission.sid.clone()));
         let permission_id = format!("permission.{id}.{topic_id}");
-        let permission =
-            self.stack.add_with(&permission_id, permission, function, move |_| source.clone());
+        let source = move |()| source.clone();
+        let permission = self.stack.add_with(&permission_id, permission, (), source);
+        self.stack.after(permission, function.place());
         self.stack.dies_with(permission, function);
         let subscription = Subscription {
             label,
@@ -221,9 +220,10 @@ impl Deployment {
             function: function_name,
             names: names.clone(),
         };
-        // Permission first: what SNS may not deliver it drops.
-        let id = format!("subscription.{id}.{topic_id}");
-        self.stack.add_with(&id, subscription, (permission, topic), |_| ());
+        let subscription = self.stack.add(&format!("subscription.{id}.{topic_id}"), subscription);
+        // What SNS may not deliver it drops.
+        self.stack.after(subscription, permission.place());
+        self.stack.after(subscription, topic.place());
     }
 
     fn add_route_permission(
@@ -245,9 +245,9 @@ impl Deployment {
         self.permissions.insert((permission.function.clone(), permission.sid.clone()));
         let (names, key) = (self.names.clone(), key.to_owned());
         let id = format!("permission.{id}.{}", key.replace(' ', "_"));
-        let permission = self.stack.add_with(&id, permission, (function, api), move |(_, api)| {
-            names.route_arn(&api.id, &key)
-        });
+        let source = move |api: &http_api::State| names.route_arn(&api.id, &key);
+        let permission = self.stack.add_with(&id, permission, api, source);
+        self.stack.after(permission, function.place());
         self.stack.dies_with(permission, function);
     }
 }
