@@ -30,7 +30,7 @@ mod xml;
 #[cfg(test)]
 mod tests;
 
-pub use lifecycle::{Running, ensure, find, is_empty, state_dir, stop};
+pub use lifecycle::{Running, ensure, failed_events, find, is_empty, state_dir, stop};
 pub use server::{InProcess, serve};
 
 /// The Region that advent uses in the local cloud. Others exist as well.

@@ -6,6 +6,7 @@ use super::session::{Session, Start};
 use super::{document, url};
 use crate::cli::Global;
 use crate::engine::Purpose;
+use crate::local;
 use crate::report::Report;
 
 pub async fn run(global: &Global, report: &Report) -> Result<u8> {
@@ -17,8 +18,16 @@ pub async fn run(global: &Global, report: &Report) -> Result<u8> {
     let plan = stage.deployment.stack.plan_up(stage.known);
     let api = stage.deployment.http_api.and_then(|api| plan.state(api));
     let url = api.and_then(|api| url::of(&session.app.manifest, &api.endpoint));
+    let failed = match &session.local {
+        Some(running) => local::failed_events(running).await?,
+        None => Vec::new(),
+    };
     if global.json {
-        report.document(&document::status(&session, &plan, url.as_deref()));
+        let mut document = document::status(&session, &plan, url.as_deref());
+        if session.local.is_some() {
+            document["failed_events"] = failed.into();
+        }
+        report.document(&document);
         return Ok(0);
     }
     let names = &session.cloud.names;
@@ -35,5 +44,13 @@ pub async fn run(global: &Global, report: &Report) -> Result<u8> {
         header.push(("callers", super::callers(&session, open)));
     }
     report.status(&header, &plan);
+    for event in &failed {
+        let function = event["function"].as_str().unwrap_or_default();
+        let why = &event["condition"];
+        report.warn(&format!(
+            "an event for {function} failed for good after {} attempts ({why}): {}",
+            event["attempts"], event["event"]
+        ));
+    }
     Ok(0)
 }

@@ -253,6 +253,22 @@ pub async fn is_empty(running: &Running) -> anyhow::Result<bool> {
     Ok(contents.as_object().is_some_and(|kinds| kinds.values().all(|count| count == 0)))
 }
 
+/// The asynchronous events that failed for good, newest first: what a function did not take
+/// although it was tried again twice.
+///
+/// # Errors
+/// A [`Failure`] when it does not answer.
+pub async fn failed_events(running: &Running) -> anyhow::Result<Vec<Value>> {
+    match ask(&running.url, Method::GET, "failed").await {
+        Some(Value::Array(events)) => Ok(events),
+        _ => Err(Failure::new(format!(
+            "the local cloud at {} does not tell its failed events",
+            running.url
+        ))
+        .into()),
+    }
+}
+
 /// Asks a local cloud about itself. None when it does not answer with JSON.
 pub(super) async fn ask(url: &str, method: Method, what: &str) -> Option<Value> {
     let request = Request::builder()
