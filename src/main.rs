@@ -19,6 +19,7 @@ fn main() -> ExitCode {
         }
     };
     match runtime.block_on(advent::commands::run(cli, &report)) {
+        Ok(0) if report.is_lost() => ExitCode::FAILURE,
         Ok(code) => ExitCode::from(code),
         Err(error) => {
             report.error(&error);

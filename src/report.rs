@@ -228,6 +228,11 @@ impl Report {
         self.shared.screen.is_closed()
     }
 
+    /// A result could not be written, which the person was told.
+    pub fn is_lost(&self) -> bool {
+        self.shared.screen.is_lost()
+    }
+
     /// The one document of `--json`.
     pub fn document(&self, value: &Value) {
         let screen = &self.shared.screen;

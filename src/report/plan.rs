@@ -9,7 +9,9 @@ use crate::engine::{Action, Change, Goal, Plan, Step};
 /// How far the fields of a resource are moved in.
 const INDENT: &str = "        ";
 /// What is kept of a common beginning that is cut away.
-const CONTEXT: usize = 8;
+const CONTEXT: usize = 16;
+/// Columns that a value gets however narrow the terminal is.
+const NARROWEST: usize = 32;
 
 /// `width` is that of the terminal, if it is one: long values are cut to it.
 pub(super) fn text(plan: &Plan, width: Option<usize>, paint: Paint) -> String {
@@ -54,35 +56,32 @@ fn below(step: &Step, width: Option<usize>, paint: Paint) -> Vec<String> {
     lines
 }
 
-/// `field: from -> to`
+/// `field: from -> to`, or one below the other where they do not fit.
 pub(super) fn change(change: &Change, indent: &str, width: Option<usize>, paint: Paint) -> String {
     let one_line = |value: &str| value.replace('\r', "").replace('\n', "\\n");
-    let (mut from, mut to) = (one_line(&change.from), one_line(&change.to));
-    if let Some(width) = width {
-        let taken = indent.len() + measure_text_width(&change.field) + ":  -> ".len() + 1;
-        (from, to) = fitted(&from, &to, width.saturating_sub(taken).max(32));
-    }
-    let (arrow, field) = (paint.dim("->"), &change.field);
-    format!("{indent}{field}: {} {arrow} {}", paint.red(&from), paint.green(&to))
+    let (field, from, to) = (&change.field, one_line(&change.from), one_line(&change.to));
+    let line =
+        format!("{indent}{field}: {} {} {}", paint.red(&from), paint.dim("->"), paint.green(&to));
+    let Some(width) = width.filter(|width| measure_text_width(&line) >= *width) else {
+        return line;
+    };
+    let room = width.saturating_sub(indent.len() + 5).max(NARROWEST);
+    let (from, to) = fitted(&from, &to, room);
+    let (minus, plus) = (paint.red(&format!("- {from}")), paint.green(&format!("+ {to}")));
+    format!("{indent}{field}:\n{indent}  {minus}\n{indent}  {plus}")
 }
 
-/// Both in `room` columns together, so that what differs is seen.
+/// Each in `room` columns, so that what differs is seen.
 fn fitted(from: &str, to: &str, room: usize) -> (String, String) {
-    let (mut from, mut to) = (from.to_owned(), to.to_owned());
-    if measure_text_width(&from) + measure_text_width(&to) <= room {
-        return (from, to);
-    }
     let common = from.chars().zip(to.chars()).take_while(|(one, other)| one == other).count();
-    if common > 2 * CONTEXT {
-        let tail = |text: &str| text.chars().skip(common - CONTEXT).collect::<String>();
-        (from, to) = (format!("…{}", tail(&from)), format!("…{}", tail(&to)));
-    }
-    let (one, other) = (measure_text_width(&from), measure_text_width(&to));
-    let half = room / 2;
-    // A short one leaves its room to the other.
-    let for_from = half.max(room.saturating_sub(other));
-    let for_to = half.max(room.saturating_sub(one));
-    (text::cut(&from, for_from), text::cut(&to, for_to))
+    let tail = |text: &str| {
+        let hidden = common.saturating_sub(CONTEXT);
+        if measure_text_width(text) <= room || hidden == 0 {
+            return text.to_owned();
+        }
+        format!("…{}", text.chars().skip(hidden).collect::<String>())
+    };
+    (text::cut(&tail(from), room), text::cut(&tail(to), room))
 }
 
 fn summary(plan: &Plan, paint: Paint) -> String {

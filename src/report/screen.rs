@@ -22,6 +22,7 @@ pub(super) struct Screen {
     target: Option<NewTarget>,
     live: Mutex<Option<ProgressBar>>,
     closed: AtomicBool,
+    lost: AtomicBool,
     /// Whether standard error has lines already.
     spoke: AtomicBool,
 }
@@ -57,6 +58,7 @@ impl Screen {
             target,
             live: Mutex::default(),
             closed: AtomicBool::new(false),
+            lost: AtomicBool::new(false),
             spoke: AtomicBool::new(false),
         }
     }
@@ -72,6 +74,10 @@ impl Screen {
 
     pub fn is_closed(&self) -> bool {
         self.closed.load(Ordering::Relaxed)
+    }
+
+    pub fn is_lost(&self) -> bool {
+        self.lost.load(Ordering::Relaxed)
     }
 
     /// Columns and lines of the terminal.
@@ -129,8 +135,9 @@ impl Screen {
         let first = !self.closed.swap(true, Ordering::Relaxed);
         // A reader that has enough is no error.
         if first && error.kind() != ErrorKind::BrokenPipe {
-            let warning = self.paint().yellow("warning:");
-            self.say(&format!("{warning} failed to write to standard output: {error}"));
+            self.lost.store(true, Ordering::Relaxed);
+            let label = self.paint().red("error:");
+            self.say(&format!("{label} failed to write to standard output: {error}"));
         }
     }
 

@@ -1,5 +1,7 @@
 //! The stack as it is: a header, a line per resource, and what drifted.
 
+use console::measure_text_width;
+
 use super::style::Paint;
 use super::{plan, summary, text};
 use crate::engine::{Action, Plan, Step};
@@ -27,11 +29,12 @@ pub(super) fn text(
             text::column(&step.name, name_width)
         );
         let line = format!("{}  {names}  {}", glyph(state, paint), coloured(state, paint));
-        lines.push(if remark.is_empty() {
-            line
-        } else {
-            format!("{line}  {}", paint.dim(&format!("({remark})")))
-        });
+        let has_remark = !remark.is_empty();
+        let remark = paint.dim(&format!("  ({remark})"));
+        // It is not worth another line.
+        let fits = |width| measure_text_width(&line) + measure_text_width(&remark) < width;
+        let shown = has_remark && width.is_none_or(fits);
+        lines.push(if shown { line + &remark } else { line });
         let changes = step.action.changes().iter();
         lines.extend(changes.map(|change| plan::change(change, "     ", width, paint)));
     }

@@ -13,8 +13,8 @@ use crate::engine::{Action, Event, Outcome};
 const SPINNER: [char; 10] = ['⠋', '⠙', '⠹', '⠸', '⠼', '⠴', '⠦', '⠧', '⠇', '⠏'];
 const BAR: usize = 24;
 /// Columns of the words and of the times, and the widest name that is shown in full.
-const WORD: usize = 10;
-const TIME: usize = 10;
+const WORD: usize = 9;
+const TIME: usize = 8;
 const NAME: usize = 48;
 
 /// The lines that stay of an event that was taken in already.

@@ -18,7 +18,7 @@ pub(super) fn verbs(action: &Action) -> (&'static str, &'static str) {
     }
 }
 
-/// `47 ms`, `12.3 s`, `2 min 05 s`.
+/// `47 ms`, `12.3 s`, `2m 05s`.
 pub(super) fn duration(took: Duration) -> String {
     // What would be rounded up to the next unit is one of it.
     match took.as_millis() {
@@ -27,7 +27,7 @@ pub(super) fn duration(took: Duration) -> String {
         _ => {}
     }
     let seconds = (took + Duration::from_millis(500)).as_secs();
-    format!("{} min {:02} s", seconds / 60, seconds % 60)
+    format!("{}m {:02}s", seconds / 60, seconds % 60)
 }
 
 /// Decimal units, as Lambda's limits on zips are read: `740 B`, `1.6 MB`.

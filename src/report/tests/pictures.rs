@@ -52,12 +52,12 @@ async fn it_shows_what_is_under_way() {
     let lines: Vec<_> = picture.lines().collect();
     let [row, total] = lines[..] else { panic!("{picture}") };
     let row = row.trim_start_matches(|letter: char| !letter.is_ascii_alphabetic());
-    let expected = "function  web                                   creating       2.4 s  \
+    let expected = "function  web                                   creating    2.4 s  \
                     waiting for the role to be assumable";
     assert_eq!(row.replace("2.3 s", "2.4 s"), expected);
     assert_eq!(
         total.replace("2.3 s", "2.4 s"),
-        format!("  {}{}  1/3  1 failed     2.4 s", "━".repeat(8), "─".repeat(16))
+        format!("  {}{}  1/3  1 failed   2.4 s", "━".repeat(8), "─".repeat(16))
     );
 }
 
@@ -70,7 +70,7 @@ fn a_build_has_a_bar() {
     assert_eq!(
         terminal::picture(&doing, (90, 24), now, PLAIN),
         format!(
-            "⠋ building the functions  {}{}  150/300 syn  1 min 02 s",
+            "⠋ building the functions  {}{}  150/300 syn  1m 02s",
             "━".repeat(12),
             "─".repeat(12)
         )

@@ -78,15 +78,19 @@ fn what_differs_in_long_values_is_seen() {
     };
     let long = change("policy", &policy("dynamodb:GetItem"), &policy("dynamodb:UpdateItem"));
     for width in [20, 60, 80, 120] {
-        let line = plan::change(&long, "    ", Some(width), PLAIN);
-        assert!(line.contains("GetI") && line.contains("Upda"), "{line}");
-        assert!(line.chars().count() < width.max(55), "{width}: {line}");
+        let text = plan::change(&long, "    ", Some(width), PLAIN);
+        let lines: Vec<_> = text.lines().collect();
+        let [field, from, to] = lines[..] else { panic!("{text}") };
+        assert_eq!(field, "    policy:");
+        assert!(from.starts_with("      - …") && from.contains("dynamodb:GetI"), "{text}");
+        assert!(to.starts_with("      + …") && to.contains("dynamodb:Upda"), "{text}");
+        assert!(lines.iter().all(|line| line.chars().count() < width.max(42)), "{width}: {text}");
     }
     let line = plan::change(&long, "", None, PLAIN);
     assert_eq!(line, format!("policy: {} -> {}", long.from, long.to));
     let short = change("memory", "128", &"9".repeat(200));
-    let line = plan::change(&short, "", Some(60), PLAIN);
-    assert!(line.starts_with("memory: 128 -> 999") && line.ends_with('…'), "{line}");
+    let text = plan::change(&short, "", Some(60), PLAIN);
+    assert!(text.starts_with("memory:\n  - 128\n  + 999") && text.ends_with('…'), "{text}");
 }
 
 #[tokio::test]
@@ -110,6 +114,14 @@ URL    https://example.com/x
 
 7 resources: 1 in step, 1 missing, 2 drifted, 1 unsure, 1 foreign, 1 unwanted"
     );
+}
+
+#[tokio::test]
+async fn remarks_do_not_wrap() {
+    let text = status::text(&[], &motley().await, Some(60), PLAIN);
+    let rows = text.lines().filter(|line| !line.contains(" resources: "));
+    assert!(rows.into_iter().all(|line| line.chars().count() < 60), "{text}");
+    assert!(text.contains("(must be replaced)") && text.contains("unwanted\n"), "{text}");
 }
 
 #[tokio::test]
@@ -191,8 +203,8 @@ fn numbers_are_short() {
         (950, "0.9 s"),
         (1_240, "1.2 s"),
         (59_940, "59.9 s"),
-        (59_960, "1 min 00 s"),
-        (125_000, "2 min 05 s"),
+        (59_960, "1m 00s"),
+        (125_000, "2m 05s"),
     ];
     for (ms, expected) in durations {
         assert_eq!(text::duration(Duration::from_millis(ms)), expected, "{ms}");
