@@ -5,6 +5,9 @@ use std::io::{Cursor, Write};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 use zip::ZipWriter;
 use zip::write::SimpleFileOptions;
@@ -82,14 +85,23 @@ impl Project {
             .status();
         assert!(status.expect("cargo runs").success(), "{function} does not compile");
         let program = self.target().join("debug").join(function);
-        let mut zip = ZipWriter::new(Cursor::new(Vec::new()));
-        let options = SimpleFileOptions::default().unix_permissions(0o755);
-        zip.start_file("bootstrap", options).expect("an entry in the zip");
-        zip.write_all(&fs::read(program).expect("the built function")).expect("the zip");
-        zip.finish().expect("the zip").into_inner()
+        pack(&fs::read(program).expect("the built function"))
+    }
+
+    /// A zip with this `bootstrap`, as boto3 takes it.
+    pub fn archive(bootstrap: &[u8]) -> Value {
+        json!({ "base64": STANDARD.encode(pack(bootstrap)) })
     }
 
     fn target(&self) -> PathBuf {
         self.dir.path().join("target")
     }
+}
+
+fn pack(bootstrap: &[u8]) -> Vec<u8> {
+    let mut zip = ZipWriter::new(Cursor::new(Vec::new()));
+    let options = SimpleFileOptions::default().unix_permissions(0o755);
+    zip.start_file("bootstrap", options).expect("an entry in the zip");
+    zip.write_all(bootstrap).expect("the zip");
+    zip.finish().expect("the zip").into_inner()
 }
