@@ -6,7 +6,7 @@ use anyhow::Result;
 
 use crate::aws::naming::Tags;
 use crate::aws::{Call, Cloud, Context, Names, Wait};
-use crate::engine::{AlreadyExists, Changes, Diff, Found, Resource};
+use crate::engine::{AlreadyExists, Changes, Diff, Found, Purpose, Resource};
 
 const BUSY: Wait = Wait {
     code: "OperationAborted",
@@ -49,19 +49,32 @@ impl Resource for LogGroup {
     async fn read(&self, cx: &Context<'_>) -> Result<Found<State>> {
         let logs = &cx.cloud.logs;
         let arn = self.names.log_group_arn(&self.name);
-        let group = Call::new("logs:DescribeLogGroups", &self.name)
+        let groups = Call::new("logs:DescribeLogGroups", &self.name)
             .send(|| logs.describe_log_groups().log_group_name_prefix(&self.name).send());
-        let tags = Call::new("logs:ListTagsForResource", &arn)
-            .send(|| logs.list_tags_for_resource().resource_arn(&arn).send());
-        let (groups, tags) = tokio::join!(group, tags);
+        let tags = || {
+            Call::new("logs:ListTagsForResource", &arn)
+                .send(|| logs.list_tags_for_resource().resource_arn(&arn).send())
+        };
+        // What is to be deleted is there, most likely: both at once save a round trip. What is to
+        // be created is not: one after the other saves a request.
+        let (groups, tags_at_once) = match cx.purpose {
+            Purpose::Delete => {
+                let (groups, tags) = tokio::join!(groups, tags());
+                (groups?, Some(tags))
+            }
+            Purpose::Compare => (groups.await?, None),
+        };
         // The shortest name with a prefix is the first of the first page.
-        let groups = groups?;
         let own = |group: &&_| {
             let group: &aws_sdk_cloudwatchlogs::types::LogGroup = group;
             group.log_group_name() == Some(&self.name)
         };
         let Some(group) = groups.log_groups().iter().find(own) else {
             return Ok(Found::Missing);
+        };
+        let tags = match tags_at_once {
+            Some(tags) => tags,
+            None => tags().await,
         };
         let tags: Tags = match tags {
             Ok(answer) => answer.tags.unwrap_or_default().into_iter().collect(),

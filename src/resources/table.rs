@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use anyhow::{Result, bail};
 use aws_sdk_dynamodb::types::{
-    AttributeDefinition, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType, TableStatus,
-    Tag, TimeToLiveSpecification, TimeToLiveStatus,
+    AttributeDefinition, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType,
+    TableDescription, TableStatus, Tag, TimeToLiveSpecification, TimeToLiveStatus,
 };
 use tokio::time::{Instant, sleep};
 
@@ -73,29 +73,24 @@ impl Resource for Table {
     }
 
     async fn read(&self, cx: &Context<'_>) -> Result<Found<State>> {
-        let begun = Instant::now();
-        let table = loop {
-            let described = Call::new("dynamodb:DescribeTable", &self.name)
-                .send(|| cx.cloud.dynamodb.describe_table().table_name(&self.name).send())
-                .await;
-            let table = match described {
-                Ok(answer) => answer.table,
-                Err(error) if error.is_not_found() => None,
-                Err(error) => return Err(error.into()),
-            };
-            let Some(table) = table else { return Ok(Found::Missing) };
-            // While it is being deleted its tags are gone already: wait to see what is left.
-            if table.table_status() != Some(&TableStatus::Deleting) {
-                break table;
+        // What is to be deleted is there, most likely: its tags can be asked for at once.
+        let arn = self.names.table_arn(&self.name);
+        let tags_at_once = async {
+            match cx.purpose {
+                Purpose::Delete => tags_of(cx, &arn, &[]).await.ok(),
+                Purpose::Compare => None,
             }
-            if begun.elapsed() > LONGEST_TRANSITION {
-                bail!("table {} is still being deleted after 5 minutes", self.name);
-            }
-            cx.note("waiting for the table to be deleted");
-            sleep(poll_pause(begun.elapsed())).await;
         };
-        let arn = table.table_arn().unwrap_or_default().to_owned();
-        let (tags, ttl) = tokio::try_join!(tags_of(cx, &arn), self.ttl_of(cx))?;
+        let (table, tags_at_once) = tokio::join!(self.describe(cx), tags_at_once);
+        let Some(table) = table? else { return Ok(Found::Missing) };
+        let arn = table.table_arn().unwrap_or(&arn).to_owned();
+        let tags = async {
+            match tags_at_once {
+                Some(tags) => Ok(tags),
+                None => tags_of(cx, &arn, &[TAGS_LAG]).await,
+            }
+        };
+        let (tags, ttl) = tokio::try_join!(tags, self.ttl_of(cx))?;
         if let Some(whose) = self.names.stranger(&tags) {
             return Ok(Found::Foreign(whose));
         }
@@ -208,6 +203,31 @@ impl Resource for Table {
 }
 
 impl Table {
+    /// The table, unless there is none; one that is being deleted is waited for.
+    async fn describe(&self, cx: &Context<'_>) -> Result<Option<TableDescription>> {
+        let begun = Instant::now();
+        loop {
+            let described = Call::new("dynamodb:DescribeTable", &self.name)
+                .send(|| cx.cloud.dynamodb.describe_table().table_name(&self.name).send())
+                .await;
+            let table = match described {
+                Ok(answer) => answer.table,
+                Err(error) if error.is_not_found() => None,
+                Err(error) => return Err(error.into()),
+            };
+            let Some(table) = table else { return Ok(None) };
+            // While it is being deleted its tags are gone already: wait to see what is left.
+            if table.table_status() != Some(&TableStatus::Deleting) {
+                return Ok(Some(table));
+            }
+            if begun.elapsed() > LONGEST_TRANSITION {
+                bail!("table {} is still being deleted after 5 minutes", self.name);
+            }
+            cx.note("waiting for the table to be deleted");
+            sleep(poll_pause(begun.elapsed())).await;
+        }
+    }
+
     async fn wait_active(&self, cx: &Context<'_>) -> Result<()> {
         self.poll(cx, "waiting for the table to be active", |status| {
             status == Some(&TableStatus::Active)
@@ -284,14 +304,14 @@ impl Table {
     }
 }
 
-async fn tags_of(cx: &Context<'_>, arn: &str) -> Result<Tags> {
+async fn tags_of(cx: &Context<'_>, arn: &str, waits: &[Wait]) -> Result<Tags> {
     let mut tags = BTreeMap::new();
     let mut token = None;
     loop {
         let request =
             cx.cloud.dynamodb.list_tags_of_resource().resource_arn(arn).set_next_token(token);
         let answer = Call::new("dynamodb:ListTagsOfResource", arn)
-            .wait(cx, &[TAGS_LAG])
+            .wait(cx, waits)
             .send(|| request.clone().send())
             .await?;
         tags.extend(answer.tags().iter().map(|tag| (tag.key.clone(), tag.value.clone())));
