@@ -3,7 +3,7 @@
 use std::fmt;
 use std::io::{self, ErrorKind, Write};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Error, Result};
 use indicatif::{ProgressDrawTarget, TermLike};
@@ -159,6 +159,15 @@ impl Terminal {
         let text = lines.join("\n");
         let end = text.trim_end();
         if end.is_empty() { String::new() } else { format!("{end}\n") }
+    }
+
+    /// Waits until `text` is to be seen.
+    pub fn shows(&self, text: &str) {
+        let begun = Instant::now();
+        while !self.text().contains(text) {
+            assert!(begun.elapsed() < Duration::from_secs(20), "no {text:?} in {}", self.text());
+            std::thread::sleep(Duration::from_millis(10));
+        }
     }
 
     /// As `text`, with every time, and the space before it, as ` T`.
