@@ -2,6 +2,7 @@
 #![expect(clippy::expect_used, reason = "a test may end in a panic")]
 
 mod counts;
+mod drift;
 mod emulators;
 mod interrupts;
 mod proxy;
