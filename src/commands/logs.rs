@@ -40,7 +40,9 @@ pub async fn run(global: &Global, args: &Logs, report: &Report) -> Result<u8> {
             events.extend(fetch(&session, function, from, args.follow).await?);
         }
         events.sort_by_key(|event| event.event.timestamp());
-        events.retain(|event| seen.insert(event.event.event_id().map(str::to_owned)));
+        // Ids are optional: what has none is told apart by where and when it was logged.
+        let first = seen.is_empty();
+        events.retain(|event| seen.insert(identity(&event.event)) || first);
         if global.json && !args.follow {
             let events: Vec<_> = events.iter().map(document).collect();
             report.document(&json!({ "events": events }));
@@ -163,6 +165,14 @@ fn since(text: &str) -> Result<i64, Failure> {
     };
     let number: i64 = text[..text.len() - 1].parse().map_err(|_| bad())?;
     number.checked_mul(seconds * 1_000).filter(|ms| *ms >= 0).ok_or_else(bad)
+}
+
+fn identity(event: &FilteredLogEvent) -> String {
+    let placed = || {
+        let (stream, message) = (event.log_stream_name(), event.message());
+        format!("{stream:?} {:?} {message:?}", event.timestamp())
+    };
+    event.event_id().map_or_else(placed, str::to_owned)
 }
 
 #[cfg(test)]

@@ -122,8 +122,10 @@ impl<'a> Session<'a> {
             }
         };
         let applied = tokio::select! {
-            applied = apply => applied,
+            // Watching begins before the first request leaves.
+            biased;
             () = watch => unreachable!("watching never ends"),
+            applied = apply => applied,
         };
         self.report.apply_ends();
         (applied, interrupt.is_raised())

@@ -3,8 +3,6 @@
 //! Candidates come from the tagging API (and for roles, which it does not know, from the IAM
 //! path). Its index lags, so each is read and its own tags are checked before it is deleted.
 
-use std::collections::BTreeSet;
-
 use anyhow::Result;
 use aws_sdk_resourcegroupstagging::types::TagFilter;
 
@@ -66,6 +64,11 @@ impl Leftovers {
             Ok(arns) => arns.iter().for_each(|arn| this.classify(arn, wanted)),
             Err(error) => this.blind = Some(error.to_string()),
         }
+        // Whoever else listens to a topic of ours may do so.
+        let Self { subscriptions, functions, .. } = &mut this;
+        subscriptions.retain(|(_, function)| {
+            wanted.functions.contains(function) || functions.contains(function)
+        });
         Ok(this)
     }
 
@@ -213,21 +216,21 @@ async fn roles(cloud: &Cloud, names: &Names) -> Result<Vec<String>, ApiError> {
 
 type Pairs = Vec<(String, String)>;
 
-/// Subscriptions and permissions that tie what is wanted together, but are not wanted themselves.
+/// Subscriptions of functions to wanted topics, and permissions on wanted functions, that are not
+/// wanted themselves.
 async fn stray_triggers(wanted: &Deployment, cx: &Context<'_>) -> Result<(Pairs, Pairs), ApiError> {
     let names = &wanted.names;
-    let own: BTreeSet<_> = wanted.functions.iter().map(|name| names.function_arn(name)).collect();
     let subscriptions = wanted.topics.iter().map(async |topic| {
         let all = subscription::subscriptions(cx, topic).await?;
         let topic = topic.rsplit(':').next().unwrap_or_default();
-        let strays = all.into_iter().filter(|known| own.contains(&known.endpoint));
         let pair = |known: subscription::Subscribed| {
             let function = known.endpoint.rsplit(':').next().unwrap_or_default();
-            (topic.to_owned(), function.to_owned())
+            let here = known.protocol == "lambda" && known.endpoint == names.function_arn(function);
+            here.then(|| (topic.to_owned(), function.to_owned()))
         };
         let label = |(topic, function): &(String, String)| format!("{topic} -> {function}");
         let unwanted = |pair: &_| !wanted.stack.has::<Subscription>(&label(pair));
-        Ok::<_, ApiError>(strays.map(pair).filter(unwanted).collect::<Pairs>())
+        Ok::<_, ApiError>(all.into_iter().filter_map(pair).filter(unwanted).collect::<Pairs>())
     });
     let permissions = wanted.functions.iter().map(async |function| {
         let policy = permission::policy(cx, function).await?;

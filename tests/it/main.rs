@@ -2,7 +2,9 @@
 #![expect(clippy::expect_used, reason = "a test may end in a panic")]
 
 mod counts;
+mod drift;
 mod emulators;
+mod interrupts;
 mod proxy;
 #[expect(dead_code, reason = "the scenarios that need the rest come with the commands")]
 mod support;

@@ -1,0 +1,186 @@
+//! `up` and `down`, ended half-way at every write: the next run finishes the job.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use crate::support::cli::{Cli, Switch};
+use crate::support::project::Project;
+use crate::support::proxy::{Fault, Proxy, Rule};
+use crate::support::python::{Boto, Python, Server, python};
+use crate::support::world::World;
+
+/// The small project, against moto behind a proxy.
+struct Rig {
+    _project: Project,
+    cli: Cli,
+    proxy: Proxy,
+    boto: Boto<'static>,
+    _moto: Server,
+}
+
+impl Rig {
+    fn new(python: &'static Python) -> Self {
+        let moto = python.moto();
+        let proxy = Proxy::start(&moto.url);
+        let project = Project::new();
+        let cli = Cli::new(project.path()).endpoint(&proxy.url).arg("--json").arg("--yes");
+        let boto = Boto::new(python, &moto.url);
+        Self { _project: project, cli, proxy, boto, _moto: moto }
+    }
+
+    fn world(&self) -> World {
+        World::read(&self.boto)
+    }
+
+    /// Runs a command and kills it at a write, before or after it is carried out; `false` if it
+    /// ended before that.
+    fn kill_at(&self, command: &str, index: usize, applied: bool) -> bool {
+        self.proxy.heal();
+        let switch = Switch::default();
+        let kill = {
+            let switch = switch.clone();
+            Arc::new(move || switch.kill())
+        };
+        let fault = if applied { Fault::CutAfter(kill) } else { Fault::CutBefore(kill) };
+        let rule = self.proxy.inject(Rule::mutating(fault).at(index));
+        let run = self.cli.spawn_with(&switch, [command]).wait();
+        self.proxy.settle();
+        self.proxy.heal();
+        if rule.struck() == 0 {
+            run.code(0);
+            return false;
+        }
+        assert_eq!(run.code, None, "killed: {}", run.stderr);
+        true
+    }
+}
+
+#[test]
+fn up_converges_wherever_it_was_killed() {
+    let Some(python) = python() else { return };
+    let rig = Rig::new(python);
+    rig.cli.ok(["up"]);
+    let clean = rig.world();
+    rig.cli.ok(["down"]);
+    let mut index = 0;
+    loop {
+        // Lost before it was carried out, a write leaves what the one before it has left.
+        let applied = index % 3 != 1;
+        if !rig.kill_at("up", index, applied) {
+            break;
+        }
+        let when = format!("killed at write {index} (applied: {applied})");
+        if index % 4 == 3 {
+            rig.cli.ok(["down"]);
+            rig.world().assert_empty(&format!("{when}, after down"));
+        } else {
+            rig.cli.ok(["up"]);
+            clean.assert_same(&rig.world(), &format!("{when}, after up"));
+            rig.proxy.take();
+            rig.cli.ok(["up"]);
+            assert_eq!(rig.proxy.take().mutating(), [""; 0], "{when}, up again");
+            rig.cli.ok(["down"]);
+            rig.world().assert_empty(&format!("{when}, after up and down"));
+        }
+        index += 1;
+    }
+    assert!(index > 15, "only {index} writes in `up`");
+}
+
+#[test]
+fn down_empties_wherever_it_was_killed() {
+    let Some(python) = python() else { return };
+    let rig = Rig::new(python);
+    rig.cli.ok(["up"]);
+    let clean = rig.world();
+    let mut index = 0;
+    loop {
+        let applied = index % 3 != 1;
+        if !rig.kill_at("down", index, applied) {
+            break;
+        }
+        let when = format!("killed at write {index} (applied: {applied})");
+        if index % 3 == 0 {
+            rig.cli.ok(["up"]);
+            clean.assert_same(&rig.world(), &format!("{when}, after up"));
+        } else {
+            rig.cli.ok(["down"]);
+            rig.world().assert_empty(&format!("{when}, after down"));
+            rig.cli.ok(["up"]);
+        }
+        index += 1;
+    }
+    assert!(index > 10, "only {index} writes in `down`");
+    rig.world().assert_empty("at last");
+}
+
+/// Runs a command and sends a signal to it at its first write.
+fn interrupted(rig: &Rig, command: &str, signal: &'static str) -> serde_json::Value {
+    let switch = Switch::default();
+    let sent = AtomicBool::new(false);
+    let sender = switch.clone();
+    let first = move |operation: &crate::support::proxy::Operation| {
+        if operation.mutating && !sent.swap(true, Ordering::SeqCst) {
+            sender.signal(signal);
+        }
+        operation.mutating
+    };
+    // What is under way takes long enough for the signal to come first.
+    rig.proxy.inject(Rule::new(first, Fault::Slow(Duration::from_millis(500))));
+    let run = rig.cli.spawn_with(&switch, [command]).wait().code(1);
+    rig.proxy.heal();
+    run.last_json()
+}
+
+#[test]
+fn a_signal_lets_what_is_under_way_end() {
+    let Some(python) = python() else { return };
+    let rig = Rig::new(python);
+    rig.cli.ok(["up"]);
+    let clean = rig.world();
+    rig.cli.ok(["down"]);
+    for signal in ["INT", "TERM"] {
+        let document = interrupted(&rig, "up", signal);
+        assert_eq!(document["outcome"], "failed", "{document:#}");
+        let resources = document["resources"].as_array().expect("resources");
+        let outcome = |outcome| resources.iter().filter(|r| r["outcome"] == outcome).count();
+        assert!(outcome("done") > 0 && outcome("skipped") > 0, "{document:#}");
+        assert_eq!(outcome("failed"), 0, "{document:#}");
+        // What it says is done is there, and nothing else.
+        let plan = rig.cli.run(["plan"]).code(2).json();
+        for (planned, was) in plan["resources"].as_array().expect("resources").iter().zip(resources)
+        {
+            let there = planned["action"] != "create";
+            assert_eq!(there, was["outcome"] == "done", "{planned} {was}");
+        }
+        let run = rig.cli.ok(["up"]);
+        assert_eq!(run.last_json()["outcome"], "done");
+        clean.assert_same(&rig.world(), "after the interrupted up");
+
+        let document = interrupted(&rig, "down", signal);
+        assert_eq!(document["outcome"], "failed", "{document:#}");
+        rig.cli.ok(["down"]);
+        rig.world().assert_empty("after the interrupted down");
+    }
+}
+
+#[test]
+fn a_second_signal_ends_it_at_once() {
+    let Some(python) = python() else { return };
+    let rig = Rig::new(python);
+    rig.proxy.inject(Rule::mutating(Fault::Stall { applied: true }));
+    let running = rig.cli.spawn(["up"]);
+    let deadline = std::time::Instant::now() + Duration::from_mins(1);
+    while rig.world().is_empty() {
+        assert!(std::time::Instant::now() < deadline, "nothing written");
+    }
+    running.signal("INT");
+    std::thread::sleep(Duration::from_millis(300));
+    running.signal("INT");
+    let run = running.wait().code(130);
+    assert!(run.took < Duration::from_secs(60), "{:?}", run.took);
+    rig.proxy.heal();
+    rig.cli.ok(["down"]);
+    rig.world().assert_empty("after down");
+}
