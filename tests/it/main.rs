@@ -6,3 +6,4 @@ mod emulators;
 mod proxy;
 #[expect(dead_code, reason = "the scenarios that need the rest come with the commands")]
 mod support;
+mod tour;

@@ -2,6 +2,7 @@
 
 pub mod cli;
 pub mod http;
+pub mod local;
 pub mod project;
 pub mod proxy;
 pub mod python;
