@@ -3,6 +3,7 @@
 
 mod counts;
 mod emulators;
+mod examples;
 mod proxy;
 #[expect(dead_code, reason = "the scenarios that need the rest come with the commands")]
 mod support;
