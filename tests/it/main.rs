@@ -5,6 +5,7 @@ mod counts;
 mod emulators;
 mod examples;
 mod proxy;
+mod readme;
 mod stages;
 #[expect(dead_code, reason = "the scenarios that need the rest come with the commands")]
 mod support;
