@@ -28,7 +28,10 @@ pub async fn run(global: &Global, report: &Report) -> Result<u8> {
         report.note(&format!("left alone: {} {}, because {whose}", step.kind, step.name));
     }
     let doomed: Vec<_> = plan.steps.iter().filter(|step| step.action == Action::Delete).collect();
-    if !doomed.is_empty() && !super::consent(global, report, "delete", &doomed)? {
+    if !doomed.is_empty() {
+        report.plan(&plan);
+    }
+    if !super::consent(global, report, "delete", &doomed)? {
         report.note("nothing was deleted");
         return Ok(1);
     }

@@ -60,6 +60,9 @@ pub async fn run(global: &Global, args: &Logs, report: &Report) -> Result<u8> {
         }
         let latest = events.iter().filter_map(|event| event.event.timestamp()).max();
         from = latest.map_or(from, |latest| from.max(latest.saturating_sub(LATE_MS)));
+        if report.is_closed() {
+            return Ok(0);
+        }
         tokio::time::sleep(PAUSE).await;
     }
 }

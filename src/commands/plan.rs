@@ -21,7 +21,7 @@ pub async fn run(global: &Global, report: &Report) -> Result<u8> {
     if global.json {
         report.document(&document::status(&session, &plan, url.as_deref()));
     } else {
-        report.plan(&plan);
+        report.planned(&plan);
     }
     Ok(if plan.in_step() { 0 } else { 2 })
 }

@@ -115,17 +115,21 @@ impl Server {
             let _ = drained.wait_for(|stop| *stop).await;
         });
         let mut server = tokio::spawn(server.into_future());
-        tokio::select! {
-            () = until => {}
-            _ = stopping.wait_for(|stop| *stop) => {}
-            ended = &mut server => ended?.context("the local cloud's listener failed")?,
-        }
+        // With nothing in flight the server ends as soon as it is told to, maybe before this task
+        // hears of that.
+        let ended = tokio::select! {
+            () = until => None,
+            _ = stopping.wait_for(|stop| *stop) => None,
+            ended = &mut server => Some(ended),
+        };
         cloud.stopping.send_replace(true);
         upkeep.abort();
         // First of all: the workers are clients that wait for ever.
         lambda::stop(&cloud).await;
-        if tokio::time::timeout(DRAIN, &mut server).await.is_err() {
-            server.abort();
+        match ended {
+            Some(ended) => ended?.context("the local cloud's listener failed")?,
+            None if tokio::time::timeout(DRAIN, &mut server).await.is_err() => server.abort(),
+            None => {}
         }
         Ok(())
     }

@@ -4,7 +4,11 @@
 mod counts;
 mod drift;
 mod emulators;
+mod examples;
 mod interrupts;
 mod proxy;
+mod readme;
+mod stages;
 #[expect(dead_code, reason = "the scenarios that need the rest come with the commands")]
 mod support;
+mod tour;

@@ -3,6 +3,7 @@
 pub mod cli;
 pub mod http;
 pub mod local;
+pub mod local_project;
 pub mod project;
 pub mod proxy;
 pub mod python;
