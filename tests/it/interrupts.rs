@@ -179,7 +179,7 @@ fn a_second_signal_ends_it_at_once() {
     std::thread::sleep(Duration::from_millis(300));
     running.signal("INT");
     let run = running.wait().code(130);
-    assert!(run.took < Duration::from_secs(60), "{:?}", run.took);
+    assert!(run.took < Duration::from_mins(1), "{:?}", run.took);
     rig.proxy.heal();
     rig.cli.ok(["down"]);
     rig.world().assert_empty("after down");
