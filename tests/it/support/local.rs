@@ -12,7 +12,7 @@ use tempfile::TempDir;
 use super::cli::Cli;
 
 /// How long what happens by itself, such as a delivery, may take on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// The root of this repository, its functions built.
 pub fn article() -> PathBuf {
