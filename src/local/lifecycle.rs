@@ -19,8 +19,9 @@ use super::executable::{self, Executable};
 use super::server::{Endpoint, SERVE_LOCK};
 use crate::failure::Failure;
 
-/// How long a new one may take until it answers, and an old one until it is gone.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// How long a new one may take until it answers, and an old one until it is gone: both write to a
+/// disk that others may keep busy. One that ends instead is noticed at once.
+const PATIENCE: Duration = Duration::from_mins(1);
 /// How long one that holds its folder may take until it answers.
 const SILENCE: Duration = Duration::from_secs(1);
 /// How often it is looked for meanwhile.

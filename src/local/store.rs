@@ -41,9 +41,12 @@ impl Store {
             .hint(format!("Remove that folder to begin anew: rm -r {dir}"))
             .into());
         }
-        connection.pragma_update(None, "user_version", VERSION)?;
+        // A new file is empty until here, so there is nothing yet that a disk would have to be
+        // waited for; on a busy one every flush can take seconds.
+        connection.pragma_update(None, "synchronous", "OFF")?;
         connection.pragma_update(None, "journal_mode", "WAL")?;
         connection.pragma_update(None, "synchronous", "NORMAL")?;
+        connection.pragma_update(None, "user_version", VERSION)?;
         connection.busy_timeout(std::time::Duration::from_secs(5))?;
         connection.set_prepared_statement_cache_capacity(64);
         for schema in SCHEMAS {

@@ -13,7 +13,7 @@ use super::cli::Cli;
 pub use super::local_project::Local;
 
 /// How long what happens by itself, such as a delivery, may take on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// The root of this repository, its functions built.
 pub fn article() -> PathBuf {
