@@ -5,6 +5,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::Result;
+use aws_config::profile::ProfileFileCredentialsProvider;
+use aws_config::provider_config::ProviderConfig;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::error::CredentialsError;
@@ -118,7 +120,7 @@ async fn user_config(target: &Target) -> Result<SdkConfig> {
         .tls_provider(tls::Provider::Rustls(CryptoMode::Ring))
         .build_https();
     let mut loader = aws_config::defaults(BehaviorVersion::latest())
-        .http_client(https)
+        .http_client(https.clone())
         .retry_config(RetryConfig::disabled())
         .timeout_config(timeouts());
     if let Some(url) = &target.endpoint_url {
@@ -130,9 +132,23 @@ async fn user_config(target: &Target) -> Result<SdkConfig> {
     if let Some(region) = &target.region {
         loader = loader.region(Region::new(region.clone()));
     }
-    let config = loader.load().await;
+    let mut config = loader.load().await;
+    if let Some(profile) = &target.profile {
+        // By default the environment's keys win, even over a profile that was asked for.
+        let provider = ProviderConfig::without_region()
+            .with_region(config.region().cloned())
+            .with_http_client(https);
+        let credentials = ProfileFileCredentialsProvider::builder()
+            .configure(&provider)
+            .profile_name(profile)
+            .build();
+        let credentials = SharedCredentialsProvider::new(credentials);
+        config = config.into_builder().credentials_provider(credentials).build();
+    }
     if let Some(provider) = config.credentials_provider() {
-        provider.provide_credentials().await.map_err(credentials_failure)?;
+        let profile = target.profile.clone().or_else(|| std::env::var("AWS_PROFILE").ok());
+        let failure = |error| credentials_failure(error, profile.as_deref());
+        provider.provide_credentials().await.map_err(failure)?;
     }
     Ok(config)
 }
@@ -163,22 +179,23 @@ fn timeouts() -> TimeoutConfig {
         .build()
 }
 
-fn credentials_failure(error: CredentialsError) -> Failure {
-    let (what, hint) = match &error {
-        CredentialsError::CredentialsNotLoaded(_) => (
-            "no AWS credentials were found",
+fn credentials_failure(error: CredentialsError, profile: Option<&str>) -> Failure {
+    const FILES: &str = "check the profile's name and its entries in ~/.aws/config and \
+                         ~/.aws/credentials; an expired SSO session needs `aws sso login`";
+    let (what, hint) = match (&error, profile) {
+        (CredentialsError::ProviderTimedOut(_), _) => (
+            "the AWS credentials could not be got in time".to_owned(),
+            "check the network, or choose other credentials with --profile NAME",
+        ),
+        (_, Some(profile)) => {
+            (format!("the AWS credentials of profile `{profile}` could not be loaded"), FILES)
+        }
+        (CredentialsError::CredentialsNotLoaded(_), None) => (
+            "no AWS credentials were found".to_owned(),
             "sign in (`aws sso login`), say --profile NAME, or set AWS_ACCESS_KEY_ID and \
              AWS_SECRET_ACCESS_KEY; without an AWS account, try --local",
         ),
-        CredentialsError::ProviderTimedOut(_) => (
-            "the AWS credentials could not be got in time",
-            "check the network, or choose other credentials with --profile NAME",
-        ),
-        _ => (
-            "the AWS credentials could not be loaded",
-            "check the profile's name and its entries in ~/.aws/config and ~/.aws/credentials; an \
-             expired SSO session needs `aws sso login`",
-        ),
+        _ => ("the AWS credentials could not be loaded".to_owned(), FILES),
     };
     Failure::refused(what).hint(hint).source(error)
 }

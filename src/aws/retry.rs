@@ -77,6 +77,11 @@ impl ApiError {
         ["ResourceNotFound", "NotFound", "NoSuchEntity"].iter().any(|code| self.is(code))
     }
 
+    /// Whether an error is one of these, and says that there is no such thing.
+    pub fn is_not_found_in(error: &anyhow::Error) -> bool {
+        error.downcast_ref().is_some_and(Self::is_not_found)
+    }
+
     pub fn is_denied(&self) -> bool {
         ["AccessDenied", "AuthorizationError", "UnauthorizedOperation"].iter().any(|c| self.is(c))
     }

@@ -12,10 +12,12 @@ use tokio::time::sleep;
 
 use crate::aws::naming::Tags;
 use crate::aws::retry::poll_pause;
-use crate::aws::{Call, Cloud, Context, Names, Wait};
+use crate::aws::{ApiError, Call, Cloud, Context, Names, Wait};
 use crate::engine::{Changes, Diff, Found, Purpose, Resource};
 
 const STAGE: &str = "$default";
+/// Of two APIs that two runs create at the same time one is deleted.
+const LOST: &str = "another run created the API at the same time; run it again to go on from there";
 const PAYLOAD: &str = "2.0";
 /// Times that the creation of an API is tried after a fault.
 const ATTEMPTS: u64 = 4;
@@ -188,7 +190,10 @@ impl Resource for HttpApi {
                 Err(error) => return Err(error.into()),
             }
         };
-        self.update(&(), &state, cx).await
+        match self.update(&(), &state, cx).await {
+            Err(error) if ApiError::is_not_found_in(&error) => bail!(LOST),
+            updated => updated,
+        }
     }
 
     /// Of two that were created at the same time, all agree on the one that stays.
@@ -198,8 +203,9 @@ impl Resource for HttpApi {
         for duplicate in &found.duplicates {
             delete_api(cx, duplicate).await?;
         }
-        if found.duplicates.contains(&state.id) {
-            bail!("another run created the API at the same time; run it again to go on from there");
+        // The other run may have deleted this one already.
+        if found.id != state.id {
+            bail!(LOST);
         }
         Ok(())
     }
@@ -449,7 +455,7 @@ fn stranger(names: &Names, api: &Api) -> Option<String> {
 }
 
 /// Already gone is as good as deleted.
-fn gone<T>(answer: Result<T, crate::aws::ApiError>) -> Result<()> {
+fn gone<T>(answer: Result<T, ApiError>) -> Result<()> {
     match answer {
         Err(error) if error.is_not_found() => Ok(()),
         answer => Ok(answer.map(drop)?),

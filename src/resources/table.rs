@@ -12,7 +12,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::aws::naming::Tags;
 use crate::aws::retry::poll_pause;
-use crate::aws::{Call, Cloud, Context, Names, Wait};
+use crate::aws::{ApiError, Call, Cloud, Context, Names, Wait};
 use crate::engine::{AlreadyExists, Changes, Diff, Found, Purpose, Resource};
 
 /// Measured 2 to 7 s to become ACTIVE and 4 to 6 s to vanish; the rest is for a bad day.
@@ -90,7 +90,15 @@ impl Resource for Table {
                 None => tags_of(cx, &arn, &[TAGS_LAG]).await,
             }
         };
-        let (tags, ttl) = tokio::try_join!(tags, self.ttl_of(cx))?;
+        let (tags, ttl) = match tokio::try_join!(tags, self.ttl_of(cx)) {
+            // Somebody else deletes it at the same time.
+            Err(error)
+                if ApiError::is_not_found_in(&error) && self.describe(cx).await?.is_none() =>
+            {
+                return Ok(Found::Missing);
+            }
+            read => read?,
+        };
         if let Some(whose) = self.names.stranger(&tags) {
             return Ok(Found::Foreign(whose));
         }

@@ -6,9 +6,11 @@ mod drift;
 mod emulators;
 mod examples;
 mod interrupts;
+mod mistakes;
 mod proxy;
 mod readme;
 mod stages;
+mod strangers;
 #[expect(dead_code, reason = "the scenarios that need the rest come with the commands")]
 mod support;
 mod tour;
