@@ -82,7 +82,7 @@ fn signal(name: &str, pid: u32) {
 }
 
 async fn create_group(running: &local::Running, name: &str) {
-    let region = aws_types::region::Region::new(local::REGION);
+    let region = aws_sdk_cloudwatchlogs::config::Region::new(local::REGION);
     let credentials = aws_credential_types::Credentials::new("local", "local", None, None, "test");
     let config = aws_sdk_cloudwatchlogs::Config::builder()
         .behavior_version(aws_sdk_cloudwatchlogs::config::BehaviorVersion::latest())
