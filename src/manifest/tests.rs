@@ -1,7 +1,5 @@
 //! What manifests become, and, in the modules below, the full text of every refusal.
 
-#![expect(clippy::unwrap_used, reason = "tests fail by panicking")]
-
 mod duplicates;
 mod files;
 mod fuzz;

@@ -2,6 +2,7 @@
 //! the right exit code, and leaves nothing half-written.
 
 use std::fs;
+use std::io::Write as _;
 use std::net::TcpListener;
 use std::time::Duration;
 
@@ -99,7 +100,8 @@ fn what_cannot_be_built_is_not_shipped() {
     if cfg!(target_env = "gnu") {
         let run = cli.run(["up"]);
         if run.stderr.contains("undefined") {
-            eprintln!("SKIPPED: this machine's glibc is too old to be too new");
+            let notice = "SKIPPED: this machine's glibc is too old to be too new";
+            drop(writeln!(std::io::stderr(), "{notice}"));
         } else {
             assert_error(run, 1, "it needs glibc 2.36", "zig");
         }
@@ -159,13 +161,13 @@ fn two_at_once_end_in_one_stack() {
     cli.ok(["down"]);
     for delay in [5, 50, 150] {
         proxy.delay(Duration::from_millis(delay));
-        let both = [cli.spawn(["up", "--json"]), cli.spawn(["up", "--json"])].map(Running::wait);
+        let runs = [cli.spawn(["up", "--json"]), cli.spawn(["up", "--json"])].map(Running::wait);
         let when = format!("two `up` at once, {delay} ms");
         // Both may have created the API. Then one is told to look again.
-        let lost = both.iter().filter(|run| run.code != Some(0)).count();
-        assert!(lost < 2, "{when}: {both:?}");
+        let lost = runs.iter().filter(|run| run.code != Some(0)).count();
+        assert!(lost < 2, "{when}: {runs:?}");
         if lost == 1 {
-            let run = both.into_iter().find(|run| run.code != Some(0)).expect("the one that lost");
+            let run = runs.into_iter().find(|run| run.code != Some(0)).expect("the one that lost");
             run.code(1).says("another run created the API at the same time; run it again");
             assert_eq!(World::read(&boto).0["apis"].as_array().map(Vec::len), Some(1), "{when}");
             cli.ok(["up"]);
