@@ -83,6 +83,11 @@ impl Resource for Table {
         };
         let (table, tags_at_once) = tokio::join!(self.describe(cx), tags_at_once);
         let Some(table) = table? else { return Ok(Found::Missing) };
+        let gone = async || anyhow::Ok(self.describe(cx).await?.is_none());
+        // Somebody else may be deleting it at the same time.
+        if cx.purpose == Purpose::Delete && tags_at_once.is_none() && gone().await? {
+            return Ok(Found::Missing);
+        }
         let arn = table.table_arn().unwrap_or(&arn).to_owned();
         let tags = async {
             match tags_at_once {
@@ -92,9 +97,7 @@ impl Resource for Table {
         };
         let (tags, ttl) = match tokio::try_join!(tags, self.ttl_of(cx)) {
             // Somebody else deletes it at the same time.
-            Err(error)
-                if ApiError::is_not_found_in(&error) && self.describe(cx).await?.is_none() =>
-            {
+            Err(error) if ApiError::is_not_found_in(&error) && gone().await? => {
                 return Ok(Found::Missing);
             }
             read => read?,
