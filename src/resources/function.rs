@@ -155,10 +155,11 @@ impl Resource for Function {
         };
         let created =
             Call::new("lambda:CreateFunction", &self.name).wait(cx, &WAITS).send(request).await;
+        // It was looked up when it was not there yet; its triggers look again.
+        cx.cloud.functions.forget(&self.name);
         match created {
             Ok(_) => Ok(self.state(environment, &code.sha256)),
             Err(error) if error.message.contains("already exist") => {
-                cx.cloud.functions.forget(&self.name);
                 Err(anyhow::Error::new(AlreadyExists).context(error))
             }
             Err(error) => Err(error.into()),
