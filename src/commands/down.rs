@@ -6,14 +6,17 @@ use anyhow::Result;
 use serde_json::json;
 
 use super::document;
-use super::session::{Session, Stage, Start};
+use super::session::{Session, Stage, application, folder};
 use crate::cli::Global;
 use crate::engine::{Action, Plan, Purpose};
 use crate::local;
 use crate::report::Report;
+use crate::stack;
 
 pub async fn run(global: &Global, report: &Report) -> Result<u8> {
-    let Some(session) = Session::open(global, report, Start::IfItEverRan).await? else {
+    let app = application()?;
+    stack::check_stage(&global.stage)?;
+    if global.local && !local::state_dir(folder(&app))?.exists() {
         if global.json {
             report.document(
                 &json!({ "stack": null, "url": null, "outcome": "done", "resources": [] }),
@@ -21,7 +24,8 @@ pub async fn run(global: &Global, report: &Report) -> Result<u8> {
         }
         report.note("nothing to delete: no local cloud ever ran here");
         return Ok(0);
-    };
+    }
+    let session = Session::of(app, global, report).await?;
     let Stage { deployment, known, .. } = session.read(&[], Purpose::Delete).await?;
     let plan = deployment.stack.plan_down(known);
     for (step, whose) in plan.strangers() {

@@ -9,7 +9,7 @@ use aws_smithy_types::DateTime;
 use aws_smithy_types::date_time::Format;
 use serde_json::json;
 
-use super::session::{Session, Start};
+use super::session::Session;
 use crate::aws::{Call, Names};
 use crate::cli::{Global, Logs};
 use crate::failure::Failure;
@@ -27,9 +27,7 @@ struct Event {
 
 pub async fn run(global: &Global, args: &Logs, report: &Report) -> Result<u8> {
     let since = since(&args.since)?;
-    let Some(session) = Session::open(global, report, Start::IfNeeded).await? else {
-        unreachable!("a local cloud that does not run is started")
-    };
+    let session = Session::open(global, report).await?;
     let functions = functions(&session, args.function.as_deref())?;
     let several = functions.len() > 1;
     let mut from = now().saturating_sub(since);

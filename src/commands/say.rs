@@ -13,7 +13,7 @@ use hmac::{Hmac, KeyInit as _, Mac as _};
 use serde_json::{Value, json};
 use sha2::Sha256;
 
-use super::session::{Session, Start};
+use super::session::Session;
 use super::url;
 use crate::cli::{Global, Say};
 use crate::failure::Failure;
@@ -25,9 +25,7 @@ const PATIENCE: Duration = Duration::from_secs(35);
 const NEW_API: Duration = Duration::from_secs(20);
 
 pub async fn run(global: &Global, args: &Say, report: &Report) -> Result<u8> {
-    let Some(session) = Session::open(global, report, Start::IfNeeded).await? else {
-        unreachable!("a local cloud that does not run is started")
-    };
+    let session = Session::open(global, report).await?;
     let endpoint = url::endpoint(&session).await?;
     let path = url::path(&session.app.manifest, args.path.as_deref()).unwrap_or("/");
     let url = format!("{endpoint}{path}");

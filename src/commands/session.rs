@@ -27,41 +27,18 @@ pub struct Session<'a> {
     pub local: Option<Running>,
 }
 
-/// What a local cloud that does not run is worth to a command.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Start {
-    IfNeeded,
-    /// There is nothing in one that never ran.
-    IfItEverRan,
-}
-
 impl<'a> Session<'a> {
-    /// Finds the application and connects; `None` if there is no local cloud and none was started.
-    pub async fn open(
-        global: &'a Global,
-        report: &'a Report,
-        start: Start,
-    ) -> Result<Option<Self>> {
-        let app = application()?;
-        let arch = global.arch.map_or_else(|| app.arch(), Ok)?;
-        let Some((local, cloud)) = Self::connect(global, report, &app, start).await? else {
-            return Ok(None);
-        };
-        Ok(Some(Self { global, report, app, arch, cloud, local }))
+    /// Finds the application and connects; a local cloud that does not run is started.
+    pub async fn open(global: &'a Global, report: &'a Report) -> Result<Self> {
+        Self::of(application()?, global, report).await
     }
 
-    async fn connect(
-        global: &Global,
-        report: &Report,
-        app: &Application,
-        start: Start,
-    ) -> Result<Option<(Option<Running>, Cloud)>> {
+    /// Connects for an application that has been found.
+    pub async fn of(app: Application, global: &'a Global, report: &'a Report) -> Result<Self> {
+        let arch = global.arch.map_or_else(|| app.arch(), Ok)?;
         stack::check_stage(&global.stage)?;
         let local = if global.local {
-            let dir = local::state_dir(folder(app))?;
-            if start == Start::IfItEverRan && !dir.exists() {
-                return Ok(None);
-            }
+            let dir = local::state_dir(folder(&app))?;
             if local::find(&dir).await.is_none() {
                 report.begin("starting the local cloud");
             }
@@ -78,11 +55,19 @@ impl<'a> Session<'a> {
             region: global.region.clone(),
         };
         let cloud = Cloud::connect(&target, &app.manifest.name, &global.stage).await?;
-        Ok(Some((local, cloud)))
+        Ok(Self { global, report, app, arch, cloud, local })
+    }
+
+    /// The first half of `up`: builds, reads, plans.
+    pub async fn plan(&self) -> Result<(Deployment, Plan)> {
+        let artifacts = self.build().await?;
+        let Stage { deployment, known } = self.read(&artifacts, Purpose::Compare).await?;
+        let plan = deployment.stack.plan_up(known);
+        Ok((deployment, plan))
     }
 
     /// Builds what is not embedded.
-    pub async fn build(&self) -> Result<Vec<Artifact>> {
+    async fn build(&self) -> Result<Vec<Artifact>> {
         let strictness = if self.local.is_some() { Strictness::Local } else { Strictness::Ship };
         build(&self.app, self.arch, strictness, self.report).await
     }

@@ -2,21 +2,16 @@
 
 use anyhow::Result;
 
-use super::session::{Session, Start};
+use super::session::Session;
 use super::{document, url};
 use crate::cli::Global;
-use crate::engine::Purpose;
 use crate::local;
 use crate::report::Report;
 
 pub async fn run(global: &Global, report: &Report) -> Result<u8> {
-    let Some(session) = Session::open(global, report, Start::IfNeeded).await? else {
-        unreachable!("a local cloud that does not run is started")
-    };
-    let artifacts = session.build().await?;
-    let stage = session.read(&artifacts, Purpose::Compare).await?;
-    let plan = stage.deployment.stack.plan_up(stage.known);
-    let api = stage.deployment.http_api.and_then(|api| plan.state(api));
+    let session = Session::open(global, report).await?;
+    let (deployment, plan) = session.plan().await?;
+    let api = deployment.http_api.and_then(|api| plan.state(api));
     let url = api.and_then(|api| url::of(&session.app.manifest, &api.endpoint));
     let failed = match &session.local {
         Some(running) => local::failed_events(running).await?,
@@ -39,7 +34,7 @@ pub async fn run(global: &Global, report: &Report) -> Result<u8> {
     ];
     header.extend(session.cloud.endpoint.clone().map(|endpoint| ("endpoint", endpoint)));
     if let Some(url) = url {
-        let open = stage.deployment.is_open(|function| plan.state(function));
+        let open = deployment.is_open(|function| plan.state(function));
         header.push(("URL", url));
         header.push(("callers", super::callers(&session, open)));
     }

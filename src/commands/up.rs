@@ -4,20 +4,16 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
-use super::session::{Session, Stage, Start};
+use super::session::Session;
 use super::{document, url};
 use crate::cli::{Global, Up};
-use crate::engine::{Action, Plan, Purpose, Report as StepReport, Step};
+use crate::engine::{Action, Plan, Report as StepReport, Step};
 use crate::failure::Failure;
 use crate::report::Report;
 
 pub async fn run(global: &Global, args: &Up, report: &Report) -> Result<u8> {
-    let Some(session) = Session::open(global, report, Start::IfNeeded).await? else {
-        unreachable!("a local cloud that does not run is started")
-    };
-    let artifacts = session.build().await?;
-    let Stage { deployment, known, .. } = session.read(&artifacts, Purpose::Compare).await?;
-    let plan = deployment.stack.plan_up(known);
+    let session = Session::open(global, report).await?;
+    let (deployment, plan) = session.plan().await?;
     refuse_strangers(&plan)?;
     report.plan(&plan);
     if !allowed(global, args, report, &plan)? {
