@@ -220,6 +220,14 @@ impl<'a> Call<'a> {
     }
 }
 
+/// Already gone is as good as deleted.
+pub fn gone<T>(deleted: Result<T, ApiError>) -> Result<(), ApiError> {
+    match deleted {
+        Err(error) if error.is_not_found() => Ok(()),
+        deleted => deleted.map(drop),
+    }
+}
+
 fn give_up(mut error: ApiError, begun: Instant, attempt: u32) -> ApiError {
     let seconds = begun.elapsed().as_secs_f32();
     error.gave_up = Some(format!("gave up after {} attempts in {seconds:.1} s", attempt + 1));

@@ -11,7 +11,7 @@ use aws_sdk_apigatewayv2::types::{Api, IntegrationType, ProtocolType, RouteSetti
 use tokio::time::sleep;
 
 use crate::aws::naming::Tags;
-use crate::aws::retry::poll_pause;
+use crate::aws::retry::{gone, poll_pause};
 use crate::aws::{ApiError, Call, Cloud, Context, Names, Wait};
 use crate::engine::{Changes, Diff, Found, Purpose, Resource};
 
@@ -454,18 +454,10 @@ fn stranger(names: &Names, api: &Api) -> Option<String> {
     names.stranger(&tags)
 }
 
-/// Already gone is as good as deleted.
-fn gone<T>(answer: Result<T, ApiError>) -> Result<()> {
-    match answer {
-        Err(error) if error.is_not_found() => Ok(()),
-        answer => Ok(answer.map(drop)?),
-    }
-}
-
 async fn delete_api(cx: &Context<'_>, id: &str) -> Result<()> {
     let deleted = Call::new("apigateway:DeleteApi", id)
         .wait(cx, &CONCURRENT)
         .send(|| cx.cloud.apigateway.delete_api().api_id(id).send())
         .await;
-    gone(deleted)
+    Ok(gone(deleted)?)
 }

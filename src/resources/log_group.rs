@@ -5,6 +5,7 @@ use std::time::Duration;
 use anyhow::Result;
 
 use crate::aws::naming::Tags;
+use crate::aws::retry::gone;
 use crate::aws::{Call, Cloud, Context, Names, Wait};
 use crate::engine::{AlreadyExists, Changes, Diff, Found, Purpose, Resource};
 
@@ -134,9 +135,6 @@ impl Resource for LogGroup {
             .wait(cx, &[BUSY])
             .send(|| cx.cloud.logs.delete_log_group().log_group_name(&self.name).send())
             .await;
-        match deleted {
-            Err(error) if error.is_not_found() => Ok(()),
-            deleted => Ok(deleted.map(drop)?),
-        }
+        Ok(gone(deleted)?)
     }
 }

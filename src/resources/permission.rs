@@ -6,6 +6,7 @@ use anyhow::Result;
 use serde_json::Value;
 
 use super::function;
+use crate::aws::retry::gone;
 use crate::aws::{ApiError, Call, Cloud, Context, Names, Wait};
 use crate::engine::{AlreadyExists, Changes, Diff, Found, Resource};
 
@@ -144,10 +145,7 @@ impl Permission {
             .send(|| request.clone().send())
             .await;
         cx.cloud.policies.forget(&self.function);
-        match removed {
-            Err(error) if error.is_not_found() => Ok(()),
-            removed => Ok(removed.map(drop)?),
-        }
+        Ok(gone(removed)?)
     }
 }
 

@@ -10,6 +10,7 @@ use futures::future::try_join_all;
 use serde_json::{Value, json};
 
 use crate::aws::naming::Tags;
+use crate::aws::retry::gone;
 use crate::aws::{Call, Cloud, Context, Names, Wait};
 use crate::engine::{AlreadyExists, Changes, Diff, Found, Purpose, Resource};
 
@@ -181,10 +182,7 @@ impl Resource for Role {
             .wait(cx, &[STILL_IN_USE, CONCURRENT])
             .send(|| cx.cloud.iam.delete_role().role_name(&self.name).send())
             .await;
-        match deleted {
-            Err(error) if error.is_not_found() => Ok(()),
-            deleted => Ok(deleted.map(drop)?),
-        }
+        Ok(gone(deleted)?)
     }
 }
 
@@ -231,10 +229,7 @@ impl Role {
                 cx.cloud.iam.delete_role_policy().role_name(&self.name).policy_name(name).send()
             })
             .await;
-        match deleted {
-            Err(error) if error.is_not_found() => Ok(()),
-            deleted => Ok(deleted.map(drop)?),
-        }
+        Ok(gone(deleted)?)
     }
 }
 

@@ -2,6 +2,7 @@
 
 use anyhow::Result;
 
+use crate::aws::retry::gone;
 use crate::aws::{ApiError, Call, Cloud, Context, Names};
 use crate::engine::{Diff, Found, Resource};
 
@@ -85,10 +86,7 @@ impl Resource for Subscription {
             .send(|| cx.cloud.sns.unsubscribe().subscription_arn(&state.arn).send())
             .await;
         cx.cloud.subscriptions.forget(&self.names.topic_arn(&self.topic));
-        match deleted {
-            Err(error) if error.is_not_found() => Ok(()),
-            deleted => Ok(deleted.map(drop)?),
-        }
+        Ok(gone(deleted)?)
     }
 }
 
