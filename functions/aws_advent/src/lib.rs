@@ -105,7 +105,8 @@ impl Function {
             .map(|id| Marker::new("aws_advent", id, KEEP).signed(message.signature.as_deref()));
         let earlier = counter.add(&words.counted, 1, marker.as_ref()).await?;
         let done = earlier.counted && (earlier.published || self.topic.is_none());
-        if done && message.signature.is_some() && earlier.signature == message.signature {
+        let seen = message.signature.as_ref().is_some_and(|own| earlier.signatures.contains(own));
+        if done && seen {
             return Ok(slack::unauthorized());
         }
         let counts = counter.read(&words.counted).await?;
@@ -114,14 +115,17 @@ impl Function {
         {
             let id = message.id.as_deref().unwrap_or(request_id);
             topic.publish(&message.text, id).await?;
-            if let Some(marker) = &marker
-                && let Err(error) = counter.published(marker).await
-            {
-                // Slack's next attempt would publish again, which the consumers notice by the id.
-                log::line(
-                    &json!({"level": "warn", "request_id": request_id, "error": error.to_string()}),
-                );
-            }
+        }
+        let noted = match &marker {
+            Some(marker) if done => counter.signed(marker).await,
+            Some(marker) if self.topic.is_some() => counter.published(marker).await,
+            _ => Ok(()),
+        };
+        if let Err(error) = noted {
+            // Slack's next attempt would publish again, which the consumers notice by the id.
+            log::line(
+                &json!({"level": "warn", "request_id": request_id, "error": error.to_string()}),
+            );
         }
         Ok(Answer::new(200, slack::reply(message, &words, &counts)))
     }

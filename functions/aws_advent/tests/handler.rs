@@ -22,6 +22,8 @@ use serde_json::{Value, json};
 mod again;
 #[path = "handler/any.rs"]
 mod any;
+#[path = "../../../src/fuzz.rs"]
+mod fuzz;
 
 const FORM: &str = "application/x-www-form-urlencoded";
 

@@ -14,7 +14,10 @@ use std::{
 
 use aws_sdk_dynamodb::{
     Client,
-    operation::transact_write_items::TransactWriteItemsError,
+    operation::{
+        transact_write_items::TransactWriteItemsError,
+        update_item::builders::UpdateItemFluentBuilder,
+    },
     types::{
         AttributeValue, KeysAndAttributes, Put, ReturnValuesOnConditionCheckFailure,
         TransactWriteItem, Update,
@@ -55,7 +58,7 @@ impl Marker {
         Self { key: format!("seen {function} {id}"), keep, signature: None }
     }
 
-    /// Remembers the signature of the request that counted, which [`Earlier`] gives back.
+    /// Remembers the signature of the request, which [`Earlier`] gives back.
     #[must_use]
     pub fn signed(mut self, signature: Option<&str>) -> Self {
         self.signature = signature.map(str::to_owned);
@@ -73,10 +76,14 @@ impl Marker {
             (KEY.to_owned(), self.key(chunk)),
             ("expires".to_owned(), AttributeValue::N(expires.as_secs().to_string())),
         ]);
-        if let Some(signature) = &self.signature {
-            item.insert("signature".to_owned(), AttributeValue::S(signature.clone()));
+        if let Some(signature) = self.signature() {
+            item.insert("signatures".to_owned(), signature);
         }
         item
+    }
+
+    fn signature(&self) -> Option<AttributeValue> {
+        self.signature.clone().map(|signature| AttributeValue::Ss(vec![signature]))
     }
 }
 
@@ -90,7 +97,8 @@ pub struct Earlier {
     pub counted: bool,
     /// [`Counter::published`] was called.
     pub published: bool,
-    pub signature: Option<String>,
+    /// Of the request that counted, and of those that were noted after it.
+    pub signatures: Vec<String>,
 }
 
 impl Counter {
@@ -135,15 +143,12 @@ impl Counter {
         let counted = !chunks.is_empty() && chunks.iter().all(|(_, earlier)| earlier.is_some());
         // What happened after the counting is noted in the first chunk's marker.
         let first = chunks.into_iter().next().and_then(|(_, earlier)| earlier);
-        let text = |name| match first.as_ref()?.get(name)? {
-            AttributeValue::S(text) => Some(text.clone()),
-            _ => None,
+        let signatures = match first.as_ref().and_then(|item| item.get("signatures")) {
+            Some(AttributeValue::Ss(signatures)) => signatures.clone(),
+            _ => Vec::new(),
         };
-        Ok(Earlier {
-            counted,
-            published: first.as_ref().is_some_and(|item| item.contains_key("published")),
-            signature: text("signature"),
-        })
+        let published = first.is_some_and(|item| item.contains_key("published"));
+        Ok(Earlier { counted, published, signatures })
     }
 
     /// The marker of an earlier delivery, or `None` if the words were added now.
@@ -259,19 +264,40 @@ impl Counter {
         }
     }
 
-    /// Notes that the message was published, so that another delivery does not publish it again.
+    /// Notes that the message was published, so that another delivery does not publish it again, and the signature of
+    /// the request that saw to it.
     pub async fn published(&self, marker: &Marker) -> Result<(), Error> {
-        self.client
-            .update_item()
-            .table_name(&self.table)
-            .key(KEY, marker.key(0))
-            .update_expression("SET #p = :true")
+        let mut change = self
+            .note(marker)
             .expression_attribute_names("#p", "published")
-            .expression_attribute_values(":true", AttributeValue::Bool(true))
-            .send()
-            .await
-            .map_err(|error| self.failed("note what was published in", &error))?;
+            .expression_attribute_values(":true", AttributeValue::Bool(true));
+        let mut expression = "SET #p = :true".to_owned();
+        if let Some(signature) = marker.signature() {
+            expression.push_str(" ADD #s :s");
+            change = change
+                .expression_attribute_names("#s", "signatures")
+                .expression_attribute_values(":s", signature);
+        }
+        let sent = change.update_expression(expression).send().await;
+        sent.map_err(|error| self.failed("note what was published in", &error))?;
         Ok(())
+    }
+
+    /// Notes the signature of one more request with the same message.
+    pub async fn signed(&self, marker: &Marker) -> Result<(), Error> {
+        let Some(signature) = marker.signature() else { return Ok(()) };
+        let change = self
+            .note(marker)
+            .update_expression("ADD #s :s")
+            .expression_attribute_names("#s", "signatures")
+            .expression_attribute_values(":s", signature);
+        let sent = change.send().await;
+        sent.map_err(|error| self.failed("note a signature in", &error))?;
+        Ok(())
+    }
+
+    fn note(&self, marker: &Marker) -> UpdateItemFluentBuilder {
+        self.client.update_item().table_name(&self.table).key(KEY, marker.key(0))
     }
 
     fn failed(&self, what: &str, error: &dyn std::error::Error) -> Error {

@@ -65,12 +65,12 @@ async fn a_conflict_passes() {
 
 #[tokio::test]
 async fn the_marker_tells_what_happened_before() {
-    let item = json!({"word": {"S": "seen test 1 0"}, "published": {"BOOL": true}, "signature": {"S": "v0"}});
+    let item = json!({"word": {"S": "seen test 1 0"}, "published": {"BOOL": true}, "signatures": {"SS": ["v0"]}});
     let seen = json!({"Code": "ConditionalCheckFailed", "Item": item});
     let (counter, _, _) = counter([cancelled(&[seen, json!({"Code": "None"})])]).await;
     let earlier = counter.add(&words(&["a"]), 1, Some(&marker())).await.expect("seen");
-    let signature = Some("v0".to_owned());
-    assert_eq!(earlier, Earlier { counted: true, published: true, signature });
+    let signatures = vec!["v0".to_owned()];
+    assert_eq!(earlier, Earlier { counted: true, published: true, signatures });
 }
 
 #[tokio::test]

@@ -1,7 +1,8 @@
 //! Whole events in, counts in a real `DynamoDB` engine out.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use aws_sdk_dynamodb::types::AttributeValue;
 use common::{
     counter::Counter,
     testing::{Table, context, nowhere, sns_event},
@@ -10,6 +11,11 @@ use futures::future::join_all;
 use lambda_runtime::LambdaEvent;
 use serde_json::{Value, json};
 use sns_multiplier::Function;
+
+#[path = "handler/any.rs"]
+mod any;
+#[path = "../../../src/fuzz.rs"]
+mod fuzz;
 
 const ID: &str = "95df01b4-ee98-5cb9-9903-4c221d41eb5e";
 
@@ -80,6 +86,47 @@ async fn a_crash_is_made_good_by_the_next_delivery() {
         deliver(&function, &event).await.expect("done");
         assert_eq!(table.count(&format!("w{micros}")).await, 10);
     }
+}
+
+/// Ninety-nine words and a marker are one transaction: a crash can come between two of them.
+#[tokio::test]
+async fn a_crash_between_two_transactions_is_made_good() {
+    let (table, function) = world().await;
+    let words: Vec<_> = (0..250).map(|n| format!("w{n}")).collect();
+    let event = sns_event(&[(ID, &words.join(" "))]);
+    // A word whose count is no number stops the second transaction only.
+    let text = |text: &str| AttributeValue::S(text.to_owned());
+    let item = table.client.put_item().table_name(table.name).item("word", text("w140"));
+    item.item("count", text("many")).send().await.expect("put");
+    for _ in 0..2 {
+        deliver(&function, &event).await.expect_err("not all can be added");
+    }
+    let delete = table.client.delete_item().table_name(table.name).key("word", text("w140"));
+    delete.send().await.expect("deleted");
+    // The function starts anew, twice, and both get the event at once.
+    let anew = || Function { counter: Some(Counter::new(table.client.clone(), table.name)) };
+    let (one, other) = (anew(), anew());
+    let (one, other) = futures::join!(deliver(&one, &event), deliver(&other, &event));
+    one.expect("done");
+    other.expect("done");
+    for word in &words {
+        assert_eq!(table.count(word).await, 10, "{word}");
+    }
+}
+
+/// SNS tries for 23 days, and Lambda for six hours more.
+#[tokio::test]
+async fn a_message_is_known_for_as_long_as_it_may_come_again() {
+    let (table, function) = world().await;
+    deliver(&function, &sns_event(&[(ID, "a")])).await.expect("done");
+    let keys = table.keys().await;
+    let marker = keys.iter().find(|key| key.contains(ID)).expect("a marker");
+    let expires = table.get(marker, "expires").await.expect("a time");
+    let expires = UNIX_EPOCH + Duration::from_secs(expires.parse().expect("seconds"));
+    assert!(expires > SystemTime::now() + Duration::from_hours(24 * 24));
+    let other = world().await;
+    deliver(&other.1, &sns_event(&[(ID, marker)])).await.expect("done");
+    assert_eq!(other.0.count(marker).await, 0, "no word is a marker");
 }
 
 #[tokio::test]

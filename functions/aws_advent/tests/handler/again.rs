@@ -134,3 +134,32 @@ async fn the_same_signed_bytes_may_complete_what_failed() {
     assert_eq!(world.send(request).await.0, 401);
     assert_eq!(world.table.count("some").await, 1);
 }
+
+#[tokio::test]
+async fn no_attempt_of_slacks_can_be_replayed() {
+    let mut world = World::new().await;
+    world.function.secrets.signing_secret = Some("secret".into());
+    // The first attempt fails, the second completes it, the third finds all done.
+    let attempts: Vec<_> = (0..3).map(|n| signed("secret", now() - n, WEBHOOK)).collect();
+    world.sns.fail(1);
+    for (attempt, expected) in attempts.iter().zip([503, 200, 200]) {
+        assert_eq!(world.send(attempt.clone()).await.0, expected);
+    }
+    let keys = world.table.keys().await;
+    for attempt in attempts {
+        assert_eq!(world.send(attempt).await.0, 401);
+    }
+    assert_eq!(world.table.keys().await, keys);
+    assert_eq!(world.table.count("some").await, 1);
+    assert_eq!(world.sns.published().len(), 1);
+
+    // Without a topic there is nothing to publish, and a replay is one all the same.
+    world.function.topic = None;
+    let other = WEBHOOK.replace("000005", "000006");
+    let attempts: Vec<_> = (0..2).map(|n| signed("secret", now() - n, &other)).collect();
+    for expected in [200, 401] {
+        for attempt in &attempts {
+            assert_eq!(world.send(attempt.clone()).await.0, expected);
+        }
+    }
+}
