@@ -8,6 +8,8 @@ pub mod cli;
 pub mod commands;
 pub mod engine;
 pub mod failure;
+#[cfg(test)]
+mod fuzz;
 pub mod local;
 pub mod manifest;
 pub mod report;

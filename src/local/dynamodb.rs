@@ -1,6 +1,7 @@
 //! DynamoDB: an engine per Region, behind our ARNs and our roles.
 
 mod authorise;
+mod depth;
 mod engine;
 
 use std::collections::HashMap;
@@ -104,6 +105,7 @@ impl Engines {
 pub async fn handle(cloud: &Arc<Cloud>, call: &Call) -> Result<Reply, AwsError> {
     let body = std::str::from_utf8(&call.body)
         .map_err(|_| AwsError::new(400, "SerializationException", "the body is not UTF-8"))?;
+    depth::check(body)?;
     let engine = cloud.dynamodb.get(&call.region)?;
     if let Principal::Function { .. } = call.principal {
         authorise::check(cloud, &engine, call, body)?;

@@ -25,13 +25,15 @@ pub fn router(cloud: Arc<Cloud>) -> axum::Router {
     axum::Router::new().fallback(entry).with_state(cloud)
 }
 
-async fn entry(
+/// Answers one request.
+pub(super) async fn entry(
     State(cloud): State<Arc<Cloud>>,
     ConnectInfo(peer): ConnectInfo<SocketAddr>,
     request: Request,
 ) -> Response {
-    let host = request.headers().get(header::HOST).and_then(|host| host.to_str().ok());
-    let Some(host_name) = host.and_then(loopback_name) else {
+    let mut hosts = request.headers().get_all(header::HOST).iter();
+    let host = hosts.next().filter(|_| hosts.next().is_none());
+    let Some(host_name) = host.and_then(|host| loopback_name(host.to_str().ok()?)) else {
         // A page of some other site whose name was made to resolve to this machine.
         return refuse("the Host header must name this machine: use 127.0.0.1 or localhost");
     };
@@ -80,10 +82,11 @@ fn loopback_name(host: &str) -> Option<&str> {
 }
 
 /// Browsers say so: with `Origin` on whatever can change something, with `Sec-Fetch-Site` on the
-/// rest. No AWS client sends either.
+/// rest. No AWS client sends either. A page of the same origin is one that a function answered with.
+/// `none` is a person who typed the address.
 fn browser_made(headers: &HeaderMap) -> bool {
     headers.contains_key(header::ORIGIN)
-        || headers.get("sec-fetch-site").is_some_and(|site| site != "none" && site != "same-origin")
+        || headers.get("sec-fetch-site").is_some_and(|site| site != "none")
 }
 
 fn refuse(why: &str) -> Response {
@@ -317,8 +320,10 @@ impl Scope {
         let mut parts = credential.rsplitn(5, '/');
         let (_terminator, service, region, _date, key) =
             (parts.next()?, parts.next()?, parts.next()?, parts.next()?, parts.next()?);
+        // Files are named after Regions.
         let legal = |text: &str| {
-            !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
+            (1..=63).contains(&text.len())
+                && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
         };
         (legal(service) && legal(region)).then(|| Self {
             key: key.to_owned(),

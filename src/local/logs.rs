@@ -266,9 +266,10 @@ fn page<T>(call: &Call, items: Vec<T>) -> Result<(Vec<T>, Option<String>), AwsEr
         None => 0,
         Some(token) => token.parse().map_err(|_| invalid("The specified nextToken is invalid."))?,
     };
-    let more = items.len() > start + size;
+    let end = start.saturating_add(size);
+    let more = items.len() > end;
     let page = items.into_iter().skip(start).take(size).collect();
-    Ok((page, more.then(|| (start + size).to_string())))
+    Ok((page, more.then(|| end.to_string())))
 }
 
 type Tags = BTreeMap<String, String>;

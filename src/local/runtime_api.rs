@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::task::AbortHandle;
 
-use super::lambda::pool::{Outcome, Pool};
+use super::lambda::pool::{Next, Outcome, Pool};
 use super::lambda::worker::{RESPONSE_LIMIT, Worker};
 
 const VERSION: &str = "/2018-06-01/runtime/";
@@ -85,9 +85,14 @@ async fn serve(
 }
 
 async fn next(pool: &Arc<Pool>, worker: &Arc<Worker>) -> Response {
-    let event = pool.next(worker).await.and_then(|()| worker.event());
-    let Some(event) = event else {
-        return answer(StatusCode::GONE, "Runtime.Gone", "this worker is to end");
+    let event = match pool.next(worker).await {
+        Next::Event(event) => event,
+        Next::End => return answer(StatusCode::GONE, "Runtime.Gone", "this worker is to end"),
+        Next::NotNow => {
+            // As AWS's runtime interface emulator has it.
+            let why = "answer the invocation before asking for the next one";
+            return answer(StatusCode::FORBIDDEN, "InvalidStateTransition", why);
+        }
     };
     let mut response = Response::builder()
         .header("content-type", "application/json")

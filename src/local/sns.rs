@@ -83,6 +83,7 @@ fn page(call: &Call, items: Vec<Value>) -> Result<(Vec<Value>, Option<String>), 
         None => 0,
         Some(token) => token.parse::<usize>().map_err(|_| invalid("NextToken"))?,
     };
-    let more = (items.len() > start + PAGE).then(|| (start + PAGE).to_string());
+    let end = start.saturating_add(PAGE);
+    let more = (items.len() > end).then(|| end.to_string());
     Ok((items.into_iter().skip(start).take(PAGE).collect(), more))
 }

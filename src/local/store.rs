@@ -110,7 +110,7 @@ impl Db<'_> {
             .prepare_cached(
                 "INSERT OR REPLACE INTO document (kind, region, name, body) VALUES (?, ?, ?, ?)",
             )?
-            .execute(params![kind, region, name, serde_json::to_string(value)?])?;
+            .execute(params![kind, region, name, body_of(value)?])?;
         Ok(())
     }
 
@@ -127,7 +127,7 @@ impl Db<'_> {
             .prepare_cached(
                 "INSERT OR IGNORE INTO document (kind, region, name, body) VALUES (?, ?, ?, ?)",
             )?
-            .execute(params![kind, region, name, serde_json::to_string(value)?])?;
+            .execute(params![kind, region, name, body_of(value)?])?;
         Ok(count == 1)
     }
 
@@ -179,6 +179,16 @@ impl Db<'_> {
     }
 }
 
+/// A document as it is kept, if it can be read again: what was sent is nested deeper here than it was.
+fn body_of(value: &impl Serialize) -> Result<String, AwsError> {
+    let body = serde_json::to_string(value)?;
+    if serde_json::from_str::<serde_json::Value>(&body).is_err() {
+        let why = "the request is nested too deeply";
+        return Err(AwsError::new(400, "SerializationException", why));
+    }
+    Ok(body)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -203,6 +213,17 @@ mod tests {
         });
         assert!(failed.is_err());
         assert_eq!(store.read(|db| db.get::<i32>("k", "r", "a")).unwrap(), None);
+    }
+
+    #[test]
+    fn what_could_not_be_read_again_is_not_kept() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(&dir.path().join("s")).unwrap();
+        let deep = |depth| (0..depth).fold(serde_json::json!(0), |of, _| serde_json::json!([of]));
+        let put = |value: serde_json::Value| store.write(|db| db.put("k", "r", "a", &value));
+        put(deep(100)).unwrap();
+        assert_eq!(put(deep(128)).unwrap_err().status, 400);
+        assert_eq!(store.read(|db| db.get("k", "r", "a")).unwrap(), Some(deep(100)));
     }
 
     #[test]

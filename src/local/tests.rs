@@ -1,7 +1,9 @@
 //! The local cloud as AWS's own clients see it.
 
 mod dynamodb;
+mod faults;
 mod functions;
+mod fuzz;
 mod gateway;
 mod http_apis;
 mod iam;

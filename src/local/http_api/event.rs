@@ -371,4 +371,20 @@ mod tests {
         }
         assert!(response(b"not json").is_none());
     }
+
+    proptest::proptest! {
+        #[test]
+        fn whatever_a_function_answers_is_a_response_or_none(
+            at in proptest::prelude::any::<proptest::sample::Index>(),
+            odd in crate::fuzz::odd(),
+            by in crate::fuzz::changes(&[b"statusCode", b"\"", b"\\r\\n", b"1e9", b"-1", b"null", b"\xff"]),
+        ) {
+            let seed = json!({
+                "statusCode": 201, "headers": {"X-A": "b", "X-N": 1}, "cookies": ["c=1"],
+                "multiValueHeaders": {"a": ["b"]}, "body": "aGk=", "isBase64Encoded": true,
+            });
+            let _ = response(crate::fuzz::with_odd(&seed, at, odd, false).to_string().as_bytes());
+            let _ = response(&crate::fuzz::changed(seed.to_string().as_bytes(), &by));
+        }
+    }
 }

@@ -171,4 +171,24 @@ mod tests {
         assert_eq!(Pattern::source("GET /a"), "GET/a");
         assert_eq!(Pattern::source("$default"), "$default");
     }
+
+    proptest::proptest! {
+        /// The route that is taken matches by itself, and none that is spelled out is passed over.
+        #[test]
+        fn a_literal_path_is_always_found(
+            keys in proptest::collection::vec("(ANY|GET|POST) (/([a-c]|\\{[a-c]\\}|\\{[a-c]\\+\\})){1,4}", 0..8),
+            path in "(/[a-c%+. ]{0,2}){1,5}",
+            noise in proptest::prelude::any::<String>(),
+        ) {
+            let literal = format!("GET {path}");
+            let keys = || keys.iter().map(String::as_str).chain(["$default"]);
+            let (taken, _) = select(keys(), "GET", &path).unwrap();
+            proptest::prop_assert!(taken == "$default" || select([taken], "GET", &path).is_some());
+            if Pattern::parse(&literal).is_some() {
+                let all = keys().chain([literal.as_str()]);
+                proptest::prop_assert_eq!(select(all, "GET", &path).unwrap().0, literal.as_str());
+            }
+            let _ = select([noise.as_str(), "$default"], &noise, &noise);
+        }
+    }
 }

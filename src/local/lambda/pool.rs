@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 use super::code::CodeStore;
 use super::output::LogLine;
-use super::worker::{self, Worker};
+use super::worker::{self, Event, Worker};
 
 /// What a worker is started from: one state of a function.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -111,6 +111,15 @@ pub enum Refused {
     Throttled,
     /// The function was deleted, or the local cloud ends.
     Gone,
+}
+
+/// What a worker that asks for an invocation gets.
+pub(in crate::local) enum Next {
+    Event(Event),
+    /// It is to end.
+    End,
+    /// It has one, or waits for one already.
+    NotNow,
 }
 
 #[derive(Debug, Default)]
@@ -227,9 +236,17 @@ impl Pool {
         }
     }
 
-    /// The next invocation for this worker, whenever it comes; none when the worker is to end.
-    pub(in crate::local) async fn next(self: &Arc<Self>, worker: &Arc<Worker>) -> Option<()> {
-        worker.asks();
+    /// The next invocation for this worker, whenever it comes.
+    pub(in crate::local) async fn next(self: &Arc<Self>, worker: &Arc<Worker>) -> Next {
+        let Some(_asking) = worker.ask() else { return Next::NotNow };
+        match self.given(worker).await.and_then(|()| worker.event()) {
+            Some(event) => Next::Event(event),
+            None => Next::End,
+        }
+    }
+
+    /// Waits until the worker has been given an invocation; `None` when it is to end.
+    async fn given(self: &Arc<Self>, worker: &Arc<Worker>) -> Option<()> {
         let mut parked = {
             let mut state = self.lock();
             let closing = state.closing;

@@ -262,13 +262,15 @@ async fn deal(cloud: &Arc<Cloud>, event: Event) {
     let result = attempt(cloud, &event).await;
     if let Err(error) = result {
         tracing::warn!(function = event.function, %error, "an event could not be dealt with");
-        // It stays as running: it is tried again after a restart at the latest. Better soon.
-        let _ = update(
-            cloud,
-            "UPDATE event SET state = 0, due = ?2 WHERE id = ?1",
-            params![event.id, now_ms() + 1000],
-        );
+        // Otherwise it would stay as running until a restart.
+        let _ = again_soon(cloud, &event);
     }
+}
+
+/// Leaves an event for another attempt, which does not count as one more.
+fn again_soon(cloud: &Cloud, event: &Event) -> Result<(), AwsError> {
+    let due = now_ms() + 1000;
+    update(cloud, "UPDATE event SET state = 0, due = ?2 WHERE id = ?1", params![event.id, due])
 }
 
 fn update(cloud: &Cloud, sql: &str, values: impl rusqlite::Params) -> Result<(), AwsError> {
@@ -326,8 +328,9 @@ async fn attempt(cloud: &Arc<Cloud>, event: &Event) -> Result<(), AwsError> {
                 params![event.id, now_ms() + wait.min(300_000)],
             )
         }
-        // The next start goes on with it; of a deleted function there is nothing left to do.
-        Err(Refused::Gone) => Ok(()),
+        // It was not carried out. Of a deleted function the event is gone too; when the local cloud ends, the next
+        // start goes on with it.
+        Err(Refused::Gone) => again_soon(cloud, event),
     }
 }
 

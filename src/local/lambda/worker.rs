@@ -31,6 +31,8 @@ pub(in crate::local) struct Worker {
 #[derive(Default)]
 struct Slot {
     running: Option<Running>,
+    /// The runtime waits for an event.
+    asking: bool,
     /// What the runtime said about its failed initialisation.
     init_error: Option<Bytes>,
 }
@@ -92,8 +94,16 @@ impl Worker {
         self.tell(Command::Stop);
     }
 
-    pub fn asks(&self) {
+    /// The runtime asks for an event, as long as the answer lives. `None` where it may not: it waits for one
+    /// already, or has not answered the last one, which goes on until its timeout.
+    pub(super) fn ask(self: &Arc<Self>) -> Option<Asking> {
+        let mut slot = self.slot();
+        if slot.asking || slot.running.is_some() {
+            return None;
+        }
+        slot.asking = true;
         self.tell(Command::Asks);
+        Some(Asking(Arc::clone(self)))
     }
 
     pub(super) fn begin(&self, job: Job) {
@@ -148,6 +158,15 @@ impl Worker {
 
     pub fn init_failed(&self, error: Bytes) {
         self.slot().init_error = Some(error);
+    }
+}
+
+/// A question for the next event.
+pub(super) struct Asking(Arc<Worker>);
+
+impl Drop for Asking {
+    fn drop(&mut self) {
+        self.0.slot().asking = false;
     }
 }
 

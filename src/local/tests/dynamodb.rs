@@ -195,3 +195,46 @@ fn what_cannot_be_read_is_refused() {
         assert!(answer.contains(code), "{body}: {answer}");
     }
 }
+
+/// One request must not exhaust the stack of the whole local cloud.
+#[tokio::test(flavor = "multi_thread")]
+async fn deep_expressions_are_refused() {
+    let here = Here::start();
+    with_table(&here).await;
+    let key = json!({"word": {"S": "a"}});
+    for piece in ["(", "NOT ", "not\t", "NOT (", "size(", "a.", "[", "(a = :a) AND (", "a[0]."] {
+        // As deep as may be, and as long as DynamoDB reads expressions at all.
+        for times in [50, 100, 4090 / piece.len()] {
+            let deep = piece.repeat(times.min(4090 / piece.len()));
+            for (target, member) in [
+                ("Scan", "FilterExpression"),
+                ("Query", "KeyConditionExpression"),
+                ("Query", "ProjectionExpression"),
+                ("DeleteItem", "ConditionExpression"),
+                ("UpdateItem", "UpdateExpression"),
+            ] {
+                let set = if target == "UpdateItem" { "SET a = " } else { "" };
+                let mut body = json!({
+                    "TableName": "table", member: format!("{set}{deep}a = :a"),
+                    "ExpressionAttributeValues": {":a": {"S": "a"}},
+                });
+                if target.ends_with("Item") {
+                    body["Key"] = key.clone();
+                }
+                let target = format!("DynamoDB_20120810.{target}");
+                let answer = super::gateway::json(&here, "dynamodb", &target, &body.to_string());
+                // `NOT NOT a = :a` is right, up to a limit, and so is a path.
+                let wrong = piece.contains('(') || (!piece.contains('a') && times > 100);
+                let refused = answer.contains("ValidationException");
+                assert!(refused || !wrong, "{piece} {target}: {answer}");
+            }
+        }
+    }
+    let deep = format!("NOT ({} a = :a){}", "(".repeat(2000), ")".repeat(2000));
+    let transaction = json!({"TransactItems": [{"ConditionCheck": {
+        "TableName": "table", "Key": key, "ConditionExpression": deep,
+    }}]});
+    let target = "DynamoDB_20120810.TransactWriteItems";
+    let answer = super::gateway::json(&here, "dynamodb", target, &transaction.to_string());
+    assert!(answer.contains("Invalid ConditionExpression: The expression is nested"), "{answer}");
+}

@@ -22,7 +22,7 @@ pub fn function_arn(name: &str) -> String {
 }
 
 impl Here {
-    fn lambda(&self) -> Client {
+    pub fn lambda(&self) -> Client {
         Client::new(&self.operator())
     }
 
@@ -64,16 +64,16 @@ impl Here {
         (path, text)
     }
 
-    fn retry_after(&self, wait: Duration) {
+    pub fn retry_after(&self, wait: Duration) {
         lambda::set_retry(self.server.cloud(), wait);
     }
 
-    fn failed(&self) -> Vec<Value> {
+    pub fn failed(&self) -> Vec<Value> {
         lambda::failed_events(self.server.cloud()).unwrap()
     }
 }
 
-fn create(
+pub fn create(
     lambda: &Client,
     name: &str,
 ) -> aws_sdk_lambda::operation::create_function::builders::CreateFunctionFluentBuilder {
@@ -87,7 +87,7 @@ fn create(
         .code(FunctionCode::builder().zip_file(zip).build())
 }
 
-async fn call(lambda: &Client, name: &str, event: Value) -> (Value, Option<String>) {
+pub async fn call(lambda: &Client, name: &str, event: Value) -> (Value, Option<String>) {
     let payload = Blob::new(event.to_string());
     let reply = lambda.invoke().function_name(name).payload(payload).send().await.unwrap();
     let answer = serde_json::from_slice(reply.payload.unwrap().as_ref()).unwrap();

@@ -44,23 +44,68 @@ fn only_names_of_this_machine_are_answered() {
         let (status, body) = ask(&here, health, &format!("Host: {host}\r\n"), "");
         assert!(status.contains("200"), "{host}: {status} {body}");
     }
-    for host in ["evil.example", "127.0.0.1.evil.example:80", "10.0.0.1", "localhost.evil", ""] {
+    for host in [
+        "evil.example",
+        "127.0.0.1.evil.example:80",
+        "10.0.0.1",
+        "0.0.0.0",
+        "localhost.evil",
+        "localhost@evil.example",
+        "evil.example:80@localhost",
+        "127.0.0.1:80:evil",
+        "",
+    ] {
         let (status, _) = ask(&here, health, &format!("Host: {host}\r\n"), "");
         assert!(status.contains("403"), "{host}: {status}");
+        // A name that was made to resolve to this machine does not get a page to an API either.
+        let api = "POST /_aws/execute-api/abcdefghij/aws_advent";
+        let (status, _) = ask(&here, api, &format!("Host: {host}\r\n"), "");
+        assert!(status.contains("403"), "{host}: {status}");
     }
+    let (status, _) = ask(&here, health, "Host: localhost\r\nHost: evil.example\r\n", "");
+    assert!(status.contains("403") || status.contains("400"), "{status}");
+}
+
+#[test]
+fn only_this_machine_can_reach_it() {
+    let here = Here::start();
+    let port = here.server.url().rsplit_once(':').unwrap().1;
+    let elsewhere = format!("127.0.0.2:{port}");
+    // Were it bound to all interfaces, this one would do.
+    let refused = TcpStream::connect(elsewhere).unwrap_err();
+    assert_eq!(refused.kind(), std::io::ErrorKind::ConnectionRefused);
 }
 
 #[test]
 fn web_pages_may_not_control_it() {
     let here = Here::start();
-    for headers in
-        ["Origin: http://evil.example\r\n", "Origin: null\r\n", "Sec-Fetch-Site: cross-site\r\n"]
-    {
+    let own = format!("Origin: {}\r\n", here.server.url());
+    for headers in [
+        "Origin: http://evil.example\r\n",
+        "Origin: null\r\n",
+        "Origin: \r\n",
+        // A page that a function answered with.
+        own.as_str(),
+        "Sec-Fetch-Site: same-origin\r\n",
+        "Sec-Fetch-Site: same-site\r\n",
+        "Sec-Fetch-Site: cross-site\r\n",
+    ] {
         let (status, _) = ask(&here, "POST /_advent/stop", headers, "");
         assert!(status.contains("403"), "{headers}: {status}");
         let control = format!("{headers}{}{FORM}", signed("iam"));
         let (status, _) = ask(&here, "POST /", &control, "Action=ListRoles");
         assert!(status.contains("403"), "{headers}: {status}");
+        // An image's address can be a whole call, signature included.
+        let image = "GET /?Action=ListRoles&X-Amz-Credential=x/20261123/us-east-1/iam/aws4_request";
+        let (status, _) = ask(&here, image, headers, "");
+        assert!(status.contains("403"), "{headers}: {status}");
+        let preflight = format!(
+            "{headers}Access-Control-Request-Method: POST\r\n\
+             Access-Control-Request-Headers: authorization\r\n"
+        );
+        let (status, rest) = ask(&here, "OPTIONS /", &preflight, "");
+        assert!(status.contains("403"), "{headers}: {status}");
+        assert!(!rest.to_lowercase().contains("access-control-allow"), "{rest}");
     }
     let (status, _) = ask(&here, "GET /_advent/health", "", "");
     assert!(status.contains("200"), "{status}");

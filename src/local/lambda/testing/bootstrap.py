@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """A function for the tests: does what its event says."""
-import http.client, json, os, signal, subprocess, sys, time
+import http.client, json, os, random, signal, subprocess, sys, threading, time
 
 runtime = http.client.HTTPConnection(os.environ["AWS_LAMBDA_RUNTIME_API"])
 
@@ -36,6 +36,38 @@ while True:
     elif wish == "crash":
         print("about to crash", flush=True)
         os._exit(7)
+    elif wish == "deaf":
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            signal.signal(number, signal.SIG_IGN)
+        print("deaf", flush=True)
+        time.sleep(60)
+    elif wish == "ask again":
+        response, body = call("GET", "invocation/next")
+        print(f"{response.status} {body.decode()}", flush=True)
+        sys.exit(0)
+    elif wish == "ask twice":
+        def ask(address=os.environ["AWS_LAMBDA_RUNTIME_API"], file=event["file"]):
+            time.sleep(0.3)
+            second = http.client.HTTPConnection(address)
+            second.request("GET", "/2018-06-01/runtime/invocation/next")
+            with open(file, "a") as file:
+                file.write(f"{second.getresponse().status}\n")
+        threading.Thread(target=ask, daemon=True).start()
+    elif wish == "noise":
+        random.seed(event["seed"])
+        pieces = ["/2018-06-01/runtime/", "invocation/", "next", "response", "error", "init/error", "/", "x", "%00",
+                  "?a=b", "..", "00000000-0000-0000-0000-000000000000/"]
+        answer = []
+        for _ in range(event["times"]):
+            noise = http.client.HTTPConnection(os.environ["AWS_LAMBDA_RUNTIME_API"])
+            path = "/" + "".join(random.choices(pieces, k=random.randrange(6)))
+            noise.putrequest(random.choice(["GET", "POST", "PUT", "HEAD", "X"]), path, skip_host=random.random() < 0.1)
+            body = random.randbytes(random.randrange(300))
+            noise.putheader("Content-Length", len(body))
+            if random.random() < 0.5:
+                noise.putheader("Lambda-Runtime-Function-Error-Type", random.randbytes(9).hex())
+            noise.endheaders(body)
+            answer.append(noise.getresponse().status)
     elif wish == "kill":
         os.kill(os.getpid(), signal.SIGKILL)
     elif wish == "child":
