@@ -3,7 +3,9 @@
 pub mod advice;
 pub mod cache;
 pub mod connect;
+pub mod index;
 pub mod naming;
+pub mod pace;
 pub mod retry;
 
 pub use connect::{Cloud, Target};

@@ -134,13 +134,24 @@ pub enum Progress<'a> {
     Cached,
 }
 
-/// What happens to a function that could not start on Lambda.
+/// Where functions are to run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Strictness {
-    /// Refused.
-    Ship,
-    /// Kept, with a warning: it may well run on this machine.
+pub enum Destination {
+    /// As small as they get; one that could not start on Lambda is refused.
+    Aws,
+    /// Built again quickly after a change; one that could not start on Lambda is kept, with a
+    /// warning: it may well run on this machine.
     Local,
+}
+
+impl Destination {
+    /// The cargo profile that functions are built with.
+    fn profile(self) -> &'static str {
+        match self {
+            Self::Aws => "lambda",
+            Self::Local => "lambda-local",
+        }
+    }
 }
 
 /// The code of all functions, in the order of their ids: built from source where `app` comes
@@ -148,14 +159,14 @@ pub enum Strictness {
 pub async fn artifacts(
     app: &Application,
     arch: Arch,
-    strictness: Strictness,
+    destination: Destination,
     progress: &(dyn Fn(Progress<'_>) + Sync),
 ) -> Result<Vec<Artifact>> {
     let folder = match &app.source {
         Source::Folder(folder) => folder,
-        Source::Embedded => return embedded(arch, strictness, progress),
+        Source::Embedded => return embedded(arch, destination, progress),
     };
-    build::artifacts(&app.manifest, folder, arch, strictness, progress).await
+    build::artifacts(&app.manifest, folder, arch, destination, progress).await
 }
 
 fn carrier() -> Result<embed::Carrier> {
@@ -164,7 +175,7 @@ fn carrier() -> Result<embed::Carrier> {
 
 fn embedded(
     arch: Arch,
-    strictness: Strictness,
+    destination: Destination,
     progress: &(dyn Fn(Progress<'_>) + Sync),
 ) -> Result<Vec<Artifact>> {
     let artifacts = carrier()?.artifacts(arch)?;
@@ -172,7 +183,7 @@ fn embedded(
     for artifact in &artifacts {
         // It may have been packed from what was built for the local cloud only.
         let findings = elf::examine(&zip::unpack(&artifact.zip)?, arch)?;
-        build::judge(&artifact.function, &findings, arch, strictness)?;
+        build::judge(&artifact.function, &findings, arch, destination)?;
     }
     Ok(artifacts)
 }

@@ -41,12 +41,19 @@ pub struct Global {
     /// Processor of the functions: x86_64 or arm64 [default: this machine's]
     #[arg(long, global = true, value_name = "ARCH")]
     pub arch: Option<Arch>,
+    /// How long AWS may take to answer one request, uploads aside [default: 30] (also: ADVENT_TIMEOUT)
+    #[arg(long, global = true, value_name = "SECONDS", env = "ADVENT_TIMEOUT", default_value_t = 30,
+          hide_default_value = true, hide_env = true, value_parser = clap::value_parser!(u64).range(1..=3600))]
+    pub timeout: u64,
     /// Do not ask before something existing is deleted or replaced
     #[arg(short, long, global = true)]
     pub yes: bool,
     /// Print one JSON document on stdout, and nothing else there
     #[arg(long, global = true)]
     pub json: bool,
+    /// Write every request and step into a file that Perfetto opens (ui.perfetto.dev)
+    #[arg(long, global = true, value_name = "FILE")]
+    pub trace: Option<PathBuf>,
     /// Print results and errors only
     #[arg(short, long, global = true)]
     pub quiet: bool,

@@ -20,6 +20,7 @@ use crate::cli::{Cli, Command, Global};
 use crate::engine::Step;
 use crate::failure::Failure;
 use crate::report::Report;
+use crate::trace;
 use session::Session;
 
 /// Runs a subcommand.
@@ -28,7 +29,10 @@ use session::Session;
 /// Whatever kept it from its end; [`crate::failure::Failure`] in the chain knows the exit code.
 pub async fn run(cli: Cli, report: &Report) -> Result<u8> {
     let global = &cli.global;
-    match cli.command {
+    if let Some(path) = &global.trace {
+        trace::begin(path)?;
+    }
+    let code = match cli.command {
         Command::Up(args) => up::run(global, &args, report).await,
         Command::Plan => plan::run(global, report).await,
         Command::Status => status::run(global, report).await,
@@ -38,7 +42,9 @@ pub async fn run(cli: Cli, report: &Report) -> Result<u8> {
         Command::Build(args) => build::run(global, &args, report).await,
         Command::Pack(args) => pack::run(global, &args, report).await,
         Command::Local(args) => local::run(global, &args, report).await,
-    }
+    };
+    trace::end();
+    code
 }
 
 /// Asks whether these may be deleted or replaced, unless `--yes` was said.

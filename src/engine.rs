@@ -13,7 +13,9 @@ pub use apply::{Applied, Options, Outcome, Report};
 pub use event::{Event, Reporter};
 pub use graph::Interrupt;
 pub use plan::{Action, Goal, Known, Plan, Step};
-pub use resource::{AlreadyExists, Change, Changes, Context, Diff, Found, Purpose, Resource};
+pub use resource::{
+    AlreadyExists, Change, Changes, Context, Diff, Found, Overtaken, Purpose, Resource,
+};
 pub use stack::{Handle, Place, Stack};
 
 #[cfg(test)]

@@ -15,3 +15,4 @@ pub mod manifest;
 pub mod report;
 pub mod resources;
 pub mod stack;
+pub mod trace;

@@ -141,6 +141,11 @@ impl Report {
         }
     }
 
+    /// Whatever is printed from now on does not show this.
+    pub fn hide(&self, secret: &str) {
+        self.shared.screen.hide(secret);
+    }
+
     pub fn note(&self, text: &str) {
         if self.shared.speaks() {
             self.shared.screen.say(text);
@@ -349,7 +354,7 @@ impl Shared {
         let now = Instant::now();
         if self.screen.is_live() {
             let picture = terminal::picture(&doing, self.screen.size(), now, self.screen.paint());
-            self.screen.draw(picture);
+            self.screen.draw(&picture);
         } else {
             for line in lines::heartbeats(&mut doing, now, self.heartbeat) {
                 self.screen.say(&line);

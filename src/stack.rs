@@ -23,6 +23,10 @@ use crate::resources::role::{self, Role};
 use crate::resources::subscription::Subscription;
 use crate::resources::table::Table;
 use crate::resources::topic::Topic;
+use crate::trace;
+
+/// As many log groups are looked up one by one, which the rate limit lets through at once.
+const FEW_LOG_GROUPS: usize = 4;
 
 /// One stage of an application as a stack.
 pub struct Deployment {
@@ -33,6 +37,8 @@ pub struct Deployment {
     names: Names,
     /// Physical names of the manifest's functions.
     functions: Vec<String>,
+    /// How the names of the log groups begin, if there are so many that all are listed.
+    log_groups: Option<String>,
     /// ARNs of the manifest's topics.
     topics: Vec<String>,
     /// Function and statement id of each wanted permission.
@@ -56,6 +62,7 @@ impl Deployment {
             routed: Vec::new(),
             names: names.clone(),
             functions: Vec::new(),
+            log_groups: log_groups(manifest, names),
             topics: Vec::new(),
             permissions: BTreeSet::new(),
         };
@@ -73,7 +80,12 @@ impl Deployment {
         for (id, topic) in &manifest.topics {
             let name = names.physical(topic.name.as_deref(), id);
             this.topics.push(names.topic_arn(&name));
-            let topic = Topic { name, names: names.clone() };
+            let subscribers = manifest.functions.iter().filter(|(_, f)| f.topics.contains(id));
+            let function = |(id, function): (&String, &manifest::Function)| {
+                names.function_arn(&names.function(function.name.as_deref(), id))
+            };
+            let subscribers = subscribers.map(function).collect();
+            let topic = Topic { name, subscribers, names: names.clone() };
             topics.insert(id, stack.add(&format!("topic.{id}"), topic));
         }
         this.http_api = manifest.http_api.as_ref().map(|api| {
@@ -109,12 +121,12 @@ impl Deployment {
         reporter: &dyn Reporter,
         purpose: Purpose,
     ) -> Result<(Known, Leftovers)> {
-        let leftovers = Leftovers::find(self, cloud, purpose);
+        let leftovers = trace::step("leftovers", "read", Leftovers::find(self, cloud, purpose));
         let wanted = self.stack.read(cloud, reporter, purpose, 0);
         let (mut known, leftovers) = tokio::try_join!(wanted, leftovers)?;
         let wanted = self.stack.len();
         leftovers.add_to(&mut self.stack, &self.names);
-        known.extend(self.stack.read(cloud, reporter, purpose, wanted).await?);
+        known.extend(self.stack.read(cloud, reporter, Purpose::Delete, wanted).await?);
         Ok((known, leftovers))
     }
 
@@ -137,6 +149,7 @@ impl Deployment {
         let role = self.stack.add(&format!("role.{id}"), role);
         let log_group = LogGroup {
             name: Names::log_group(&name),
+            lookup: self.log_groups.clone().unwrap_or_else(|| Names::log_group(&name)),
             retention: manifest.log_retention_days,
             names: names.clone(),
         };
@@ -159,10 +172,7 @@ impl Deployment {
                 .collect(),
             secrets: secrets.into_iter().filter_map(secret).collect(),
             architecture: parts.arch.to_string(),
-            code: artifact.map(|artifact| Code {
-                zip: artifact.zip.clone(),
-                sha256: artifact.sha256.clone(),
-            }),
+            code: artifact.map(|artifact| Code::new(artifact.zip.clone(), artifact.sha256.clone())),
             names: names.clone(),
         };
         self.functions.push(name);
@@ -250,6 +260,15 @@ impl Deployment {
         self.stack.after(permission, function.place());
         self.stack.dies_with(permission, function);
     }
+}
+
+/// The beginning of the log groups' names, if so many have it that looking each up would take
+/// longer than listing all that begin so, whoever's they are.
+fn log_groups(manifest: &Manifest, names: &Names) -> Option<String> {
+    let prefix = format!("{}-", names.stack);
+    let unnamed = manifest.functions.values().filter(|function| function.name.is_none()).count();
+    let all = unnamed == manifest.functions.len();
+    (all && unnamed > FEW_LOG_GROUPS).then(|| Names::log_group(&prefix))
 }
 
 /// A statement id that is readable, legal and unique to its trigger.

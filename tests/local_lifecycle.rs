@@ -37,6 +37,7 @@ fn main() {
     runtime.block_on(async {
         one_for_two_at_once().await;
         state_survives_a_kill().await;
+        Box::pin(accepted_events_survive_a_kill()).await;
         the_port_is_kept().await;
         a_second_one_is_refused().await;
         a_taken_port_is_a_failure().await;
@@ -81,18 +82,94 @@ fn signal(name: &str, pid: u32) {
     );
 }
 
-async fn create_group(running: &local::Running, name: &str) {
-    let region = aws_sdk_cloudwatchlogs::config::Region::new(local::REGION);
+fn config(running: &local::Running) -> aws_config::SdkConfig {
     let credentials = aws_credential_types::Credentials::new("local", "local", None, None, "test");
-    let config = aws_sdk_cloudwatchlogs::Config::builder()
-        .behavior_version(aws_sdk_cloudwatchlogs::config::BehaviorVersion::latest())
-        .region(region)
-        .credentials_provider(credentials)
+    aws_config::SdkConfig::builder()
+        .behavior_version(aws_config::BehaviorVersion::latest())
+        .region(aws_config::Region::new(local::REGION))
+        .credentials_provider(aws_credential_types::provider::SharedCredentialsProvider::new(
+            credentials,
+        ))
         .http_client(aws_smithy_http_client::Builder::new().build_http())
         .endpoint_url(&running.url)
-        .build();
-    let client = aws_sdk_cloudwatchlogs::Client::from_conf(config);
+        .build()
+}
+
+async fn create_group(running: &local::Running, name: &str) {
+    let client = aws_sdk_cloudwatchlogs::Client::new(&config(running));
     client.create_log_group().log_group_name(name).send().await.unwrap();
+}
+
+/// A function that writes the events it gets to a file, one each half second, subscribed to a topic.
+async fn create_recorder(running: &local::Running, record: &Path) -> String {
+    let config = config(running);
+    let statement = |what: &str| {
+        format!(r#"{{"Version": "2012-10-17", "Statement": [{{"Effect": "Allow", {what}}}]}}"#)
+    };
+    let trust = r#""Principal": {"Service": "lambda.amazonaws.com"}, "Action": "sts:AssumeRole""#;
+    let iam = aws_sdk_iam::Client::new(&config);
+    let role = iam.create_role().role_name("r").assume_role_policy_document(statement(trust));
+    let role = role.send().await.unwrap().role.unwrap().arn;
+
+    let bootstrap = format!(
+        "#!/bin/sh\nwhile :; do\n\
+         api=http://$AWS_LAMBDA_RUNTIME_API/2018-06-01/runtime/invocation\n\
+         curl -s -D head$$ -o event$$ $api/next || exit 1\n\
+         sleep 0.5; cat event$$ >> {}; echo >> {}\n\
+         id=$(grep -i request-id head$$ | tr -d '\\r' | cut -d' ' -f2)\n\
+         curl -s -o /dev/null -d '{{}}' $api/$id/response\ndone\n",
+        record.display(),
+        record.display()
+    );
+    let mut zip = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
+    zip.start_file("bootstrap", zip::write::SimpleFileOptions::default().unix_permissions(0o755))
+        .unwrap();
+    std::io::Write::write_all(&mut zip, bootstrap.as_bytes()).unwrap();
+    let zip = aws_sdk_lambda::primitives::Blob::new(zip.finish().unwrap().into_inner());
+    let lambda = aws_sdk_lambda::Client::new(&config);
+    let code = aws_sdk_lambda::types::FunctionCode::builder().zip_file(zip).build();
+    let function = lambda.create_function().function_name("f").role(role).code(code);
+    let function = function.runtime("provided.al2023".into()).handler("bootstrap").timeout(30);
+    let function = function.send().await.unwrap().function_arn.unwrap();
+
+    let sns = aws_sdk_sns::Client::new(&config);
+    let topic = sns.create_topic().name("t").send().await.unwrap().topic_arn.unwrap();
+    let subscribe = sns.subscribe().topic_arn(&topic).protocol("lambda").endpoint(&function);
+    subscribe.send().await.unwrap();
+    let permission = lambda.add_permission().function_name("f").statement_id("s");
+    let permission = permission.action("lambda:InvokeFunction").principal("sns.amazonaws.com");
+    permission.source_arn(&topic).send().await.unwrap();
+    topic
+}
+
+/// What was accepted comes in the end, however often the local cloud is killed on the way.
+async fn accepted_events_survive_a_kill() {
+    const MESSAGES: usize = 30;
+    let folder = Folder::new();
+    let dir = folder.path();
+    let record = folder.0.path().join("record");
+    let mut running = local::ensure(&dir).await.unwrap();
+    let topic = Box::pin(create_recorder(&running, &record)).await;
+    for number in 0..MESSAGES {
+        let sns = aws_sdk_sns::Client::new(&config(&running));
+        sns.publish().topic_arn(&topic).message(format!("<{number}>")).send().await.unwrap();
+        // At once after the answer, and in the middle of deliveries.
+        if number % 10 == 9 {
+            signal("-KILL", running.pid);
+            running = local::ensure(&dir).await.unwrap();
+        }
+    }
+    let patience = std::time::Instant::now() + std::time::Duration::from_mins(1);
+    loop {
+        let text = std::fs::read_to_string(&record).unwrap_or_default();
+        let missing: Vec<_> =
+            (0..MESSAGES).filter(|number| !text.contains(&format!("<{number}>"))).collect();
+        if missing.is_empty() {
+            return;
+        }
+        assert!(std::time::Instant::now() < patience, "never delivered: {missing:?}");
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
 }
 
 async fn one_for_two_at_once() {

@@ -1,6 +1,6 @@
 //! From a target to clients, account and Region.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -18,24 +18,27 @@ use aws_smithy_types::retry::RetryConfig;
 use aws_smithy_types::timeout::TimeoutConfig;
 
 use super::cache::Cache;
+use super::index::Index;
 use super::naming::{Names, Tags};
-use super::retry::Call;
+use super::pace;
+use super::retry::{Call, Scouts};
 use crate::failure::Failure;
 use crate::resources::permission::Policy;
 use crate::resources::subscription::Subscribed;
 
-/// How long one attempt of a call may take. A 50 MB zip over a slow line must fit in.
-const ATTEMPT: Duration = Duration::from_secs(30);
-const UPLOAD_ATTEMPT: Duration = Duration::from_mins(5);
+/// Bytes a second that a line must carry for an upload to succeed.
+const SLOWEST_UPLOAD: u64 = 50_000;
 
 /// Which cloud is meant.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct Target {
     /// The local cloud's address: no configuration of the user's is looked at then.
     pub local: Option<String>,
     pub endpoint_url: Option<String>,
     pub profile: Option<String>,
     pub region: Option<String>,
+    /// How long one attempt of a call may take, but for what is uploaded with it.
+    pub timeout: Duration,
 }
 
 /// The clients, and what is known of where they lead.
@@ -43,6 +46,8 @@ pub struct Cloud {
     pub names: Names,
     /// Address that stands in for AWS's own, if any.
     pub endpoint: Option<String>,
+    /// As in [`Target`].
+    timeout: Duration,
     pub dynamodb: aws_sdk_dynamodb::Client,
     pub sns: aws_sdk_sns::Client,
     pub iam: aws_sdk_iam::Client,
@@ -50,12 +55,18 @@ pub struct Cloud {
     pub apigateway: aws_sdk_apigatewayv2::Client,
     pub logs: aws_sdk_cloudwatchlogs::Client,
     pub tagging: aws_sdk_resourcegroupstagging::Client,
+    /// What the tagging API says is this stage's.
+    pub index: Index,
     /// By function name.
     pub functions: Cache<Option<Arc<GetFunctionOutput>>>,
+    /// Log groups' retention in days by name, by the beginning of their names.
+    pub log_groups: Cache<Arc<BTreeMap<String, Option<i32>>>>,
+    /// Functions that wait for their roles to be assumable. Each attempt sends the code again.
+    pub roles: Scouts,
     /// By topic ARN.
     pub topic_tags: Cache<Option<Tags>>,
-    /// By topic ARN.
-    pub subscriptions: Cache<Vec<Subscribed>>,
+    /// By topic ARN; `None` if there is no such topic.
+    pub subscriptions: Cache<Option<Vec<Subscribed>>>,
     /// By function name.
     pub policies: Cache<Policy>,
     /// Held by whoever writes a function's resource policy: parallel writes lose statements.
@@ -70,7 +81,10 @@ impl Cloud {
     /// profile, an endpoint that does not answer.
     pub async fn connect(target: &Target, stack: &str, stage: &str) -> Result<Self> {
         let config = match &target.local {
-            Some(url) => local_config(url, target),
+            Some(url) => {
+                pace::off();
+                local_config(url, target)
+            }
             None => user_config(target).await?,
         };
         let region = config.region().map(ToString::to_string).ok_or_else(|| {
@@ -79,11 +93,6 @@ impl Cloud {
         })?;
         let endpoint = config.endpoint_url().map(str::to_owned);
         let (account, partition) = identity(&config, endpoint.as_deref()).await?;
-        let uploads = TimeoutConfig::builder()
-            .connect_timeout(Duration::from_secs(5))
-            .operation_attempt_timeout(UPLOAD_ATTEMPT)
-            .build();
-        let lambda = aws_sdk_lambda::config::Builder::from(&config).timeout_config(uploads);
         Ok(Self {
             names: Names {
                 stack: stack.to_owned(),
@@ -93,19 +102,39 @@ impl Cloud {
                 partition,
             },
             endpoint,
+            timeout: target.timeout,
             dynamodb: aws_sdk_dynamodb::Client::new(&config),
             sns: aws_sdk_sns::Client::new(&config),
             iam: aws_sdk_iam::Client::new(&config),
-            lambda: aws_sdk_lambda::Client::from_conf(lambda.build()),
+            lambda: aws_sdk_lambda::Client::new(&config),
             apigateway: aws_sdk_apigatewayv2::Client::new(&config),
             logs: aws_sdk_cloudwatchlogs::Client::new(&config),
             tagging: aws_sdk_resourcegroupstagging::Client::new(&config),
+            index: Index::default(),
             functions: Cache::default(),
+            log_groups: Cache::default(),
+            roles: Scouts::default(),
             topic_tags: Cache::default(),
             subscriptions: Cache::default(),
             policies: Cache::default(),
             policy_locks: Mutex::default(),
         })
+    }
+
+    /// The cloud is not as it was read: lets all be asked again, and directly.
+    pub fn forget_answers(&self) {
+        self.index.distrust();
+        self.log_groups.clear();
+        self.functions.clear();
+        self.topic_tags.clear();
+        self.subscriptions.clear();
+        self.policies.clear();
+    }
+
+    /// For a call that uploads so many bytes: the time that a slow line needs for them on top.
+    pub fn upload(&self, bytes: usize) -> aws_sdk_lambda::config::Builder {
+        let line = Duration::from_secs(bytes as u64 / SLOWEST_UPLOAD);
+        aws_sdk_lambda::config::Builder::new().timeout_config(timeouts(self.timeout + line))
     }
 
     /// The lock that serialises writes of a function's resource policy.
@@ -122,7 +151,7 @@ async fn user_config(target: &Target) -> Result<SdkConfig> {
     let mut loader = aws_config::defaults(BehaviorVersion::latest())
         .http_client(https.clone())
         .retry_config(RetryConfig::disabled())
-        .timeout_config(timeouts());
+        .timeout_config(timeouts(target.timeout));
     if let Some(url) = &target.endpoint_url {
         loader = loader.endpoint_url(url);
     }
@@ -164,7 +193,7 @@ fn local_config(url: &str, target: &Target) -> SdkConfig {
         .region(Region::new(region))
         .credentials_provider(SharedCredentialsProvider::new(credentials))
         .retry_config(RetryConfig::disabled())
-        .timeout_config(timeouts())
+        .timeout_config(timeouts(target.timeout))
         .sleep_impl(aws_smithy_async::rt::sleep::SharedAsyncSleep::new(
             aws_smithy_async::rt::sleep::TokioSleep::new(),
         ))
@@ -172,10 +201,10 @@ fn local_config(url: &str, target: &Target) -> SdkConfig {
         .build()
 }
 
-fn timeouts() -> TimeoutConfig {
+fn timeouts(attempt: Duration) -> TimeoutConfig {
     TimeoutConfig::builder()
-        .connect_timeout(Duration::from_secs(5))
-        .operation_attempt_timeout(ATTEMPT)
+        .connect_timeout(attempt.min(Duration::from_secs(5)))
+        .operation_attempt_timeout(attempt)
         .build()
 }
 

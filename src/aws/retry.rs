@@ -3,14 +3,17 @@
 
 use std::fmt;
 use std::future::Future;
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use aws_smithy_runtime_api::client::result::SdkError;
 use aws_smithy_runtime_api::http::Response;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
+use tokio::sync::Notify;
 use tokio::time::{Instant, sleep};
 
-use super::Context;
+use super::{Context, pace};
+use crate::trace;
 
 /// Longest time that throttling may slow down one call.
 const THROTTLED: Duration = Duration::from_mins(5);
@@ -114,6 +117,13 @@ impl ApiError {
             || matches!(self.status, Some(500 | 502 | 503 | 504))
     }
 
+    /// The same, after all that was waited.
+    #[must_use]
+    pub fn after(mut self, waited: Duration) -> Self {
+        self.gave_up = Some(format!("gave up after {:.0} s", waited.as_secs_f32()));
+        self
+    }
+
     fn matches(&self, wait: &Wait) -> bool {
         self.is(wait.code) && self.message.contains(wait.message)
     }
@@ -151,18 +161,26 @@ pub struct Call<'a> {
     target: &'a str,
     waits: &'a [Wait],
     cx: Option<&'a Context<'a>>,
+    scouts: Option<&'a Scouts>,
     repeatable: bool,
 }
 
 impl<'a> Call<'a> {
     pub fn new(operation: &'static str, target: &'a str) -> Self {
-        Self { operation, target, waits: &[], cx: None, repeatable: true }
+        Self { operation, target, waits: &[], cx: None, scouts: None, repeatable: true }
     }
 
     /// Repeats the call while it fails in one of these ways, telling the user what is waited for.
     #[must_use]
     pub fn wait(mut self, cx: &'a Context<'a>, waits: &'a [Wait]) -> Self {
         (self.waits, self.cx) = (waits, Some(cx));
+        self
+    }
+
+    /// Takes turns with the other calls that wait for the same thing.
+    #[must_use]
+    pub fn scouts(mut self, scouts: &'a Scouts) -> Self {
+        self.scouts = Some(scouts);
         self
     }
 
@@ -182,13 +200,36 @@ impl<'a> Call<'a> {
         F: Future<Output = Result<T, SdkError<E, Response>>>,
         E: std::error::Error + ProvideErrorMetadata + 'static,
     {
-        let begun = Instant::now();
         let (mut attempt, mut unanswered, mut noted) = (0, 0, "");
+        let (mut begun, mut scouting) = (None, false);
         loop {
-            let error = match request().await {
-                Ok(answer) => return Ok(answer),
+            let turn = pace::turn(self.operation, || {
+                if let Some(cx) = self.cx {
+                    cx.note("keeping to AWS's rate limits");
+                }
+            });
+            let turn = turn.await;
+            let begun = *begun.get_or_insert_with(Instant::now);
+            let mut span = trace::request(self.operation, self.target, attempt);
+            let answer = request().await;
+            drop(turn);
+            let error = match answer {
+                Ok(answer) => {
+                    pace::passed(self.operation);
+                    if let Some(scouts) = self.scouts.filter(|_| scouting) {
+                        scouts.through(begun.elapsed());
+                    }
+                    span.iter_mut().for_each(trace::Span::succeeded);
+                    return Ok(answer);
+                }
                 Err(error) => ApiError::new(self.operation, self.target, &error),
             };
+            if let Some(mut span) = span {
+                span.failed(error.status, error.code.as_deref());
+            }
+            if error.is_throttling() {
+                pace::throttled(self.operation);
+            }
             unanswered += u32::from(error.unanswered);
             let waited = self.waits.iter().find(|wait| error.matches(wait));
             let (note, bound, pause) = if let Some(wait) = waited {
@@ -214,8 +255,53 @@ impl<'a> Call<'a> {
                 cx.note(note);
                 noted = note;
             }
-            sleep(pause).await;
+            match self.scouts.filter(|_| waited.is_some()) {
+                Some(scouts) => {
+                    scouting = true;
+                    scouts.pause(begun, pause).await;
+                }
+                None => sleep(pause).await,
+            }
             attempt += 1;
+        }
+    }
+}
+
+/// Calls that wait for the same thing: one at a time tries, the rest follow the first to succeed.
+#[derive(Debug, Default)]
+pub struct Scouts {
+    turn: tokio::sync::Mutex<()>,
+    /// How long the first to succeed had to wait.
+    known: OnceLock<Duration>,
+    succeeded: Notify,
+}
+
+impl Scouts {
+    /// Until it is this call's turn to try again: as long after it began as the first to succeed
+    /// had to wait, or when the pause after the last attempt of any is over.
+    async fn pause(&self, begun: Instant, pause: Duration) {
+        let succeeded = self.succeeded.notified();
+        let turn = async {
+            let _turn = self.turn.lock().await;
+            sleep(pause).await;
+        };
+        let ahead = |known: &Duration| known.saturating_sub(begun.elapsed());
+        if self.known.get().is_none() {
+            tokio::select! {
+                () = succeeded => {}
+                () = turn => return,
+            }
+        } else if self.known.get().map(ahead).is_none_or(|ahead| ahead.is_zero()) {
+            return turn.await;
+        }
+        if let Some(ahead) = self.known.get().map(ahead) {
+            sleep(ahead).await;
+        }
+    }
+
+    fn through(&self, waited: Duration) {
+        if self.known.set(waited).is_ok() {
+            self.succeeded.notify_waiters();
         }
     }
 }
@@ -235,12 +321,12 @@ fn give_up(mut error: ApiError, begun: Instant, attempt: u32) -> ApiError {
 }
 
 /// Pause before looking again at something that AWS is at work on: dense at first, since most of
-/// it takes single-digit seconds.
+/// it takes single-digit seconds (tables 2 to 7, roles 5 to 10, functions 1 to 3).
 pub fn poll_pause(waited: Duration) -> Duration {
     Duration::from_millis(match waited.as_secs() {
-        0 => 200,
-        1..10 => 400,
-        10..30 => 1_000,
+        0..4 => 150,
+        4..12 => 200,
+        12..30 => 1_000,
         _ => 2_000,
     })
 }

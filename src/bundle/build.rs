@@ -12,7 +12,7 @@ use super::cargo::{Built, Cargo};
 use super::elf::{self, Findings, Obstacle};
 use super::target::{self, Method, Tools};
 use super::workspace::{Wanted, Workspace};
-use super::{Arch, Artifact, Progress, Strictness, zip};
+use super::{Arch, Artifact, Destination, Progress, zip};
 use crate::failure::Failure;
 use crate::manifest::Manifest;
 
@@ -23,7 +23,7 @@ pub(super) async fn artifacts(
     manifest: &Manifest,
     folder: &Path,
     arch: Arch,
-    strictness: Strictness,
+    destination: Destination,
     progress: Report<'_>,
 ) -> Result<Vec<Artifact>> {
     if manifest.functions.is_empty() {
@@ -35,17 +35,18 @@ pub(super) async fn artifacts(
     let packages: BTreeSet<_> =
         manifest.functions.values().map(|function| function.package.as_str()).collect();
 
-    let zips = match unchanged(&cache::likely_places(folder, arch), &packages, strictness) {
-        Some(zips) => {
-            progress(Progress::Cached);
-            zips
-        }
-        None => build(manifest, folder, arch, strictness, progress).await?,
-    };
+    let zips =
+        match unchanged(&cache::likely_places(folder, arch, destination), &packages, destination) {
+            Some(zips) => {
+                progress(Progress::Cached);
+                zips
+            }
+            None => build(manifest, folder, arch, destination, progress).await?,
+        };
     let mut artifacts = Vec::new();
     for (function, declared) in &manifest.functions {
         let Some(zipped) = zips.get(&declared.package) else { continue };
-        let warnings = judge(function, &zipped.findings, arch, strictness)?;
+        let warnings = judge(function, &zipped.findings, arch, destination)?;
         progress(Progress::Packed { function, bytes: zipped.zip.len() as u64 });
         artifacts.push(Artifact {
             function: function.clone(),
@@ -64,12 +65,12 @@ pub(super) fn judge(
     function: &str,
     findings: &Findings,
     arch: Arch,
-    strictness: Strictness,
+    destination: Destination,
 ) -> Result<Vec<String>> {
     let mut warnings = Vec::new();
     if let Some(obstacle) = &findings.obstacle {
         let what = format!("function `{function}` would not start on Lambda: {obstacle}");
-        if strictness == Strictness::Ship {
+        if destination == Destination::Aws {
             return Err(Failure::new(what).hint(remedy(obstacle, arch)).into());
         }
         warnings.push(what);
@@ -110,11 +111,11 @@ fn remedy(obstacle: &Obstacle, arch: Arch) -> String {
 fn unchanged(
     places: &[PathBuf],
     packages: &BTreeSet<&str>,
-    strictness: Strictness,
+    destination: Destination,
 ) -> Option<BTreeMap<String, Zipped>> {
     let zips = places.iter().find_map(|place| Record::load(place)?.zips(place, packages))?;
     // Something may have been installed since that helps.
-    let hopeless = strictness == Strictness::Ship
+    let hopeless = destination == Destination::Aws
         && zips.values().any(|zipped| zipped.findings.obstacle.is_some());
     (!hopeless).then_some(zips)
 }
@@ -123,23 +124,25 @@ async fn build(
     manifest: &Manifest,
     folder: &Path,
     arch: Arch,
-    strictness: Strictness,
+    destination: Destination,
     progress: Report<'_>,
 ) -> Result<BTreeMap<String, Zipped>> {
     let cargo = Cargo::new(folder);
     let (workspace, sysroot) = tokio::try_join!(Workspace::around(&cargo), cargo.sysroot())?;
-    let place = cache::place(&workspace.target_directory, folder, arch);
+    let place = cache::place(&workspace.target_directory, folder, arch, destination);
     // A target directory that only cargo's configuration knows of.
     let packages: BTreeSet<_> =
         manifest.functions.values().map(|function| function.package.as_str()).collect();
-    if let Some(zips) = unchanged(std::slice::from_ref(&place), &packages, strictness) {
+    if let Some(zips) = unchanged(std::slice::from_ref(&place), &packages, destination) {
         progress(Progress::Cached);
         return Ok(zips);
     }
     let wanted = workspace.wanted(manifest)?;
     let tools = Tools::of_this_machine(&sysroot);
     let last = Record::load(&place);
-    let job = Job { cargo: &cargo, workspace: &workspace, wanted: &wanted, arch, progress };
+    let profile = workspace.profile(destination);
+    let job =
+        Job { cargo: &cargo, workspace: &workspace, wanted: &wanted, arch, profile, progress };
 
     let lambda_glibc = tools.against_lambda_glibc(arch);
     let mut method = match &last {
@@ -169,6 +172,7 @@ async fn build(
         local_packages: &built.local_packages,
         executables: executables.values().map(|(path, _)| path.as_path()).collect(),
         triple: method.triple(),
+        profile: destination.profile(),
         started,
         zig: matches!(method, Method::Zig { .. }),
     };
@@ -183,6 +187,8 @@ struct Job<'a> {
     workspace: &'a Workspace,
     wanted: &'a BTreeMap<String, Wanted>,
     arch: Arch,
+    /// Arguments that select it.
+    profile: Vec<String>,
     progress: Report<'a>,
 }
 
@@ -193,16 +199,15 @@ impl Job<'_> {
         method: &Method,
         backdated: &BTreeSet<String>,
     ) -> Result<(Built, BTreeMap<String, (PathBuf, Findings)>)> {
-        let profile = self.workspace.profile();
         if !backdated.is_empty() {
             let mut clean = vec!["clean"];
-            clean.extend(profile.iter().map(String::as_str));
+            clean.extend(self.profile.iter().map(String::as_str));
             clean.extend(method.triple().into_iter().flat_map(|triple| ["--target", triple]));
             clean.extend(backdated.iter().flat_map(|id| ["--package", id]));
             self.cargo.output(&clean).await?;
         }
         let mut arguments: Vec<OsString> = method.arguments().into_iter().map(Into::into).collect();
-        arguments.extend(profile.into_iter().map(Into::into));
+        arguments.extend(self.profile.iter().map(Into::into));
         arguments.extend(self.remapped_paths());
         for wanted in self.wanted.values() {
             for argument in ["--package", &wanted.id, "--bin", &wanted.binary] {

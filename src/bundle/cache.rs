@@ -14,11 +14,11 @@ use anyhow::{Context as _, Result};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use super::Arch;
 use super::cargo::LocalPackage;
 use super::elf::Findings;
 use super::target::{cargo_home, rustup_home};
 use super::workspace::Workspace;
+use super::{Arch, Destination};
 
 /// Raised when records, or the zips they describe, are made differently.
 const FORMAT: u32 = 1;
@@ -85,26 +85,33 @@ pub(super) struct Ingredients<'a> {
     pub executables: Vec<&'a Path>,
     /// Triple, if one was given to cargo.
     pub triple: Option<&'a str>,
+    /// Name of the cargo profile.
+    pub profile: &'a str,
     pub started: SystemTime,
     pub zig: bool,
 }
 
 /// The folder for an application's zips below a target directory.
-pub(super) fn place(target: &Path, folder: &Path, arch: Arch) -> PathBuf {
+pub(super) fn place(target: &Path, folder: &Path, arch: Arch, destination: Destination) -> PathBuf {
     // Several applications can share one target directory.
     let name = folder.file_name().unwrap_or_default().to_string_lossy();
     let hash = &hex(folder.as_os_str().as_encoded_bytes())[..8];
-    target.join("advent").join(format!("{name}-{hash}")).join(arch.to_string())
+    let kind = match destination {
+        Destination::Aws => arch.to_string(),
+        Destination::Local => format!("{arch}-local"),
+    };
+    target.join("advent").join(format!("{name}-{hash}")).join(kind)
 }
 
 /// Where [`place`] may be, without asking cargo.
-pub(super) fn likely_places(folder: &Path, arch: Arch) -> Vec<PathBuf> {
+pub(super) fn likely_places(folder: &Path, arch: Arch, destination: Destination) -> Vec<PathBuf> {
+    let place = |target: PathBuf| place(&target, folder, arch, destination);
     let given = ["CARGO_TARGET_DIR", "CARGO_BUILD_TARGET_DIR"]
         .into_iter()
         .find_map(|name| std::env::var_os(name).filter(|value| !value.is_empty()));
     match given {
-        Some(target) => vec![place(&folder.join(target), folder, arch)],
-        None => folder.ancestors().map(|up| place(&up.join("target"), folder, arch)).collect(),
+        Some(target) => vec![place(folder.join(target))],
+        None => folder.ancestors().map(|up| place(up.join("target"))).collect(),
     }
 }
 
@@ -254,7 +261,7 @@ fn variables<'a>(more: impl Iterator<Item = &'a String>) -> BTreeMap<String, Opt
 fn env_dependencies(made_of: &Ingredients<'_>) -> BTreeSet<String> {
     let profile = |triple: Option<&str>| {
         let folder = made_of.workspace.build_directory();
-        triple.map_or(folder.to_owned(), |triple| folder.join(triple)).join("lambda")
+        triple.map_or(folder.to_owned(), |triple| folder.join(triple)).join(made_of.profile)
     };
     let entries = |folder: PathBuf| fs::read_dir(folder).into_iter().flatten().flatten();
     let mut texts = Vec::new();

@@ -278,4 +278,23 @@ pub(super) mod tests {
         assert_eq!(findings.obstacle, Some(Obstacle::Glibc { needs: Version(2, 39), symbols }));
         assert_eq!(findings.libraries.len(), 1, "{findings:?}");
     }
+
+    proptest::proptest! {
+        #[test]
+        fn whatever_the_bytes_it_is_an_answer(
+            by in crate::fuzz::changes(&[b"\xff\xff\xff\xff", b"\0\0\0\0\0\0\0\x80", b"GLIBC_", b"\x7fELF"]),
+            of in 0..3,
+        ) {
+            let seed = match of {
+                0 => std::fs::read("/bin/true").unwrap(),
+                1 => minimal(EM_X86_64, Some("/lib64/ld-linux-x86-64.so.2")),
+                _ => minimal(EM_AARCH64, None),
+            };
+            // The part that is read first, and so decides where the rest is looked for.
+            let (head, rest) = seed.split_at(seed.len().min(1024));
+            for bytes in [crate::fuzz::changed(&seed, &by), [&crate::fuzz::changed(head, &by), rest].concat()] {
+                let _ = examine(&bytes, Arch::X86_64);
+            }
+        }
+    }
 }

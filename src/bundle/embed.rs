@@ -133,7 +133,11 @@ impl Carrier {
             .into());
         }
         let mut artifacts = Vec::new();
+        let all = self.file.metadata()?.len();
         for entry in self.index.functions {
+            if entry.offset.checked_add(entry.length).is_none_or(|end| end > all) {
+                return Err(damaged(&self.path));
+            }
             let length = usize::try_from(entry.length).map_err(|_| damaged(&self.path))?;
             let mut zip = vec![0; length];
             self.file.seek(SeekFrom::Start(entry.offset))?;
@@ -242,7 +246,7 @@ fn cut_off(file: &mut File, path: &Path, length: u64) -> Result<Option<anyhow::E
                 Failure::new(format!(
                     "{} is incomplete: {length} of {} bytes",
                     shown(path),
-                    head + promised
+                    head.saturating_add(promised)
                 ))
                 .hint("copy or download it again")
                 .into(),
@@ -331,7 +335,7 @@ mod tests {
         let out = folder.path().join("true");
         let base = fs::canonicalize("/bin/true").unwrap();
         write("", &[artifact("a", &[1; 9])], Arch::X86_64, &base, &out).unwrap();
-        assert!(std::process::Command::new(&out).status().unwrap().success());
+        assert!(crate::bundle::tests::run(&out).status.success());
     }
 
     #[test]
@@ -419,5 +423,47 @@ mod tests {
         let error = write("", &[], Arch::X86_64, &base, &file_in_the_way).unwrap_err();
         assert!(Failure::of(&error).unwrap().what.contains("could not write"), "{error:#}");
         drop(folder);
+    }
+
+    /// As [`write`] ends a file, around any index.
+    fn with_index(whole: &[u8], index: &[u8]) -> Vec<u8> {
+        let foot = &whole[whole.len() - FOOT_LEN..];
+        let offset = number(&foot[8..16]);
+        let mut bytes = whole[..usize::try_from(offset).unwrap()].to_vec();
+        bytes.extend(index);
+        bytes.extend(&foot[..16]);
+        bytes.extend((index.len() as u64).to_le_bytes());
+        bytes.extend(Sha256::digest(index));
+        bytes.extend(&foot[56..]);
+        bytes
+    }
+
+    #[test]
+    fn whatever_the_file_it_is_an_answer() {
+        use crate::fuzz::{changed, changes, odd, with_odd};
+        use proptest::prelude::*;
+        let (folder, _, out) = packed();
+        let whole = fs::read(&out).unwrap();
+        let index = serde_json::to_value(Carrier::open(&out).unwrap().unwrap().index).unwrap();
+        let path = folder.path().join("changed");
+        let open = |bytes: &[u8]| {
+            fs::write(&path, bytes).unwrap();
+            Carrier::open(&path).and_then(|c| c.map(|c| c.artifacts(Arch::X86_64)).transpose())
+        };
+        assert_eq!(
+            open(&with_index(&whole, index.to_string().as_bytes())).unwrap().unwrap().len(),
+            2
+        );
+        let pieces: &[&[u8]] = &[b"\xff\xff\xff\xff\xff\xff\xff\xff", &FOOT, &HEAD, b"\x01\0\0\0"];
+        let pieces: &'static [&'static [u8]] = Box::leak(pieces.to_vec().into_boxed_slice());
+        proptest!(|(by in changes(pieces), at in any::<prop::sample::Index>(), odd in odd())| {
+            let tail = whole.len() - 300;
+            let bytes = [&whole[..tail], &changed(&whole[tail..], &by)].concat();
+            let _ = open(&bytes);
+            // Its hash is right: whoever can write it can hash it.
+            let index = with_odd(&index, at, odd, false).to_string();
+            let _ = open(&with_index(&whole, index.as_bytes()));
+            let _ = open(&with_index(&whole, &changed(index.as_bytes(), &by)));
+        });
     }
 }

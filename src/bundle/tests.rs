@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
 use std::sync::Mutex;
 use std::time::{Duration, SystemTime};
 
@@ -80,7 +81,7 @@ impl Fixture {
         self.write("shared/src/lib.rs", &text);
     }
 
-    async fn try_build(&self, strictness: Strictness) -> Result<Report> {
+    async fn try_build(&self, destination: Destination) -> Result<Report> {
         // A file that was written just now counts as written during the build.
         tokio::time::sleep(Duration::from_millis(50)).await;
         let seen = Mutex::new((false, 0, String::new()));
@@ -95,24 +96,24 @@ impl Fixture {
         };
         let folder = self.path("apps");
         let artifacts =
-            build::artifacts(&self.manifest, &folder, Arch::host(), strictness, &progress).await?;
+            build::artifacts(&self.manifest, &folder, Arch::host(), destination, &progress).await?;
         let (cached, compiled, output) = seen.into_inner().unwrap();
         Ok(Report { artifacts, cached, compiled, output })
     }
 
     async fn build(&self) -> Report {
-        self.try_build(Strictness::Local).await.unwrap()
+        self.try_build(Destination::Local).await.unwrap()
     }
 
     async fn fail(&self) -> Failure {
-        let error = self.try_build(Strictness::Local).await.unwrap_err();
+        let error = self.try_build(Destination::Local).await.unwrap_err();
         error.downcast().unwrap()
     }
 
-    /// The folder with the zips.
+    /// The folder with the zips for the local cloud.
     fn place(&self) -> PathBuf {
         let folder = self.path("apps").canonicalize().unwrap();
-        let place = cache::likely_places(&folder, Arch::host());
+        let place = cache::likely_places(&folder, Arch::host(), Destination::Local);
         place.into_iter().find(|place| place.exists()).unwrap()
     }
 }
@@ -132,6 +133,15 @@ fn function(package: &str) -> Function {
     }
 }
 
+/// Runs a copy of an executable that this process has written. A test beside this one may have
+/// forked meanwhile; its child keeps the file open for writing until it executes, and until then
+/// the kernel does not start it (ETXTBSY). What `cp` has written nobody else holds.
+pub(super) fn run(executable: &Path) -> Output {
+    let copy = executable.with_extension("copy");
+    assert!(Command::new("cp").args([executable, &copy]).status().unwrap().success());
+    Command::new(copy).output().unwrap()
+}
+
 /// What the executable in a zip prints.
 fn printed(artifact: &Artifact) -> String {
     use std::os::unix::fs::PermissionsExt as _;
@@ -139,7 +149,7 @@ fn printed(artifact: &Artifact) -> String {
     let path = folder.path().join("bootstrap");
     fs::write(&path, zip::unpack(&artifact.zip).unwrap()).unwrap();
     fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
-    let output = std::process::Command::new(path).output().unwrap();
+    let output = run(&path);
     String::from_utf8(output.stdout).unwrap().trim().to_owned()
 }
 
@@ -239,7 +249,7 @@ async fn lost_and_damaged_files_are_made_again() {
     assert!(!unknown.cached && hashes(&unknown) == hashes(&first));
     assert!(fixture.build().await.cached);
 
-    fs::remove_dir_all(fixture.path("target/lambda")).unwrap();
+    fs::remove_dir_all(fixture.path("target/lambda-local")).unwrap();
     assert!(fixture.build().await.cached, "the zips are all that is needed");
 }
 
@@ -260,10 +270,75 @@ async fn without_a_profile_of_its_own_the_workspace_gets_one() {
     fixture.manifest.functions.remove("one");
     let (workspace, _) = WORKSPACE.split_once("[profile").unwrap();
     fixture.write("Cargo.toml", workspace);
-    let report = fixture.build().await;
-    assert_eq!(printed(&report.artifacts[0]), "two");
-    let size = zip::unpack(&report.artifacts[0].zip).unwrap().len();
-    assert!(size < 500_000, "{size} bytes: it is optimised for size and stripped");
+    for (destination, most) in [(Destination::Local, 700_000), (Destination::Aws, 500_000)] {
+        let report = fixture.try_build(destination).await.unwrap();
+        assert_eq!(printed(&report.artifacts[0]), "two");
+        let size = zip::unpack(&report.artifacts[0].zip).unwrap().len();
+        assert!(size < most, "{size} bytes for {destination:?}: it is stripped");
+    }
+}
+
+#[tokio::test]
+async fn both_destinations_are_kept_side_by_side() {
+    let fixture = Fixture::new();
+    // Cargo notes in the profile's folder that it was asked for.
+    let reads =
+        "fn main() { println!(\"{}\", option_env!(\"FIXTURE_WORD\").unwrap_or(\"two\")) }\n";
+    fixture.write("apps/two/src/main.rs", reads);
+    let aws = fixture.try_build(Destination::Aws).await.unwrap();
+    let local = fixture.build().await;
+    assert!(aws.compiled == 3 && local.compiled == 3, "{aws:?} {local:?}");
+    for report in [&aws, &local] {
+        assert_eq!(printed(&report.artifacts[0]), "first");
+    }
+    assert!(fixture.path("target/lambda/one").exists());
+    assert!(fixture.path("target/lambda-local/one").exists());
+    for _ in 0..2 {
+        for (destination, first) in [(Destination::Aws, &aws), (Destination::Local, &local)] {
+            let again = fixture.try_build(destination).await.unwrap();
+            assert!(again.cached && again.artifacts == first.artifacts, "{destination:?}");
+        }
+    }
+    let record = fs::read_to_string(fixture.place().join("record.json")).unwrap();
+    assert!(record.contains("FIXTURE_WORD"), "{record}");
+
+    // A change that is built for one is still to be built for the other.
+    fixture.word("second");
+    assert_eq!(printed(&fixture.build().await.artifacts[0]), "second");
+    let aws_again = fixture.try_build(Destination::Aws).await.unwrap();
+    assert!(!aws_again.cached);
+    assert_eq!(printed(&aws_again.artifacts[0]), "second");
+    assert!(fixture.build().await.cached);
+}
+
+#[tokio::test]
+async fn each_destination_has_its_profile() {
+    let fixture = Fixture::new();
+    let profile = async |destination| {
+        let cargo = cargo::Cargo::new(&fixture.path("apps"));
+        workspace::Workspace::around(&cargo).await.unwrap().profile(destination).join(" ")
+    };
+    let quick = "--config profile.lambda-local.inherits='lambda' \
+                 --config profile.lambda-local.lto='off' \
+                 --config profile.lambda-local.codegen-units=16 \
+                 --config profile.lambda-local.incremental=true";
+    assert_eq!(profile(Destination::Aws).await, "--profile lambda");
+    assert_eq!(profile(Destination::Local).await, format!("--profile lambda-local {quick}"));
+
+    // It says itself how it wants both.
+    let own = format!("{WORKSPACE}[profile.lambda-local]\ninherits = \"dev\"\n");
+    fixture.write("Cargo.toml", &own);
+    assert_eq!(profile(Destination::Aws).await, "--profile lambda");
+    assert_eq!(profile(Destination::Local).await, "--profile lambda-local");
+
+    let (none, _) = WORKSPACE.split_once("[profile").unwrap();
+    fixture.write("Cargo.toml", none);
+    let small = "--config profile.lambda.inherits='release' --config profile.lambda.opt-level='s' \
+                 --config profile.lambda.lto='fat' --config profile.lambda.codegen-units=1 \
+                 --config profile.lambda.panic='abort' --config profile.lambda.strip=true";
+    assert_eq!(profile(Destination::Aws).await, format!("--profile lambda {small}"));
+    let both = format!("--profile lambda-local {small} {quick}");
+    assert_eq!(profile(Destination::Local).await, both);
 }
 
 #[tokio::test]
@@ -316,9 +391,9 @@ fn shipping_refuses_what_local_only_warns_of() {
         obstacle: Some(elf::Obstacle::Loader("/lib/ld-musl-x86_64.so.1".into())),
         libraries: vec!["libssl.so.3".into()],
     };
-    let warnings = build::judge("f", &glibc, Arch::X86_64, Strictness::Local).unwrap();
+    let warnings = build::judge("f", &glibc, Arch::X86_64, Destination::Local).unwrap();
     assert!(warnings[0].contains("ld-musl") && warnings[1].contains("libssl"), "{warnings:?}");
-    let error = build::judge("f", &glibc, Arch::X86_64, Strictness::Ship).unwrap_err();
+    let error = build::judge("f", &glibc, Arch::X86_64, Destination::Aws).unwrap_err();
     let failure = Failure::of(&error).unwrap();
     assert!(failure.what.contains("`f` would not start on Lambda"), "{failure}");
     assert!(failure.hint.is_some());

@@ -101,4 +101,17 @@ mod tests {
         assert!(failure.what.contains("3 MB unpacked"), "{failure}");
         assert_eq!(failure.exit, 1);
     }
+
+    proptest::proptest! {
+        #[test]
+        fn a_damaged_archive_is_an_error_or_what_it_was(
+            by in crate::fuzz::changes(&[b"PK\x01\x02", b"PK\x03\x04", b"PK\x05\x06", b"\xff\xff\xff\xff", b"../"]),
+        ) {
+            let executable = b"#!/bin/sh\nexit 0\n".repeat(20);
+            let changed = crate::fuzz::changed(&pack("f", &executable).unwrap(), &by);
+            if let Ok(unpacked) = unpack(&changed) {
+                proptest::prop_assert_eq!(unpacked, executable);
+            }
+        }
+    }
 }

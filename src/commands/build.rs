@@ -6,7 +6,6 @@ use anyhow::Result;
 use serde_json::json;
 
 use super::session::{application, build};
-use crate::bundle::Strictness;
 use crate::cli::{Build, Global};
 use crate::failure::Failure;
 use crate::report::Report;
@@ -14,8 +13,7 @@ use crate::report::Report;
 pub async fn run(global: &Global, args: &Build, report: &Report) -> Result<u8> {
     let app = application()?;
     let arch = global.arch.map_or_else(|| app.arch(), Ok)?;
-    let strictness = if global.local { Strictness::Local } else { Strictness::Ship };
-    let artifacts = build(&app, arch, strictness, report).await?;
+    let artifacts = build(&app, arch, global, report).await?;
     let written = |path: &Path, result: std::io::Result<()>| {
         result.map_err(|error| {
             Failure::new(format!("failed to write {}", path.display()))

@@ -4,15 +4,14 @@ use anyhow::{Context as _, Result};
 use serde_json::json;
 
 use super::session::{application, build};
-use crate::bundle::{self, Strictness};
+use crate::bundle;
 use crate::cli::{Global, Pack};
 use crate::report::Report;
 
 pub async fn run(global: &Global, args: &Pack, report: &Report) -> Result<u8> {
     let app = application()?;
     let arch = global.arch.map_or_else(|| app.arch(), Ok)?;
-    let strictness = if global.local { Strictness::Local } else { Strictness::Ship };
-    let artifacts = build(&app, arch, strictness, report).await?;
+    let artifacts = build(&app, arch, global, report).await?;
     let own = std::env::current_exe().context("failed to find this executable")?;
     let bytes = bundle::pack(&app, &artifacts, &own, &args.out)?;
     if global.json {

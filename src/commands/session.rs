@@ -1,20 +1,22 @@
 //! From the command line to a stack that has been read: what every command begins with.
 
 use std::path::Path;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 
 use crate::aws::{Cloud, Target};
-use crate::bundle::{self, Application, Arch, Artifact, Strictness};
+use crate::bundle::{self, Application, Arch, Artifact, Destination};
 use crate::cli::Global;
 use crate::engine::{Applied, Interrupt, Known, Options, Plan, Purpose};
 use crate::local::{self, Running};
 use crate::manifest::Source;
 use crate::report::Report;
 use crate::stack::{self, Deployment, Parts};
+use crate::trace;
 
-/// How many resources are worked on at once.
-const CONCURRENCY: usize = 32;
+/// How many resources are worked on at once. Most of them wait: `aws::pace` bounds the requests.
+const CONCURRENCY: usize = 512;
 
 /// One command's run: the application, and the cloud that it is about.
 pub struct Session<'a> {
@@ -53,28 +55,32 @@ impl<'a> Session<'a> {
             endpoint_url: global.endpoint_url.clone(),
             profile: global.profile.clone(),
             region: global.region.clone(),
+            timeout: Duration::from_secs(global.timeout),
         };
-        let cloud = Cloud::connect(&target, &app.manifest.name, &global.stage).await?;
+        let connect = Cloud::connect(&target, &app.manifest.name, &global.stage);
+        let cloud = trace::step("session", "connect", connect).await?;
         Ok(Self { global, report, app, arch, cloud, local })
     }
 
-    /// The first half of `up`: builds, reads, plans.
-    pub async fn plan(&self) -> Result<(Deployment, Plan)> {
-        let artifacts = self.build().await?;
-        let Stage { deployment, known } = self.read(&artifacts, Purpose::Compare).await?;
+    /// Reads the whole stack and plans to bring it to what it should be.
+    pub async fn plan(&self, artifacts: &[Artifact]) -> Result<(Deployment, Plan)> {
+        let Stage { deployment, known } = self.read(artifacts, Purpose::Compare).await?;
         let plan = deployment.stack.plan_up(known);
         Ok((deployment, plan))
     }
 
     /// Builds what is not embedded.
-    async fn build(&self) -> Result<Vec<Artifact>> {
-        let strictness = if self.local.is_some() { Strictness::Local } else { Strictness::Ship };
-        build(&self.app, self.arch, strictness, self.report).await
+    pub async fn build(&self) -> Result<Vec<Artifact>> {
+        build(&self.app, self.arch, self.global, self.report).await
     }
 
     /// Reads the whole stack: what it should be, and what it is.
     pub async fn read(&self, artifacts: &[Artifact], purpose: Purpose) -> Result<Stage> {
-        let secrets = |variable: &str| std::env::var(variable).ok();
+        let secrets = |variable: &str| {
+            let secret = std::env::var(variable).ok();
+            self.report.hide(secret.as_deref().unwrap_or_default());
+            secret
+        };
         let parts = Parts { arch: self.arch, artifacts, secrets: &secrets };
         let mut deployment = Deployment::new(&self.app.manifest, &self.cloud.names, &parts);
         self.report.begin("reading the cloud");
@@ -100,6 +106,7 @@ impl<'a> Session<'a> {
             loop {
                 terminated().await;
                 if interrupt.is_raised() {
+                    trace::end();
                     std::process::exit(130);
                 }
                 interrupt.raise();
@@ -140,12 +147,13 @@ pub fn folder(app: &Application) -> Option<&Path> {
 pub async fn build(
     app: &Application,
     arch: Arch,
-    strictness: Strictness,
+    global: &Global,
     report: &Report,
 ) -> Result<Vec<Artifact>> {
+    let destination = if global.local { Destination::Local } else { Destination::Aws };
     report.begin("building the functions");
     let artifacts =
-        bundle::artifacts(app, arch, strictness, &|progress| report.progress(&progress)).await;
+        bundle::artifacts(app, arch, destination, &|progress| report.progress(&progress)).await;
     report.end();
     let artifacts = artifacts?;
     for warning in artifacts.iter().flat_map(|artifact| &artifact.warnings) {

@@ -10,7 +10,7 @@ use crate::report::Report;
 
 pub async fn run(global: &Global, report: &Report) -> Result<u8> {
     let session = Session::open(global, report).await?;
-    let (deployment, plan) = session.plan().await?;
+    let (deployment, plan) = session.plan(&session.build().await?).await?;
     let api = deployment.http_api.and_then(|api| plan.state(api));
     let url = api.and_then(|api| url::of(&session.app.manifest, &api.endpoint));
     let failed = match &session.local {

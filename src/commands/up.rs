@@ -6,40 +6,82 @@ use anyhow::Result;
 
 use super::session::Session;
 use super::{document, url};
+use crate::aws::ApiError;
 use crate::cli::{Global, Up};
-use crate::engine::{Action, Plan, Report as StepReport, Step};
+use crate::engine::{Action, Applied, Outcome, Plan, Report as StepReport, Step};
 use crate::failure::Failure;
 use crate::report::Report;
 
+/// How often a stack is planned that another run is changing at the same time.
+const ROUNDS: u32 = 4;
+
 pub async fn run(global: &Global, args: &Up, report: &Report) -> Result<u8> {
     let session = Session::open(global, report).await?;
-    let (deployment, plan) = session.plan().await?;
-    refuse_strangers(&plan)?;
-    report.plan(&plan);
-    if !allowed(global, args, report, &plan)? {
-        report.note("nothing was changed");
-        return Ok(1);
-    }
-    let begun = Instant::now();
-    let (applied, interrupted) = session.apply(&deployment, &plan).await;
+    let artifacts = session.build().await?;
+    let mut begun = None;
+    let mut reports = Vec::new();
+    let mut round = 1;
+    let (deployment, applied, interrupted) = loop {
+        let (deployment, plan) = session.plan(&artifacts).await?;
+        if round == 1 {
+            refuse_strangers(&plan)?;
+        }
+        report.plan(&plan);
+        if !allowed(global, args, report, &plan)? {
+            report.note("nothing was changed");
+            return Ok(1);
+        }
+        begun.get_or_insert_with(Instant::now);
+        let (applied, interrupted) = session.apply(&deployment, &plan).await;
+        merge(&mut reports, &applied.reports);
+        if interrupted || !overtaken(&applied) || round == ROUNDS {
+            break (deployment, applied, interrupted);
+        }
+        round += 1;
+        session.cloud.forget_answers();
+        report.note("another run is changing this stack as well: looking again");
+    };
     let api = deployment.http_api.and_then(|api| applied.state(api));
     let manifest = &session.app.manifest;
     let url = api.and_then(|api| url::of(manifest, &api.endpoint));
-    let done = applied.reports.iter().all(|step| step.outcome.is_done());
+    let done = reports.iter().all(|step: &StepReport| step.outcome.is_done());
     if global.json {
-        report.document(&document::outcome(&manifest.name, url.as_deref(), &applied.reports));
+        report.document(&document::outcome(&manifest.name, url.as_deref(), &reports));
     } else if done {
         let open = deployment.is_open(|function| applied.state(function));
-        let title = title(&manifest.name, &applied.reports, begun.elapsed());
+        let title =
+            title(&manifest.name, &reports, begun.map_or(Duration::ZERO, |begun| begun.elapsed()));
         summary(&session, &title, url.as_deref(), open);
     } else {
         let why = if interrupted { "interrupted" } else { "not everything succeeded" };
         report.note(&format!(
             "{why}: {}; `advent up` continues, `advent down` removes what is there",
-            left(&applied.reports)
+            left(&reports)
         ));
     }
     Ok(u8::from(!done))
+}
+
+/// Whether the cloud was not as it had been read: another run is changing it.
+fn overtaken(applied: &Applied) -> bool {
+    let gone = |step: &StepReport| match &step.outcome {
+        Outcome::Failed(error) => ApiError::is_not_found_in(error),
+        _ => false,
+    };
+    applied.overtaken || applied.reports.iter().any(gone)
+}
+
+/// What became of each resource in the end, and what was done to it on the way there.
+fn merge(reports: &mut Vec<StepReport>, later: &[StepReport]) {
+    for report in later {
+        match reports.iter_mut().find(|earlier| earlier.id == report.id) {
+            Some(earlier) if report.action == Action::Keep => {
+                earlier.outcome = report.outcome.clone();
+            }
+            Some(earlier) => *earlier = report.clone(),
+            None => reports.push(report.clone()),
+        }
+    }
 }
 
 /// # Errors

@@ -16,6 +16,8 @@ struct FakeCloud {
     log: Mutex<Vec<String>>,
     fails: Mutex<Option<String>>,
     busy: Mutex<(usize, usize)>,
+    /// How many reads of `words` still find nothing.
+    hidden: Mutex<usize>,
 }
 
 impl FakeCloud {
@@ -51,6 +53,7 @@ struct TableState {
 
 impl Resource for Table {
     const KIND: &'static str = "table";
+    const OUTLIVES_ITSELF: bool = true;
     type Cloud = FakeCloud;
     type Inputs = ();
     type State = TableState;
@@ -60,6 +63,13 @@ impl Resource for Table {
     }
 
     async fn read(&self, cx: &Context<'_, FakeCloud>) -> Result<Found<TableState>> {
+        {
+            let mut hidden = cx.cloud.hidden.lock().unwrap();
+            if self.0 == "words" && *hidden > 0 {
+                *hidden -= 1;
+                return Ok(Found::Missing);
+            }
+        }
         Ok(match cx.cloud.get(self.0) {
             None => Found::Missing,
             Some(thing) if thing.contains_key("foreign") => Found::Foreign("no tags".into()),
@@ -284,7 +294,8 @@ async fn a_failure_spares_what_does_not_depend_on_it_and_up_continues() {
     assert_eq!(up(&stack, &cloud).await, DONE);
     let mut log = cloud.log();
     log.sort();
-    assert_eq!(log, ["create count", "create count-role", "settle count-role"]);
+    // The table is there; that is asked by creating it, since the function is not.
+    assert_eq!(log, ["create count", "create count-role", "create words", "settle count-role"]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -432,4 +443,36 @@ async fn every_step_is_reported() {
     let lines = recorder.0.into_inner().unwrap();
     assert!(lines.contains(&"count: waiting for the role".to_owned()));
     assert_eq!(lines.len(), 5 + 5 + 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_only_seems_to_be_there_is_created_where_something_needs_it() {
+    let (stack, cloud) = (stack(128, "arm64"), FakeCloud::default());
+    for name in ["words", "count-role"] {
+        cloud.things.lock().unwrap().insert(name.into(), BTreeMap::new());
+    }
+    let plan = plan_up(&stack, &cloud).await;
+    assert_eq!(*action(&plan, "words"), Action::Keep);
+    // Deleted before it was read, but the read did not know that yet.
+    cloud.things.lock().unwrap().remove("words");
+    assert_eq!(apply(&stack, &cloud, &plan).await, DONE);
+    assert!(cloud.get("words").is_some() && cloud.get("count").is_some());
+    // Nothing is missing: nothing is doubted.
+    cloud.log();
+    assert_eq!(up(&stack, &cloud).await, DONE);
+    assert_eq!(cloud.log(), [""; 0]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_exists_but_is_hidden_from_reads_is_waited_for() {
+    let (stack, cloud) = (stack(128, "arm64"), FakeCloud::default());
+    cloud.things.lock().unwrap().insert("words".into(), BTreeMap::new());
+    *cloud.hidden.lock().unwrap() = 5;
+    let plan = plan_up(&stack, &cloud).await;
+    assert_eq!(*action(&plan, "words"), Action::Create);
+    let interrupt = Interrupt::default();
+    let options = Options { concurrency: 10, interrupt: &interrupt };
+    let applied = stack.apply(&plan, &cloud, options, &()).await;
+    assert!(applied.reports.iter().all(|report| report.outcome.is_done()));
+    assert!(applied.overtaken, "somebody else has created it");
 }

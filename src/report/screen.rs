@@ -13,6 +13,9 @@ use super::style::Paint;
 /// Columns and lines of a terminal that does not say.
 const USUAL: (usize, usize) = (80, 24);
 
+/// Bytes. Slack's have 24 and more.
+const SHORTEST_SECRET: usize = 6;
+
 type NewTarget = Box<dyn Fn() -> ProgressDrawTarget + Send + Sync>;
 
 pub(super) struct Screen {
@@ -25,6 +28,8 @@ pub(super) struct Screen {
     lost: AtomicBool,
     /// Whether standard error has lines already.
     spoke: AtomicBool,
+    /// What is never printed.
+    hidden: Mutex<Vec<String>>,
 }
 
 pub(super) struct Stream {
@@ -60,6 +65,7 @@ impl Screen {
             closed: AtomicBool::new(false),
             lost: AtomicBool::new(false),
             spoke: AtomicBool::new(false),
+            hidden: Mutex::default(),
         }
     }
 
@@ -103,6 +109,23 @@ impl Screen {
         self.out.paint
     }
 
+    /// From now on `secret` is printed as `(hidden)`: a service may say in an error what it was sent.
+    pub fn hide(&self, secret: &str) {
+        // What is shorter is a part of many words.
+        if secret.len() < SHORTEST_SECRET {
+            return;
+        }
+        let in_json = serde_json::Value::from(secret).to_string();
+        let mut hidden = lock(&self.hidden);
+        hidden.extend([secret.to_owned(), in_json.trim_matches('"').to_owned()]);
+        hidden.dedup();
+    }
+
+    fn without_secrets(&self, text: &str) -> String {
+        let hidden = lock(&self.hidden);
+        hidden.iter().fold(text.to_owned(), |text, secret| text.replace(secret, "(hidden)"))
+    }
+
     /// Prints lines to standard error.
     pub fn say(&self, text: &str) {
         self.prompt(&format!("{text}\n"));
@@ -121,6 +144,7 @@ impl Screen {
         self.spoke.store(true, Ordering::Relaxed);
         self.beside_live(|| {
             let mut to = lock(&self.err.to);
+            let text = self.without_secrets(text);
             let _ = to.write_all(text.as_bytes()).and_then(|()| to.flush());
         });
     }
@@ -129,7 +153,8 @@ impl Screen {
     pub fn data(&self, text: &str) {
         let result = self.beside_live(|| {
             let mut to = lock(&self.out.to);
-            to.write_all(format!("{text}\n").as_bytes()).and_then(|()| to.flush())
+            let text = self.without_secrets(text) + "\n";
+            to.write_all(text.as_bytes()).and_then(|()| to.flush())
         });
         let Err(error) = result else { return };
         let first = !self.closed.swap(true, Ordering::Relaxed);
@@ -142,7 +167,7 @@ impl Screen {
     }
 
     /// Shows `picture` in the live area.
-    pub fn draw(&self, picture: String) {
+    pub fn draw(&self, picture: &str) {
         let Some(target) = &self.target else { return };
         let mut live = lock(&self.live);
         let bar = live.get_or_insert_with(|| {
@@ -152,7 +177,7 @@ impl Screen {
             }
             bar
         });
-        bar.set_message(picture);
+        bar.set_message(self.without_secrets(picture));
     }
 
     /// Takes the live area away.

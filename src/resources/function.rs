@@ -11,18 +11,22 @@ use aws_sdk_lambda::types::{
     Architecture, Environment, FunctionCode, FunctionConfiguration, LastUpdateStatus, Runtime,
     State as Lifecycle,
 };
+use bytes::Bytes;
 use tokio::time::{Instant, sleep};
 
+use super::role;
 use crate::aws::naming::Tags;
 use crate::aws::retry::poll_pause;
 use crate::aws::{ApiError, Call, Cloud, Context, Names, Wait};
-use crate::engine::{AlreadyExists, Changes, Diff, Found, Resource};
+use crate::engine::{AlreadyExists, Changes, Diff, Found, Overtaken, Resource};
 
 const RUNTIME: &str = "provided.al2023";
 /// Required for a zip, unused by a `bootstrap`.
 const HANDLER: &str = "bootstrap";
 const HIDDEN: &str = "(hidden)";
 const LONGEST_TRANSITION: Duration = Duration::from_mins(5);
+/// A role is assumable within seconds; after so many it is time to see whether it still exists.
+const ROLE_CHECK: Duration = Duration::from_secs(15);
 
 /// How a function that is busy, or whose role is too new, refuses a change.
 const WAITS: [Wait; 6] = [
@@ -38,7 +42,7 @@ const WAITS: [Wait; 6] = [
 ];
 
 const fn role_wait(message: &'static str, note: &'static str) -> Wait {
-    Wait { code: "InvalidParameterValue", message, note, at_most: LONGEST_TRANSITION }
+    Wait { code: "InvalidParameterValue", message, note, at_most: ROLE_CHECK }
 }
 
 const fn busy_wait(message: &'static str, note: &'static str) -> Wait {
@@ -62,9 +66,9 @@ pub struct Function {
     pub names: Names,
 }
 
-#[derive(Clone)]
 pub struct Code {
-    pub zip: Arc<[u8]>,
+    /// Shared with every function that has the same package, and with every attempt to send it.
+    pub zip: Blob,
     /// As Lambda gives it: base64 of the zip's SHA-256.
     pub sha256: String,
 }
@@ -101,9 +105,9 @@ impl Resource for Function {
     }
 
     async fn read(&self, cx: &Context<'_>) -> Result<Found<State>> {
-        let begun = Instant::now();
+        let (mut cx, begun) = (*cx, Instant::now());
         loop {
-            let Some(found) = lookup(cx, &self.name).await? else { return Ok(Found::Missing) };
+            let Some(found) = lookup(&cx, &self.name).await? else { return Ok(Found::Missing) };
             let Some(configuration) = &found.configuration else { return Ok(Found::Missing) };
             if configuration.state != Some(Lifecycle::Deleting) {
                 return Ok(match stranger(&self.names, &found) {
@@ -111,8 +115,8 @@ impl Resource for Function {
                     None => Found::Ours(State::from(configuration)),
                 });
             }
-            cx.cloud.functions.forget(&self.name);
-            self.pause(cx, begun, "waiting for the function to be deleted").await?;
+            cx = cx.fresh();
+            self.pause(&cx, begun, "waiting for the function to be deleted").await?;
         }
     }
 
@@ -149,15 +153,19 @@ impl Resource for Function {
                 .memory_size(self.memory)
                 .timeout(self.timeout)
                 .environment(variables(&environment))
-                .code(FunctionCode::builder().zip_file(Blob::new(code.zip.to_vec())).build())
+                .code(FunctionCode::builder().zip_file(code.zip.clone()).build())
                 .set_tags(Some(self.names.tags().into_iter().collect()))
+                .customize()
+                .config_override(cx.cloud.upload(code.zip.as_ref().len()))
                 .send()
         };
-        let created =
-            Call::new("lambda:CreateFunction", &self.name).wait(cx, &WAITS).send(request).await;
-        // It was looked up when it was not there yet; its triggers look again.
-        cx.cloud.functions.forget(&self.name);
-        match created {
+        let create = || {
+            Call::new("lambda:CreateFunction", &self.name)
+                .wait(cx, &WAITS)
+                .scouts(&cx.cloud.roles)
+                .send(request)
+        };
+        match self.with_role(cx, create).await? {
             Ok(_) => Ok(self.state(environment, &code.sha256)),
             Err(error) if error.message.contains("already exist") => {
                 Err(anyhow::Error::new(AlreadyExists).context(error))
@@ -186,10 +194,12 @@ impl Resource for Function {
                 .memory_size(self.memory)
                 .timeout(self.timeout)
                 .environment(variables(&environment));
-            Call::new("lambda:UpdateFunctionConfiguration", &self.name)
-                .wait(cx, &WAITS)
-                .send(|| request.clone().send())
-                .await?;
+            let update = || {
+                Call::new("lambda:UpdateFunctionConfiguration", &self.name)
+                    .wait(cx, &WAITS)
+                    .send(|| request.clone().send())
+            };
+            self.with_role(cx, update).await??;
         }
         if let (Some(wanted), false) = (&self.code, code.is_empty()) {
             if !configuration.is_empty() {
@@ -200,7 +210,9 @@ impl Resource for Function {
                     .update_function_code()
                     .function_name(&self.name)
                     .architectures(Architecture::from(self.architecture.as_str()))
-                    .zip_file(Blob::new(wanted.zip.to_vec()))
+                    .zip_file(wanted.zip.clone())
+                    .customize()
+                    .config_override(cx.cloud.upload(wanted.zip.as_ref().len()))
                     .send()
             };
             Call::new("lambda:UpdateFunctionCode", &self.name)
@@ -225,7 +237,6 @@ impl Resource for Function {
             Err(error) if error.is_not_found() => return Ok(()),
             deleted => drop(deleted?),
         }
-        cx.cloud.policies.forget(&self.name);
         let begun = Instant::now();
         while get(cx, &self.name).await?.is_some() {
             self.pause(cx, begun, "waiting for the function to be gone").await?;
@@ -247,6 +258,31 @@ impl Function {
             architecture: String::new(),
             code: None,
             names: names.clone(),
+        }
+    }
+
+    /// Goes on as long as the role may become usable: not if another run has deleted it.
+    async fn with_role<T, F>(
+        &self,
+        cx: &Context<'_>,
+        call: impl Fn() -> F,
+    ) -> Result<Result<T, ApiError>>
+    where
+        F: Future<Output = Result<T, ApiError>>,
+    {
+        let begun = Instant::now();
+        loop {
+            let error = match call().await {
+                Err(error) if error.is("InvalidParameterValue") && error.gave_up.is_some() => error,
+                answered => return Ok(answered),
+            };
+            let name = self.role_arn.rsplit('/').next().unwrap_or_default();
+            if !role::exists(cx, name).await? {
+                return Err(anyhow::Error::new(Overtaken).context(error));
+            }
+            if begun.elapsed() > LONGEST_TRANSITION {
+                return Ok(Err(error.after(begun.elapsed())));
+            }
         }
     }
 
@@ -346,7 +382,8 @@ pub async fn lookup(
     cx: &Context<'_>,
     name: &str,
 ) -> Result<Option<Arc<GetFunctionOutput>>, ApiError> {
-    cx.cloud.functions.get(name, || async { Ok(get(cx, name).await?.map(Arc::new)) }).await
+    let ask = || async { Ok(get(cx, name).await?.map(Arc::new)) };
+    cx.cloud.functions.get(cx, name, ask).await
 }
 
 /// Whose a function is, unless it is ours.
@@ -354,6 +391,12 @@ pub fn stranger(names: &Names, found: &GetFunctionOutput) -> Option<String> {
     let tags: Tags =
         found.tags().into_iter().flatten().map(|(k, v)| (k.clone(), v.clone())).collect();
     names.stranger(&tags)
+}
+
+impl Code {
+    pub fn new(zip: Arc<[u8]>, sha256: String) -> Self {
+        Self { zip: Blob::from_maybe_shared(Bytes::from_owner(zip)), sha256 }
+    }
 }
 
 impl State {

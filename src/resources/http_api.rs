@@ -5,19 +5,19 @@ mod read;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result};
 use aws_sdk_apigatewayv2::types::{Api, IntegrationType, ProtocolType, RouteSettings};
 
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use crate::aws::naming::Tags;
 use crate::aws::retry::{gone, poll_pause};
-use crate::aws::{ApiError, Call, Cloud, Context, Names, Wait};
-use crate::engine::{Changes, Diff, Found, Purpose, Resource};
+use crate::aws::{Call, Cloud, Context, Names, Wait};
+use crate::engine::{Changes, Diff, Found, Overtaken, Purpose, Resource};
 
 const STAGE: &str = "$default";
-/// Of two APIs that two runs create at the same time one is deleted.
-const LOST: &str = "another run created the API at the same time; run it again to go on from there";
+/// How long a list of APIs may lack one that was just created.
+const HIDDEN: Duration = Duration::from_secs(20);
 const PAYLOAD: &str = "2.0";
 /// Times that the creation of an API is tried after a fault.
 const ATTEMPTS: u64 = 4;
@@ -190,24 +190,29 @@ impl Resource for HttpApi {
                 Err(error) => return Err(error.into()),
             }
         };
-        match self.update(&(), &state, cx).await {
-            Err(error) if ApiError::is_not_found_in(&error) => bail!(LOST),
-            updated => updated,
-        }
+        self.update(&(), &state, cx).await
     }
 
     /// Of two that were created at the same time, all agree on the one that stays.
     async fn settle(&self, state: &State, cx: &Context<'_>) -> Result<()> {
         let only_ids = cx.for_purpose(Purpose::Delete);
-        let Found::Ours(found) = Box::pin(self.read(&only_ids)).await? else { return Ok(()) };
-        for duplicate in &found.duplicates {
-            delete_api(cx, duplicate).await?;
+        let begun = Instant::now();
+        loop {
+            if let Found::Ours(found) = Box::pin(self.read(&only_ids)).await?
+                && (found.id == state.id || found.duplicates.contains(&state.id))
+            {
+                for duplicate in &found.duplicates {
+                    delete_api(cx, duplicate).await?;
+                }
+                return if found.id == state.id { Ok(()) } else { Err(Overtaken.into()) };
+            }
+            // The list lags, or the other run has deleted this one already.
+            if begun.elapsed() > HIDDEN {
+                return Err(Overtaken.into());
+            }
+            cx.note("waiting for the new API to be listed");
+            sleep(poll_pause(begun.elapsed())).await;
         }
-        // The other run may have deleted this one already.
-        if found.id != state.id {
-            bail!(LOST);
-        }
-        Ok(())
     }
 
     async fn update(&self, (): &(), state: &State, cx: &Context<'_>) -> Result<State> {

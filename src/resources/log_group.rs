@@ -1,12 +1,14 @@
 //! A CloudWatch Logs group, made before its function so that Lambda never makes it.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Result;
 
 use crate::aws::naming::Tags;
 use crate::aws::retry::gone;
-use crate::aws::{Call, Cloud, Context, Names, Wait};
+use crate::aws::{ApiError, Call, Cloud, Context, Names, Wait};
 use crate::engine::{AlreadyExists, Changes, Diff, Found, Purpose, Resource};
 
 const BUSY: Wait = Wait {
@@ -18,6 +20,8 @@ const BUSY: Wait = Wait {
 
 pub struct LogGroup {
     pub name: String,
+    /// Beginning of the names of all that are looked up in one go.
+    pub lookup: String,
     /// Days; one of the values that `PutRetentionPolicy` accepts.
     pub retention: i32,
     pub names: Names,
@@ -31,6 +35,7 @@ pub struct State {
 
 impl Resource for LogGroup {
     const KIND: &'static str = "log group";
+    const OUTLIVES_ITSELF: bool = true;
     type Cloud = Cloud;
     type Inputs = ();
     type State = State;
@@ -50,29 +55,28 @@ impl Resource for LogGroup {
     async fn read(&self, cx: &Context<'_>) -> Result<Found<State>> {
         let logs = &cx.cloud.logs;
         let arn = self.names.log_group_arn(&self.name);
-        let groups = Call::new("logs:DescribeLogGroups", &self.name)
-            .send(|| logs.describe_log_groups().log_group_name_prefix(&self.name).send());
+        let groups = listed(cx, &self.lookup, &self.name);
         let tags = || {
             Call::new("logs:ListTagsForResource", &arn)
                 .send(|| logs.list_tags_for_resource().resource_arn(&arn).send())
         };
         // What is to be deleted is there, most likely: both at once save a round trip. What is to
         // be created is not: one after the other saves a request.
-        let (groups, tags_at_once) = match cx.purpose {
+        let (groups, tags_at_once, indexed) = match cx.purpose {
             Purpose::Delete => {
                 let (groups, tags) = tokio::join!(groups, tags());
-                (groups?, Some(tags))
+                (groups?, Some(tags), false)
             }
-            Purpose::Compare => (groups.await?, None),
+            Purpose::Compare => {
+                let (groups, indexed) = tokio::join!(groups, cx.cloud.index.knows(cx, &arn));
+                (groups?, None, indexed)
+            }
         };
-        // The shortest name with a prefix is the first of the first page.
-        let own = |group: &&_| {
-            let group: &aws_sdk_cloudwatchlogs::types::LogGroup = group;
-            group.log_group_name() == Some(&self.name)
-        };
-        let Some(group) = groups.log_groups().iter().find(own) else {
-            return Ok(Found::Missing);
-        };
+        let Some(&retention) = groups.get(&self.name) else { return Ok(Found::Missing) };
+        let state = State { retention };
+        if indexed && self.diff(&(), &state) == Diff::Same {
+            return Ok(Found::Ours(state));
+        }
         let tags = match tags_at_once {
             Some(tags) => tags,
             None => tags().await,
@@ -84,7 +88,7 @@ impl Resource for LogGroup {
         };
         Ok(match self.names.stranger(&tags) {
             Some(whose) => Found::Foreign(whose),
-            None => Found::Ours(State { retention: group.retention_in_days() }),
+            None => Found::Ours(state),
         })
     }
 
@@ -137,4 +141,31 @@ impl Resource for LogGroup {
             .await;
         Ok(gone(deleted)?)
     }
+}
+
+type Retentions = Arc<BTreeMap<String, Option<i32>>>;
+
+/// The groups whose names begin so, asked for once a run: all of them, or up to `name`.
+async fn listed(cx: &Context<'_>, prefix: &str, name: &str) -> Result<Retentions, ApiError> {
+    let ask = || async {
+        let (mut all, mut token) = (BTreeMap::new(), None);
+        loop {
+            let request = cx
+                .cloud
+                .logs
+                .describe_log_groups()
+                .log_group_name_prefix(prefix)
+                .set_next_token(token);
+            let page =
+                Call::new("logs:DescribeLogGroups", prefix).send(|| request.clone().send()).await?;
+            let groups = page.log_groups.unwrap_or_default().into_iter();
+            all.extend(groups.filter_map(|g| Some((g.log_group_name?, g.retention_in_days))));
+            token = page.next_token;
+            // They come in order, the shortest name with a prefix first.
+            if token.is_none() || prefix == name {
+                return Ok(Arc::new(all));
+            }
+        }
+    };
+    cx.cloud.log_groups.get(cx, prefix, ask).await
 }

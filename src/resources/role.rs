@@ -8,19 +8,15 @@ use aws_sdk_iam::primitives::DateTime;
 use aws_sdk_iam::types::Tag;
 use futures::future::try_join_all;
 use serde_json::{Value, json};
+use tokio::time::{Instant, sleep};
 
 use crate::aws::naming::Tags;
-use crate::aws::retry::gone;
-use crate::aws::{Call, Cloud, Context, Names, Wait};
+use crate::aws::retry::{gone, poll_pause};
+use crate::aws::{ApiError, Call, Cloud, Context, Names, Wait};
 use crate::engine::{AlreadyExists, Changes, Diff, Found, Purpose, Resource};
 
-/// IAM's replicas may not have seen the last deleted policy yet.
-const STILL_IN_USE: Wait = Wait {
-    code: "DeleteConflict",
-    message: "",
-    note: "waiting for IAM to see that the role's policies are gone",
-    at_most: Duration::from_mins(2),
-};
+/// How long IAM's replicas may take to see that a role's last policy is gone.
+const IN_USE: Duration = Duration::from_mins(2);
 const CONCURRENT: Wait = Wait {
     code: "ConcurrentModification",
     message: "",
@@ -64,6 +60,7 @@ fn trust() -> Value {
 
 impl Resource for Role {
     const KIND: &'static str = "role";
+    const OUTLIVES_ITSELF: bool = true;
     type Cloud = Cloud;
     type Inputs = ();
     type State = State;
@@ -178,11 +175,24 @@ impl Resource for Role {
 
     async fn delete(&self, state: &State, cx: &Context<'_>) -> Result<()> {
         try_join_all(state.policies.keys().map(|name| self.delete_policy(name, cx))).await?;
-        let deleted = Call::new("iam:DeleteRole", &self.name)
-            .wait(cx, &[STILL_IN_USE, CONCURRENT])
-            .send(|| cx.cloud.iam.delete_role().role_name(&self.name).send())
-            .await;
-        Ok(gone(deleted)?)
+        let begun = Instant::now();
+        loop {
+            let deleted = Call::new("iam:DeleteRole", &self.name)
+                .wait(cx, &[CONCURRENT])
+                .send(|| cx.cloud.iam.delete_role().role_name(&self.name).send())
+                .await;
+            match deleted {
+                Err(error) if error.is("DeleteConflict") && begun.elapsed() < IN_USE => {
+                    cx.note("waiting for IAM to see that the role's policies are gone");
+                    self.strip(cx).await?;
+                    sleep(poll_pause(begun.elapsed())).await;
+                }
+                Err(error) if error.is("DeleteConflict") => {
+                    return Err(error.after(begun.elapsed()).into());
+                }
+                deleted => return Ok(gone(deleted)?),
+            }
+        }
     }
 }
 
@@ -190,20 +200,25 @@ impl Role {
     /// The inline policies: all names, and for a comparison what they say.
     async fn read_policies(&self, cx: &Context<'_>) -> Result<BTreeMap<String, Value>> {
         let iam = &cx.cloud.iam;
-        let listed = Call::new("iam:ListRolePolicies", &self.name)
-            .send(|| iam.list_role_policies().role_name(&self.name).send());
+        let listed = async {
+            let answer = Call::new("iam:ListRolePolicies", &self.name)
+                .send(|| iam.list_role_policies().role_name(&self.name).send())
+                .await;
+            match answer {
+                Ok(answer) => Ok(answer.policy_names),
+                // No such role, or none any longer.
+                Err(error) if error.is_not_found() => Ok(Vec::new()),
+                Err(error) => Err(error),
+            }
+        };
         if cx.purpose == Purpose::Delete {
-            let names = listed.await?.policy_names;
+            let names = listed.await?;
             return Ok(names.into_iter().map(|name| (name, Value::Null)).collect());
         }
         // The policies that should be there can be asked for before their names are listed.
         let expected = try_join_all(self.policies.keys().map(|name| self.read_policy(name, cx)));
         let (listed, expected) = tokio::join!(listed, expected);
-        let listed = match listed {
-            Ok(answer) => answer.policy_names,
-            Err(error) if error.is_not_found() => return Ok(BTreeMap::new()),
-            Err(error) => return Err(error.into()),
-        };
+        let listed = listed?;
         let mut policies: BTreeMap<_, _> = expected?.into_iter().flatten().collect();
         let unexpected = listed.iter().filter(|name| !self.policies.contains_key(*name));
         let unexpected = try_join_all(unexpected.map(|name| self.read_policy(name, cx))).await?;
@@ -222,6 +237,32 @@ impl Role {
         }
     }
 
+    /// Takes away the policies that it did not have when it was read: put by another run, or
+    /// attached by hand.
+    async fn strip(&self, cx: &Context<'_>) -> Result<()> {
+        let iam = &cx.cloud.iam;
+        let inline = self.read_policies(&cx.for_purpose(Purpose::Delete)).await?;
+        try_join_all(inline.keys().map(|name| self.delete_policy(name, cx))).await?;
+        let attached = Call::new("iam:ListAttachedRolePolicies", &self.name)
+            .send(|| iam.list_attached_role_policies().role_name(&self.name).send())
+            .await;
+        let attached = match attached {
+            Ok(answer) => answer.attached_policies.unwrap_or_default(),
+            Err(error) if error.is_not_found() => return Ok(()),
+            Err(error) => return Err(error.into()),
+        };
+        try_join_all(attached.iter().filter_map(|policy| policy.policy_arn()).map(async |arn| {
+            cx.note(&format!("detaching {arn}, which somebody has attached"));
+            let detached = Call::new("iam:DetachRolePolicy", &self.name)
+                .wait(cx, &[CONCURRENT])
+                .send(|| iam.detach_role_policy().role_name(&self.name).policy_arn(arn).send())
+                .await;
+            gone(detached)
+        }))
+        .await?;
+        Ok(())
+    }
+
     async fn delete_policy(&self, name: &str, cx: &Context<'_>) -> Result<()> {
         let deleted = Call::new("iam:DeleteRolePolicy", &self.name)
             .wait(cx, &[CONCURRENT])
@@ -230,6 +271,18 @@ impl Role {
             })
             .await;
         Ok(gone(deleted)?)
+    }
+}
+
+/// Whether there is a role of this name.
+pub async fn exists(cx: &Context<'_>, name: &str) -> Result<bool, ApiError> {
+    let answer = Call::new("iam:GetRole", name)
+        .send(|| cx.cloud.iam.get_role().role_name(name).send())
+        .await;
+    match answer {
+        Ok(_) => Ok(true),
+        Err(error) if error.is_not_found() => Ok(false),
+        Err(error) => Err(error),
     }
 }
 

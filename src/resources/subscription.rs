@@ -4,7 +4,7 @@ use anyhow::Result;
 
 use crate::aws::retry::gone;
 use crate::aws::{ApiError, Call, Cloud, Context, Names};
-use crate::engine::{Diff, Found, Resource};
+use crate::engine::{Diff, Found, Purpose, Resource};
 
 pub struct Subscription {
     /// `{topic} -> {function}`, for people.
@@ -40,16 +40,25 @@ impl Resource for Subscription {
     async fn read(&self, cx: &Context<'_>) -> Result<Found<Subscribed>> {
         let function = self.names.function_arn(&self.function);
         let topic = self.names.topic_arn(&self.topic);
-        let (tags, all) =
-            tokio::try_join!(super::topic::tags(cx, &topic), subscriptions(cx, &topic))?;
-        // What hangs on a stranger's topic is not ours to change.
-        if tags.is_none_or(|tags| self.names.stranger(&tags).is_some()) {
-            return Ok(Found::Missing);
-        }
-        Ok(all
-            .into_iter()
-            .find(|known| known.protocol == "lambda" && known.endpoint == function)
-            .map_or(Found::Missing, Found::Ours))
+        let ours = async {
+            let indexed = cx.cloud.index.knows(cx, &topic).await;
+            // What hangs on a stranger's topic is not ours to change.
+            let stranger = |tags| self.names.stranger(&tags).is_some();
+            Ok(indexed || super::topic::tags(cx, &topic).await?.is_some_and(|t| !stranger(t)))
+        };
+        // Where none is, the topic asks whose it is before anything is subscribed to it.
+        let find = async {
+            let all = subscriptions(cx, &topic).await?.unwrap_or_default();
+            Ok::<_, ApiError>(all.into_iter().find(|known| known.is_function(&function)))
+        };
+        let (found, ours) = match cx.purpose {
+            Purpose::Delete => tokio::try_join!(find, ours)?,
+            Purpose::Compare => match find.await? {
+                Some(found) => (Some(found), ours.await?),
+                None => (None, false),
+            },
+        };
+        Ok(found.filter(|_| ours).map_or(Found::Missing, Found::Ours))
     }
 
     fn diff(&self, (): &(), _: &Subscribed) -> Diff {
@@ -69,7 +78,6 @@ impl Resource for Subscription {
             .endpoint(&function)
             .return_subscription_arn(true);
         let answer = Call::new("sns:Subscribe", &topic).send(|| request.clone().send()).await?;
-        cx.cloud.subscriptions.forget(&topic);
         Ok(Subscribed {
             arn: answer.subscription_arn.unwrap_or_default(),
             protocol: "lambda".to_owned(),
@@ -85,13 +93,22 @@ impl Resource for Subscription {
         let deleted = Call::new("sns:Unsubscribe", &state.arn)
             .send(|| cx.cloud.sns.unsubscribe().subscription_arn(&state.arn).send())
             .await;
-        cx.cloud.subscriptions.forget(&self.names.topic_arn(&self.topic));
         Ok(gone(deleted)?)
     }
 }
 
-/// A topic's subscriptions, asked for once a run; none if there is no such topic.
-pub async fn subscriptions(cx: &Context<'_>, topic: &str) -> Result<Vec<Subscribed>, ApiError> {
+impl Subscribed {
+    /// Whether it is that of the function with this ARN.
+    pub fn is_function(&self, arn: &str) -> bool {
+        self.protocol == "lambda" && self.endpoint == arn
+    }
+}
+
+/// A topic's subscriptions, asked for once a run; `None` if there is no such topic.
+pub async fn subscriptions(
+    cx: &Context<'_>,
+    topic: &str,
+) -> Result<Option<Vec<Subscribed>>, ApiError> {
     let ask = || async {
         let (mut all, mut token) = (Vec::new(), None);
         loop {
@@ -102,7 +119,7 @@ pub async fn subscriptions(cx: &Context<'_>, topic: &str) -> Result<Vec<Subscrib
                 .await;
             let answer = match answer {
                 Ok(answer) => answer,
-                Err(error) if error.is_not_found() => return Ok(all),
+                Err(error) if error.is_not_found() => return Ok(None),
                 Err(error) => return Err(error),
             };
             all.extend(answer.subscriptions().iter().map(|subscription| Subscribed {
@@ -112,9 +129,9 @@ pub async fn subscriptions(cx: &Context<'_>, topic: &str) -> Result<Vec<Subscrib
             }));
             token = answer.next_token;
             if token.is_none() {
-                return Ok(all);
+                return Ok(Some(all));
             }
         }
     };
-    cx.cloud.subscriptions.get(topic, ask).await
+    cx.cloud.subscriptions.get(cx, topic, ask).await
 }

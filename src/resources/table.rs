@@ -81,21 +81,34 @@ impl Resource for Table {
                 Purpose::Compare => None,
             }
         };
-        let (table, tags_at_once) = tokio::join!(self.describe(cx), tags_at_once);
+        let indexed = cx.cloud.index.knows(cx, &arn);
+        let (table, tags_at_once, indexed) = tokio::join!(self.describe(cx), tags_at_once, indexed);
         let Some(table) = table? else { return Ok(Found::Missing) };
         let gone = async || anyhow::Ok(self.describe(cx).await?.is_none());
         // Somebody else may be deleting it at the same time.
         if cx.purpose == Purpose::Delete && tags_at_once.is_none() && gone().await? {
             return Ok(Found::Missing);
         }
-        let arn = table.table_arn().unwrap_or(&arn).to_owned();
+        let ttl_at_once = if indexed { self.ttl_of(cx).await.ok() } else { None };
+        if let Some(ttl) = &ttl_at_once {
+            let state = self.state(&table, ttl.clone());
+            if self.diff(&(), &state) == Diff::Same {
+                return Ok(Found::Ours(state));
+            }
+        }
         let tags = async {
             match tags_at_once {
                 Some(tags) => Ok(tags),
                 None => tags_of(cx, &arn, &[TAGS_LAG]).await,
             }
         };
-        let (tags, ttl) = match tokio::try_join!(tags, self.ttl_of(cx)) {
+        let ttl = async {
+            match ttl_at_once {
+                Some(ttl) => Ok(ttl),
+                None => self.ttl_of(cx).await,
+            }
+        };
+        let (tags, ttl) = match tokio::try_join!(tags, ttl) {
             // Somebody else deletes it at the same time.
             Err(error) if ApiError::is_not_found_in(&error) && gone().await? => {
                 return Ok(Found::Missing);
@@ -105,16 +118,7 @@ impl Resource for Table {
         if let Some(whose) = self.names.stranger(&tags) {
             return Ok(Found::Foreign(whose));
         }
-        let key: Vec<_> = table.key_schema().iter().map(KeySchemaElement::attribute_name).collect();
-        let billing = table.billing_mode_summary().and_then(|summary| summary.billing_mode());
-        Ok(Found::Ours(State {
-            key: key.join(", "),
-            on_demand: billing == Some(&BillingMode::PayPerRequest),
-            ttl,
-            items: table.item_count().unwrap_or_default(),
-            deletion_protected: table.deletion_protection_enabled().unwrap_or_default(),
-            arn,
-        }))
+        Ok(Found::Ours(self.state(&table, ttl)))
     }
 
     fn diff(&self, (): &(), state: &State) -> Diff {
@@ -214,6 +218,19 @@ impl Resource for Table {
 }
 
 impl Table {
+    fn state(&self, table: &TableDescription, ttl: Option<String>) -> State {
+        let key: Vec<_> = table.key_schema().iter().map(KeySchemaElement::attribute_name).collect();
+        let billing = table.billing_mode_summary().and_then(|summary| summary.billing_mode());
+        State {
+            key: key.join(", "),
+            on_demand: billing == Some(&BillingMode::PayPerRequest),
+            ttl,
+            items: table.item_count().unwrap_or_default(),
+            deletion_protected: table.deletion_protection_enabled().unwrap_or_default(),
+            arn: table.table_arn().map_or_else(|| self.names.table_arn(&self.name), str::to_owned),
+        }
+    }
+
     /// The table, unless there is none; one that is being deleted is waited for.
     async fn describe(&self, cx: &Context<'_>) -> Result<Option<TableDescription>> {
         let begun = Instant::now();

@@ -3,12 +3,15 @@
 use anyhow::Result;
 use aws_sdk_sns::types::Tag;
 
+use super::subscription::subscriptions;
 use crate::aws::naming::Tags;
 use crate::aws::{ApiError, Call, Cloud, Context, Names};
-use crate::engine::{AlreadyExists, Diff, Found, Resource};
+use crate::engine::{AlreadyExists, Diff, Found, Purpose, Resource};
 
 pub struct Topic {
     pub name: String,
+    /// ARNs of the functions that are to be subscribed to it.
+    pub subscribers: Vec<String>,
     pub names: Names,
 }
 
@@ -20,6 +23,7 @@ impl Topic {
 
 impl Resource for Topic {
     const KIND: &'static str = "topic";
+    const OUTLIVES_ITSELF: bool = true;
     type Cloud = Cloud;
     type Inputs = ();
     type State = ();
@@ -33,7 +37,19 @@ impl Resource for Topic {
     }
 
     async fn read(&self, cx: &Context<'_>) -> Result<Found<()>> {
-        Ok(match tags(cx, &self.arn()).await? {
+        let arn = self.arn();
+        if cx.purpose == Purpose::Compare {
+            let (subscribed, indexed) =
+                tokio::join!(subscriptions(cx, &arn), cx.cloud.index.knows(cx, &arn));
+            let Some(subscribed) = subscribed? else { return Ok(Found::Missing) };
+            // To subscribe somebody is to write to the topic.
+            let complete =
+                self.subscribers.iter().all(|arn| subscribed.iter().any(|s| s.is_function(arn)));
+            if indexed && complete {
+                return Ok(Found::Ours(()));
+            }
+        }
+        Ok(match tags(cx, &arn).await? {
             None => Found::Missing,
             Some(tags) => self.names.stranger(&tags).map_or(Found::Ours(()), Found::Foreign),
         })
@@ -50,12 +66,8 @@ impl Resource for Topic {
         let request = cx.cloud.sns.create_topic().name(&self.name).set_tags(Some(own?));
         let created =
             Call::new("sns:CreateTopic", &self.name).send(|| request.clone().send()).await;
-        cx.cloud.topic_tags.forget(&self.arn());
         match created {
-            Ok(_) => {
-                cx.cloud.subscriptions.forget(&self.arn());
-                Ok(())
-            }
+            Ok(_) => Ok(()),
             // CreateTopic adopts what exists, but not if its tags are others: somebody else's.
             Err(error) if error.message.contains("already exists with different tags") => {
                 Err(anyhow::Error::new(AlreadyExists).context(error))
@@ -92,5 +104,5 @@ pub async fn tags(cx: &Context<'_>, arn: &str) -> Result<Option<Tags>, ApiError>
             Err(error) => Err(error),
         }
     };
-    cx.cloud.topic_tags.get(arn, ask).await
+    cx.cloud.topic_tags.get(cx, arn, ask).await
 }

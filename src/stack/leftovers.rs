@@ -1,10 +1,9 @@
 //! What a stage still has although the manifest no longer has it.
 //!
 //! Candidates come from the tagging API (and for roles, which it does not know, from the IAM
-//! path). Its index lags, so each is read and its own tags are checked before it is deleted.
+//! path). Its index lags, so each is read for deletion: its own tags are checked.
 
 use anyhow::Result;
-use aws_sdk_resourcegroupstagging::types::TagFilter;
 
 use super::Deployment;
 use crate::aws::{ApiError, Call, Cloud, Context, Names};
@@ -40,9 +39,9 @@ impl Leftovers {
     /// [`blind`](Self::blind).
     pub(super) async fn find(wanted: &Deployment, cloud: &Cloud, purpose: Purpose) -> Result<Self> {
         let stack = &wanted.stack;
-        let arns = tagged(cloud, &wanted.names);
-        let roles = roles(cloud, &wanted.names);
         let cx = Stack::context(cloud, purpose);
+        let arns = cloud.index.arns(&cx);
+        let roles = roles(cloud, &wanted.names);
         // Towards `down` the triggers die with what they hang on.
         let triggers = async {
             match purpose {
@@ -60,9 +59,9 @@ impl Leftovers {
             }
             Err(error) => this.blind = Some(error.to_string()),
         }
-        match arns {
+        match arns.as_ref() {
             Ok(arns) => arns.iter().for_each(|arn| this.classify(arn, wanted)),
-            Err(error) => this.blind = Some(error.to_string()),
+            Err(error) => this.blind = Some(error.clone()),
         }
         // Whoever else listens to a topic of ours may do so.
         let Self { subscriptions, functions, .. } = &mut this;
@@ -89,8 +88,8 @@ impl Leftovers {
                 self.functions.extend(name);
             }
             "logs" => {
-                let name = name("log-group:").map(|name| name.trim_end_matches(":*").to_owned());
-                self.log_groups.extend(name.filter(|name| !stack.has::<LogGroup>(name)));
+                let name = name("log-group:").filter(|name| !stack.has::<LogGroup>(name));
+                self.log_groups.extend(name);
             }
             "apigateway" if wanted.http_api.is_none() => self.http_api = true,
             _ => {}
@@ -107,7 +106,7 @@ impl Leftovers {
             stack.unwanted(table);
         }
         for name in &self.topics {
-            let topic = Topic { name: name.clone(), names: names.clone() };
+            let topic = Topic { name: name.clone(), subscribers: Vec::new(), names: names.clone() };
             let topic = stack.add(&format!("leftover.topic.{name}"), topic);
             stack.unwanted(topic);
         }
@@ -119,7 +118,12 @@ impl Leftovers {
             last.push(role.place());
         }
         for name in &self.log_groups {
-            let group = LogGroup { name: name.clone(), retention: 1, names: names.clone() };
+            let group = LogGroup {
+                lookup: name.clone(),
+                name: name.clone(),
+                retention: 1,
+                names: names.clone(),
+            };
             let group = stack.add(&format!("leftover.log_group.{name}"), group);
             stack.unwanted(group);
             last.push(group.place());
@@ -174,32 +178,6 @@ impl Leftovers {
     }
 }
 
-async fn tagged(cloud: &Cloud, names: &Names) -> Result<Vec<String>, ApiError> {
-    let (mut arns, mut token) = (Vec::new(), None);
-    let filters: Vec<_> = names
-        .tags()
-        .into_iter()
-        .map(|(key, value)| TagFilter::builder().key(key).values(value).build())
-        .collect();
-    loop {
-        let request = cloud
-            .tagging
-            .get_resources()
-            .set_tag_filters(Some(filters.clone()))
-            .resources_per_page(100)
-            .set_pagination_token(token);
-        let page = Call::new("tag:GetResources", "all tagged resources")
-            .send(|| request.clone().send())
-            .await?;
-        let found = page.resource_tag_mapping_list.unwrap_or_default();
-        arns.extend(found.into_iter().filter_map(|found| found.resource_arn));
-        token = page.pagination_token.filter(|token| !token.is_empty());
-        if token.is_none() {
-            return Ok(arns);
-        }
-    }
-}
-
 async fn roles(cloud: &Cloud, names: &Names) -> Result<Vec<String>, ApiError> {
     let (mut all, mut marker) = (Vec::new(), None);
     let path = names.role_path();
@@ -221,7 +199,7 @@ type Pairs = Vec<(String, String)>;
 async fn stray_triggers(wanted: &Deployment, cx: &Context<'_>) -> Result<(Pairs, Pairs), ApiError> {
     let names = &wanted.names;
     let subscriptions = wanted.topics.iter().map(async |topic| {
-        let all = subscription::subscriptions(cx, topic).await?;
+        let all = subscription::subscriptions(cx, topic).await?.unwrap_or_default();
         let topic = topic.rsplit(':').next().unwrap_or_default();
         let pair = |known: subscription::Subscribed| {
             let function = known.endpoint.rsplit(':').next().unwrap_or_default();

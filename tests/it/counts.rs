@@ -16,11 +16,11 @@ use crate::support::world::World;
 /// Requests, and how many of them the longest chain has: each began after the one before had ended.
 type Cost = (usize, usize);
 
-const COLD_UP: Cost = (59, 7);
-const IDLE_UP: Cost = (34, 3);
-const CODE: Cost = (36, 5);
-const ENVIRONMENT: Cost = (36, 5);
-const STATUS: Cost = (34, 3);
+const COLD_UP: Cost = (55, 7);
+const IDLE_UP: Cost = (29, 3);
+const CODE: Cost = (31, 5);
+const ENVIRONMENT: Cost = (31, 5);
+const STATUS: Cost = (29, 3);
 const DOWN: Cost = (48, 7);
 /// Of a stack that is not there.
 const DOWN_AGAIN: Cost = (26, 2);

@@ -17,7 +17,7 @@ const LOG_GROUP: &str = "/aws/lambda/small-front";
 
 /// A way to make the cloud differ, the resource that does then, and the field that `status` names,
 /// or the action if it is not an update.
-type Drift = (fn(&Boto<'_>), &'static str, &'static str);
+pub type Drift = (fn(&Boto<'_>), &'static str, &'static str);
 
 fn function(boto: &Boto<'_>, mut setting: Value) {
     setting["FunctionName"] = FRONT.into();
@@ -81,7 +81,7 @@ fn integration(boto: &Boto<'_>, api: &str) -> Value {
     boto.call("apigatewayv2", "create_integration", with)
 }
 
-const DRIFTS: [Drift; 27] = [
+pub const DRIFTS: [Drift; 27] = [
     (|b| function(b, json!({ "MemorySize": 512 })), "function.front", "memory"),
     (|b| function(b, json!({ "Timeout": 77 })), "function.front", "timeout"),
     (

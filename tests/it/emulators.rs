@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use crate::support::cli::Cli;
 use crate::support::http;
+use crate::support::local::shipped_article;
 use crate::support::project::Project;
 use crate::support::python::{Boto, Python, python};
 use crate::support::world::World;
@@ -145,7 +146,7 @@ fn the_binary_runs_in_a_clean_environment() {
 
 /// The repository's own application.
 fn article(endpoint: &str) -> Cli {
-    Cli::new(std::path::Path::new(env!("CARGO_MANIFEST_DIR"))).endpoint(endpoint)
+    Cli::new(&shipped_article()).endpoint(endpoint)
 }
 
 #[test]

@@ -1,87 +1,32 @@
 //! `up` and `down`, ended half-way at every write: the next run finishes the job.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use crate::support::cli::{Cli, Switch};
-use crate::support::project::Project;
-use crate::support::proxy::{Fault, Proxy, Rule};
-use crate::support::python::{Boto, Python, Server, python};
-use crate::support::world::World;
-
-/// The small project, against moto behind a proxy.
-struct Rig {
-    _project: Project,
-    cli: Cli,
-    proxy: Proxy,
-    boto: Boto<'static>,
-    _moto: Server,
-}
-
-impl Rig {
-    fn new(python: &'static Python) -> Self {
-        let moto = python.moto();
-        let proxy = Proxy::start(&moto.url);
-        let project = Project::new();
-        let cli = Cli::new(project.path()).endpoint(&proxy.url).arg("--json").arg("--yes");
-        let boto = Boto::new(python, &moto.url);
-        Self { _project: project, cli, proxy, boto, _moto: moto }
-    }
-
-    fn world(&self) -> World {
-        World::read(&self.boto)
-    }
-
-    /// Runs a command and kills it at a write, before or after it is carried out; `false` if it
-    /// ended before that.
-    fn kill_at(&self, command: &str, index: usize, applied: bool) -> bool {
-        self.proxy.heal();
-        let switch = Switch::default();
-        let kill = {
-            let switch = switch.clone();
-            Arc::new(move || switch.kill())
-        };
-        let fault = if applied { Fault::CutAfter(kill) } else { Fault::CutBefore(kill) };
-        let rule = self.proxy.inject(Rule::mutating(fault).at(index));
-        let run = self.cli.spawn_with(&switch, [command]).wait();
-        self.proxy.settle();
-        self.proxy.heal();
-        if rule.struck() == 0 {
-            run.code(0);
-            return false;
-        }
-        assert_eq!(run.code, None, "killed: {}", run.stderr);
-        true
-    }
-}
+use crate::support::cli::Switch;
+use crate::support::proxy::{Fault, Rule};
+use crate::support::python::python;
+use crate::support::rig::Rig;
 
 #[test]
 fn up_converges_wherever_it_was_killed() {
     let Some(python) = python() else { return };
-    let rig = Rig::new(python);
-    rig.cli.ok(["up"]);
-    let clean = rig.world();
-    rig.cli.ok(["down"]);
+    let rig = Rig::moto(python);
+    let clean = rig.clean();
     let mut index = 0;
     loop {
         // Lost before it was carried out, a write leaves what the one before it has left.
         let applied = index % 3 != 1;
-        if !rig.kill_at("up", index, applied) {
+        let at = |fault| Rule::mutating(fault).at(index);
+        if rig.kill("up", at, applied).is_none() {
             break;
         }
         let when = format!("killed at write {index} (applied: {applied})");
         if index % 4 == 3 {
-            rig.cli.ok(["down"]);
-            rig.world().assert_empty(&format!("{when}, after down"));
+            rig.assert_down(&when);
         } else {
-            rig.cli.ok(["up"]);
-            clean.assert_same(&rig.world(), &format!("{when}, after up"));
-            rig.proxy.take();
-            rig.cli.ok(["up"]);
-            assert_eq!(rig.proxy.take().mutating(), [""; 0], "{when}, up again");
-            rig.cli.ok(["down"]);
-            rig.world().assert_empty(&format!("{when}, after up and down"));
+            rig.assert_up(&clean, &when);
+            rig.assert_down(&when);
         }
         index += 1;
     }
@@ -91,13 +36,14 @@ fn up_converges_wherever_it_was_killed() {
 #[test]
 fn down_empties_wherever_it_was_killed() {
     let Some(python) = python() else { return };
-    let rig = Rig::new(python);
+    let rig = Rig::moto(python);
     rig.cli.ok(["up"]);
     let clean = rig.world();
     let mut index = 0;
     loop {
         let applied = index % 3 != 1;
-        if !rig.kill_at("down", index, applied) {
+        let at = |fault| Rule::mutating(fault).at(index);
+        if rig.kill("down", at, applied).is_none() {
             break;
         }
         let when = format!("killed at write {index} (applied: {applied})");
@@ -105,8 +51,7 @@ fn down_empties_wherever_it_was_killed() {
             rig.cli.ok(["up"]);
             clean.assert_same(&rig.world(), &format!("{when}, after up"));
         } else {
-            rig.cli.ok(["down"]);
-            rig.world().assert_empty(&format!("{when}, after down"));
+            rig.assert_down(&when);
             rig.cli.ok(["up"]);
         }
         index += 1;
@@ -136,10 +81,8 @@ fn interrupted(rig: &Rig, command: &str, signal: &'static str) -> serde_json::Va
 #[test]
 fn a_signal_lets_what_is_under_way_end() {
     let Some(python) = python() else { return };
-    let rig = Rig::new(python);
-    rig.cli.ok(["up"]);
-    let clean = rig.world();
-    rig.cli.ok(["down"]);
+    let rig = Rig::moto(python);
+    let clean = rig.clean();
     for signal in ["INT", "TERM"] {
         let document = interrupted(&rig, "up", signal);
         assert_eq!(document["outcome"], "failed", "{document:#}");
@@ -168,7 +111,7 @@ fn a_signal_lets_what_is_under_way_end() {
 #[test]
 fn a_second_signal_ends_it_at_once() {
     let Some(python) = python() else { return };
-    let rig = Rig::new(python);
+    let rig = Rig::moto(python);
     rig.proxy.inject(Rule::mutating(Fault::Stall { applied: true }));
     let running = rig.cli.spawn(["up"]);
     let deadline = std::time::Instant::now() + Duration::from_mins(1);

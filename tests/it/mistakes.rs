@@ -4,9 +4,8 @@
 use std::fs;
 use std::io::Write as _;
 use std::net::TcpListener;
-use std::time::Duration;
 
-use crate::support::cli::{Cli, Run, Running};
+use crate::support::cli::{Cli, Run};
 use crate::support::local::Local;
 use crate::support::project::Project;
 use crate::support::proxy::{Fault, Proxy, Rule};
@@ -146,36 +145,4 @@ fn nothing_is_deleted_without_a_word() {
     assert_error(local.cli.run(["down"]), 2, "refused to delete", "--yes");
     before.assert_same(&World::read(&boto), "refused");
     local.cli.ok(["down", "--yes"]);
-}
-
-#[test]
-fn two_at_once_end_in_one_stack() {
-    let Some(python) = python() else { return };
-    // Not moto, which lets a function's policy have the same statement twice.
-    let local = Local::start();
-    let proxy = Proxy::start(&local.url);
-    let boto = local.boto(python);
-    let cli = Cli::new(local.project.path()).endpoint(&proxy.url).arg("--yes");
-    cli.ok(["up"]);
-    let clean = World::read(&boto);
-    cli.ok(["down"]);
-    for delay in [5, 50, 150] {
-        proxy.delay(Duration::from_millis(delay));
-        let runs = [cli.spawn(["up", "--json"]), cli.spawn(["up", "--json"])].map(Running::wait);
-        let when = format!("two `up` at once, {delay} ms");
-        // Both may have created the API. Then one is told to look again.
-        let lost = runs.iter().filter(|run| run.code != Some(0)).count();
-        assert!(lost < 2, "{when}: {runs:?}");
-        if lost == 1 {
-            let run = runs.into_iter().find(|run| run.code != Some(0)).expect("the one that lost");
-            run.code(1).says("another run created the API at the same time; run it again");
-            assert_eq!(World::read(&boto).0["apis"].as_array().map(Vec::len), Some(1), "{when}");
-            cli.ok(["up"]);
-        }
-        clean.assert_same(&World::read(&boto), &when);
-        for run in [cli.spawn(["down"]), cli.spawn(["down"])].map(Running::wait) {
-            run.code(0);
-        }
-        World::read(&boto).assert_empty("two `down` at once");
-    }
 }

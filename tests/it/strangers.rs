@@ -6,12 +6,13 @@ use crate::support::cli::Cli;
 use crate::support::local::Local;
 use crate::support::proxy::Proxy;
 use crate::support::python::{Boto, python};
+use crate::support::rig::Rig;
 use crate::support::world::World;
 
 /// A kind as users see it, the name, and how somebody else would make one with these tags.
-type Stranger = (&'static str, &'static str, fn(&Boto<'_>, &Value));
+pub type Stranger = (&'static str, &'static str, fn(&Boto<'_>, &Value));
 
-const STRANGERS: [Stranger; 6] = [
+pub const STRANGERS: [Stranger; 6] = [
     ("table", "small-items", |boto, tags| {
         let mut table = json!({
             "TableName": "small-items", "BillingMode": "PAY_PER_REQUEST",
@@ -72,7 +73,7 @@ fn role(boto: &Boto<'_>, name: &str, tags: &Value) {
 }
 
 /// Takes everything away, whoever made it.
-fn empty(boto: &Boto<'_>) {
+pub fn empty(boto: &Boto<'_>) {
     let World(world) = World::read(boto);
     let names = |kind: &str| -> Vec<String> {
         world[kind].as_object().map(|all| all.keys().cloned().collect()).unwrap_or_default()
@@ -97,6 +98,33 @@ fn empty(boto: &Boto<'_>) {
         boto.call("apigatewayv2", "delete_api", json!({ "ApiId": api["ApiId"] }));
     }
     World::read(boto).assert_empty("emptied");
+}
+
+/// Deletes something of ours behind advent's back.
+pub fn remove(boto: &Boto<'_>, kind: &str, name: &str) {
+    let (service, method, with) = match kind {
+        "table" => ("dynamodb", "delete_table", json!({ "TableName": name })),
+        "topic" => {
+            let arn = format!("arn:aws:sns:us-east-1:000000000000:{name}");
+            ("sns", "delete_topic", json!({ "TopicArn": arn }))
+        }
+        "log group" => ("logs", "delete_log_group", json!({ "logGroupName": name })),
+        "function" => ("lambda", "delete_function", json!({ "FunctionName": name })),
+        "http api" => {
+            let apis = boto.call("apigatewayv2", "get_apis", json!({}));
+            ("apigatewayv2", "delete_api", json!({ "ApiId": apis["Items"][0]["ApiId"] }))
+        }
+        _ => {
+            let with = json!({ "RoleName": name });
+            let policies = boto.call("iam", "list_role_policies", with.clone());
+            for policy in policies["PolicyNames"].as_array().expect("policies") {
+                let with = json!({ "RoleName": name, "PolicyName": policy });
+                boto.call("iam", "delete_role_policy", with);
+            }
+            ("iam", "delete_role", with)
+        }
+    };
+    boto.call(service, method, with);
 }
 
 #[test]
@@ -144,29 +172,7 @@ fn down_walks_around_a_stranger_in_the_middle() {
     let cli = local.cli.clone().arg("--yes");
     for (kind, name, make) in STRANGERS {
         cli.ok(["up"]);
-        let taken = match kind {
-            "table" => ("dynamodb", "delete_table", json!({ "TableName": name })),
-            "topic" => {
-                let arn = format!("arn:aws:sns:us-east-1:000000000000:{name}");
-                ("sns", "delete_topic", json!({ "TopicArn": arn }))
-            }
-            "log group" => ("logs", "delete_log_group", json!({ "logGroupName": name })),
-            "function" => ("lambda", "delete_function", json!({ "FunctionName": name })),
-            "http api" => {
-                let apis = boto.call("apigatewayv2", "get_apis", json!({}));
-                ("apigatewayv2", "delete_api", json!({ "ApiId": apis["Items"][0]["ApiId"] }))
-            }
-            _ => {
-                let with = json!({ "RoleName": name });
-                let policies = boto.call("iam", "list_role_policies", with.clone());
-                for policy in policies["PolicyNames"].as_array().expect("policies") {
-                    let with = json!({ "RoleName": name, "PolicyName": policy });
-                    boto.call("iam", "delete_role_policy", with);
-                }
-                ("iam", "delete_role", with)
-            }
-        };
-        boto.call(taken.0, taken.1, taken.2);
+        remove(&boto, kind, name);
         let World(before) = World::read(&boto);
         make(&boto, &json!({ "owner": "somebody" }));
         let World(after) = World::read(&boto);
@@ -199,4 +205,22 @@ fn down_walks_around_a_stranger_in_the_middle() {
         assert!(!World(rest.clone()).is_empty(), "{kind} {name} is gone");
         empty(&boto);
     }
+}
+
+#[test]
+fn what_somebody_attached_to_our_role_does_not_stop_down() {
+    let Some(python) = python() else { return };
+    let rig = Rig::moto(python);
+    rig.cli.ok(["up"]);
+    let document = json!({ "Version": "2012-10-17", "Statement": [{
+        "Effect": "Allow", "Action": "s3:GetObject", "Resource": "*"
+    }]});
+    let with = json!({ "PolicyName": "theirs", "PolicyDocument": document.to_string() });
+    let policy = rig.boto.call("iam", "create_policy", with)["Policy"]["Arn"].clone();
+    let with = json!({ "RoleName": "small-front-us-east-1", "PolicyArn": policy });
+    rig.boto.call("iam", "attach_role_policy", with);
+    rig.people.ok(["down"]).says("which somebody has attached");
+    rig.world().assert_empty("after down");
+    // The policy itself is not ours.
+    rig.boto.call("iam", "get_policy", json!({ "PolicyArn": policy }));
 }

@@ -7,4 +7,5 @@ pub mod local_project;
 pub mod project;
 pub mod proxy;
 pub mod python;
+pub mod rig;
 pub mod world;

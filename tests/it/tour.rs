@@ -1,6 +1,9 @@
 //! The article's application from its first `up` to its `down`, as a newcomer goes through it.
 
+use std::path::{Path, PathBuf};
+
 use serde_json::{Value, json};
+use tempfile::TempDir;
 
 use crate::support::cli::{Cli, Run};
 use crate::support::local::{LocalCloud, article, eventually};
@@ -92,13 +95,28 @@ fn logged(run: &Run) -> Vec<String> {
     events.iter().filter_map(word).collect()
 }
 
+/// An executable that carries the article's application as the local cloud gets it.
+#[track_caller]
+fn packed(cloud: &LocalCloud, folder: &Path) -> (TempDir, PathBuf) {
+    let place = TempDir::new().expect("a folder for the executable");
+    let program = place.path().join("advent");
+    let out = program.to_str().expect("a path in UTF-8");
+    let document = cloud.cli(folder).ok(["pack", "--out", out, "--json"]).json();
+    assert_eq!(document["functions"], json!(["aws_advent", "sns_logger", "sns_multiplier"]));
+    let bytes = program.metadata().expect("it is written").len();
+    assert_eq!(document["bytes"], bytes);
+    (place, program)
+}
+
 #[test]
 fn a_second_up_writes_nothing() {
     let (cloud, folder) = (LocalCloud::new(), article());
-    cloud.cli(&folder).ok(["up"]);
+    // What an executable carries is the same with `--local` and without.
+    let (elsewhere, packed) = packed(&cloud, &folder);
+    cloud.cli(elsewhere.path()).program(&packed).ok(["up"]);
     let proxy = Proxy::start(&cloud.url().expect("it runs"));
     // Through the wire that is counted, as to any other endpoint.
-    let advent = Cli::new(&folder).endpoint(&proxy.url);
+    let advent = Cli::new(elsewhere.path()).program(&packed).endpoint(&proxy.url);
     all(&advent.ok(["up", "--json"]), "keep");
     let requests = proxy.take();
     assert!(requests.len() > RESOURCES, "the proxy saw too little:\n{requests}");
@@ -134,14 +152,8 @@ fn data_and_address_survive_a_restart() {
 #[test]
 fn a_packed_executable_needs_nothing_else() {
     let (cloud, folder) = (LocalCloud::new(), article());
-    let empty = tempfile::TempDir::new().expect("an empty folder");
-    let elsewhere = tempfile::TempDir::new().expect("a folder for the executable");
-    let packed = elsewhere.path().join("advent");
-    let out = packed.to_str().expect("a path in UTF-8");
-    let document = cloud.cli(&folder).ok(["pack", "--out", out, "--json"]).json();
-    assert_eq!(document["functions"], json!(["aws_advent", "sns_logger", "sns_multiplier"]));
-    let bytes = packed.metadata().expect("it is written").len();
-    assert_eq!(document["bytes"], bytes);
+    let empty = TempDir::new().expect("an empty folder");
+    let (_elsewhere, packed) = packed(&cloud, &folder);
 
     // No cargo, no shell: an empty search path.
     let advent = cloud.cli(empty.path()).program(&packed).env("PATH", "");
@@ -187,7 +199,7 @@ fn another_client_sees_what_the_article_made() {
     assert_eq!(front["Runtime"], "provided.al2023");
     assert_eq!(front["environment"]["DYNAMO_TABLE"], "table");
     assert_eq!(front["environment"]["SNS_TOPIC_ARN"], topic);
-    let zips = tempfile::TempDir::new().expect("a folder for the zips");
+    let zips = TempDir::new().expect("a folder for the zips");
     let out = zips.path().to_str().expect("a path in UTF-8");
     let built = advent.ok(["build", "--out", out, "--json"]).json();
     for zip in built["functions"].as_array().expect("functions are an array") {

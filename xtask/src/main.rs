@@ -1,10 +1,10 @@
-//! Chores of this repository: `cargo xtask dist | install | tidy`.
+//! Chores of this repository: `cargo xtask dist | install | tidy | torture`.
 
 mod dist;
 mod tidy;
 
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
+use std::process::{Command, ExitCode};
 
 use anyhow::{Context as _, Result};
 use clap::Parser;
@@ -19,6 +19,11 @@ enum Chore {
     Install,
     /// Check what rustfmt and clippy do not: the invariants of ARCHITECTURE.md
     Tidy,
+    /// Run the exhaustive tests that a plain `cargo test` leaves out (some ten minutes)
+    Torture {
+        /// Only cases whose description contains this, such as `Throttled` or `CreateRole`
+        only: Option<String>,
+    },
 }
 
 fn main() -> ExitCode {
@@ -36,6 +41,7 @@ fn run(chore: &Chore) -> Result<ExitCode> {
     match chore {
         Chore::Dist => dist::dist(&root).map(|_| ExitCode::SUCCESS),
         Chore::Install => dist::install(&root).map(|()| ExitCode::SUCCESS),
+        Chore::Torture { only } => torture(&root, only.as_deref()),
         Chore::Tidy => {
             let findings = tidy::check(&root)?;
             for finding in &findings {
@@ -48,6 +54,23 @@ fn run(chore: &Chore) -> Result<ExitCode> {
             Ok(ExitCode::FAILURE)
         }
     }
+}
+
+/// One test after another: each keeps the machine busy by itself.
+fn torture(root: &Path, only: Option<&str>) -> Result<ExitCode> {
+    let mut test = Command::new(env!("CARGO"));
+    test.current_dir(root)
+        .args(["test", "--workspace", "--locked", "--test", "it", "--", "--ignored"])
+        .args(["--test-threads", "1"]);
+    if let Some(only) = only {
+        test.env("ADVENT_TORTURE", only).arg("sweep");
+    }
+    run_to_end(&mut test)
+}
+
+fn run_to_end(command: &mut Command) -> Result<ExitCode> {
+    let status = command.status().context("cargo could not be run")?;
+    Ok(if status.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 /// The repository's folder.

@@ -117,6 +117,13 @@ impl Cli {
         self.run(args).code(0)
     }
 
+    /// Not started yet, for who wants to watch it.
+    pub fn command(&self, args: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Command {
+        let mut command = Command::new(&self.program);
+        command.args(args).current_dir(&self.cwd).env_clear().envs(&self.env);
+        command
+    }
+
     pub fn spawn<const N: usize>(&self, args: [&str; N]) -> Running {
         self.spawn_with(&Switch::default(), args)
     }
@@ -125,11 +132,8 @@ impl Cli {
     pub fn spawn_with<const N: usize>(&self, switch: &Switch, args: [&str; N]) -> Running {
         let args: Vec<OsString> =
             args.iter().map(OsString::from).chain(self.args.iter().cloned()).collect();
-        let mut child = Command::new(&self.program)
-            .args(&args)
-            .current_dir(&self.cwd)
-            .env_clear()
-            .envs(&self.env)
+        let mut child = self
+            .command(&args)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -228,6 +232,19 @@ impl Running {
 
     pub fn stderr_so_far(&self) -> String {
         self.stderr.so_far()
+    }
+
+    pub fn has_ended(&self) -> bool {
+        self.ended().is_some()
+    }
+
+    /// The most memory it has had so far, in MB; `None` where the system does not tell.
+    pub fn peak(&self) -> Option<f64> {
+        let id = self.child.lock().unwrap_or_else(PoisonError::into_inner).id();
+        let status = std::fs::read_to_string(format!("/proc/{id}/status")).ok()?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+        let kilobytes: f64 = line.trim().trim_end_matches("kB").trim().parse().ok()?;
+        Some(kilobytes / 1024.0)
     }
 
     fn ended(&self) -> Option<ExitStatus> {

@@ -15,24 +15,30 @@ pub use super::local_project::Local;
 /// How long what happens by itself, such as a delivery, may take on a busy machine.
 const PATIENCE: Duration = Duration::from_mins(1);
 
-/// The root of this repository, its functions built.
+/// The root of this repository, its functions built for the local cloud.
 pub fn article() -> PathBuf {
-    built(Path::new(env!("CARGO_MANIFEST_DIR")))
+    built(Path::new(env!("CARGO_MANIFEST_DIR")), &["--local"])
 }
 
-/// A folder of `examples`, its functions built.
+/// The same, its functions built as for AWS: what any other endpoint gets.
+pub fn shipped_article() -> PathBuf {
+    built(Path::new(env!("CARGO_MANIFEST_DIR")), &[])
+}
+
+/// A folder of `examples`, its functions built for the local cloud.
 pub fn example(name: &str) -> PathBuf {
-    built(&Path::new(env!("CARGO_MANIFEST_DIR")).join("examples").join(name))
+    built(&Path::new(env!("CARGO_MANIFEST_DIR")).join("examples").join(name), &["--local"])
 }
 
 /// One build at a time, so that none spends the time that a command may take waiting for cargo's
 /// lock. What is built already costs a moment.
-fn built(folder: &Path) -> PathBuf {
+fn built(folder: &Path, args: &[&str]) -> PathBuf {
     static BUILD: Mutex<()> = Mutex::new(());
     let _one = BUILD.lock().unwrap_or_else(PoisonError::into_inner);
     let out = TempDir::new().expect("a folder for the zips");
     let out = out.path().to_str().expect("a path in UTF-8");
-    Cli::new(folder).ok(["build", "--local", "--out", out]);
+    let cli = args.iter().fold(Cli::new(folder), |cli, arg| cli.arg(arg));
+    cli.ok(["build", "--out", out]);
     folder.to_owned()
 }
 

@@ -128,6 +128,11 @@ impl Proxy {
         *lock(&self.shared.imitation) = Imitator::new(imitation);
     }
 
+    /// How many requests the imitated rates have refused so far.
+    pub fn throttled(&self) -> usize {
+        lock(&self.shared.imitation).throttled
+    }
+
     /// No faults, no delay, no imitation from here on.
     pub fn heal(&self) {
         *lock(&self.shared.settings) = Settings::default();

@@ -7,8 +7,10 @@ use super::{Finding, Source};
 const MAX_LINES: usize = 500;
 /// Lines that ARCHITECTURE.md may have.
 const MAX_ARCHITECTURE: usize = 150;
+/// How a test that only `cargo xtask torture` runs is marked.
+const TORTURE: &str = "minutes: cargo xtask torture";
 /// What the engine may use of this crate.
-const ENGINE_MAY_USE: [&str; 2] = ["engine", "failure"];
+const ENGINE_MAY_USE: [&str; 3] = ["engine", "failure", "trace"];
 /// What is left of work that is not done.
 const MARKERS: [&str; 6] = ["TODO", "FIXME", "todo!(", "unimplemented!(", "<<<<<<< ", ">>>>>>> "];
 /// What is left of the machine it was done on.
@@ -53,13 +55,13 @@ fn layout(source: &Source, findings: &mut Vec<Finding>) {
 }
 
 fn attributes(source: &Source, code: &str, findings: &mut Vec<Finding>) {
-    for (index, line) in code.lines().enumerate() {
+    for (index, (line, written)) in code.lines().zip(source.text.lines()).enumerate() {
         let line: String = line.split_whitespace().collect();
         if line.contains("#[allow") || line.contains("#![allow") {
             let what = "`allow` hides what `#[expect(..., reason = \"...\")]` would keep in sight";
             findings.push(found(source, index + 1, what));
         }
-        if line.contains("#[ignore") {
+        if line.contains("#[ignore") && !written.contains(TORTURE) {
             findings.push(found(source, index + 1, "a test that is ignored tests nothing"));
         }
     }
@@ -316,6 +318,8 @@ mod tests {
         assert!(finding("tests/a.rs", "//! A.\n\n#[allow(dead_code)]").contains(":3: `allow`"));
         assert!(finding("src/a.rs", "//! A.\n#![allow(dead_code)]").contains("`allow`"));
         assert!(finding("src/a.rs", "//! A.\n#[ignore]\nfn a() {}").contains("ignored"));
+        let marked = format!("//! A.\n#[ignore = {TORTURE:?}]\nfn a() {{}}");
+        assert_eq!(findings(&[("src/a.rs", &marked)]), [""; 0]);
     }
 
     #[test]

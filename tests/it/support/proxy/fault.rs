@@ -54,6 +54,8 @@ pub struct Rule {
     filter: Arc<Filter>,
     skip: usize,
     times: usize,
+    /// Only every so manieth.
+    stride: usize,
     seen: Arc<AtomicUsize>,
     struck: Arc<AtomicUsize>,
     pub(super) fault: Fault,
@@ -65,6 +67,7 @@ impl Rule {
             filter: Arc::new(filter),
             skip: 0,
             times: usize::MAX,
+            stride: 1,
             seen: Arc::default(),
             struck: Arc::default(),
             fault,
@@ -98,6 +101,10 @@ impl Rule {
         Self { times, ..self }
     }
 
+    pub fn every(self, stride: usize) -> Self {
+        Self { stride, ..self }
+    }
+
     /// How many requests the fault has struck so far.
     pub fn struck(&self) -> usize {
         self.struck.load(Ordering::SeqCst)
@@ -108,7 +115,9 @@ impl Rule {
             return false;
         }
         let index = self.seen.fetch_add(1, Ordering::SeqCst);
-        let strikes = index >= self.skip && index - self.skip < self.times;
+        let strikes = index >= self.skip
+            && (index - self.skip).is_multiple_of(self.stride)
+            && (index - self.skip) / self.stride < self.times;
         if strikes {
             self.struck.fetch_add(1, Ordering::SeqCst);
         }

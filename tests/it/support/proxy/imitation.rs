@@ -77,6 +77,7 @@ type Object = (String, String);
 pub(super) struct Imitator {
     settings: Imitation,
     buckets: Vec<(f64, Instant)>,
+    pub(super) throttled: usize,
     created: HashMap<Object, Instant>,
     updated: HashMap<Object, Instant>,
     /// Tables being deleted, with their last description.
@@ -158,6 +159,7 @@ impl Imitator {
                 (*tokens + now.duration_since(*at).as_secs_f64() * rate.per_second).min(rate.burst);
             *at = now;
             if *tokens < 1.0 {
+                self.throttled += 1;
                 return Some(Answer::throttled(operation));
             }
             *tokens -= 1.0;

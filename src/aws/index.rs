@@ -1,0 +1,83 @@
+//! The tagging API's index: what it says is this stage's, asked for once a run.
+
+use std::collections::HashSet;
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use aws_sdk_resourcegroupstagging::types::TagFilter;
+
+use super::cache::Cache;
+use super::{ApiError, Call, Cloud, Context};
+use crate::engine::Purpose;
+
+/// ARNs that carry this stage's tags, as far as the tagging API knows.
+///
+/// It lags by minutes: what was just created is missing, what was just deleted is still there, and
+/// somebody else may have the name by now. So it is evidence enough to leave a thing as it is, and
+/// none before anything is written or deleted.
+#[derive(Debug, Default)]
+pub struct Index {
+    answer: Cache<Arc<Answer>>,
+    /// It has been wrong, or too old.
+    distrusted: AtomicBool,
+}
+
+/// All ARNs, or why they could not be asked for.
+pub type Answer = Result<HashSet<String>, String>;
+
+impl Index {
+    pub async fn arns(&self, cx: &Context<'_>) -> Arc<Answer> {
+        let ask = async || {
+            let arns = ask(cx.cloud).await.map_err(|error| error.to_string());
+            Ok::<_, Infallible>(Arc::new(arns))
+        };
+        let Ok(answer) = self.answer.get(cx, "", ask).await;
+        answer
+    }
+
+    /// Whether it says that this is ours, and may be believed. That it does not means nothing.
+    pub async fn knows(&self, cx: &Context<'_>, arn: &str) -> bool {
+        // What a create found in its place may be anybody's.
+        let doubtful = cx.fresh || self.distrusted.load(Ordering::Relaxed);
+        if doubtful || cx.purpose == Purpose::Delete {
+            return false;
+        }
+        self.arns(cx).await.as_ref().as_ref().is_ok_and(|arns| arns.contains(arn))
+    }
+
+    /// Believes it no longer.
+    pub fn distrust(&self) {
+        self.answer.clear();
+        self.distrusted.store(true, Ordering::Relaxed);
+    }
+}
+
+async fn ask(cloud: &Cloud) -> Result<HashSet<String>, ApiError> {
+    let (mut arns, mut token) = (HashSet::new(), None);
+    let filters: Vec<_> = cloud
+        .names
+        .tags()
+        .into_iter()
+        .map(|(key, value)| TagFilter::builder().key(key).values(value).build())
+        .collect();
+    loop {
+        let request = cloud
+            .tagging
+            .get_resources()
+            .set_tag_filters(Some(filters.clone()))
+            .resources_per_page(100)
+            .set_pagination_token(token);
+        let page = Call::new("tag:GetResources", "all tagged resources")
+            .send(|| request.clone().send())
+            .await?;
+        let found = page.resource_tag_mapping_list.unwrap_or_default();
+        let found = found.into_iter().filter_map(|found| found.resource_arn);
+        // Log groups come with and without `:*`.
+        arns.extend(found.map(|arn| arn.trim_end_matches(":*").to_owned()));
+        token = page.pagination_token.filter(|token| !token.is_empty());
+        if token.is_none() {
+            return Ok(arns);
+        }
+    }
+}
