@@ -1,4 +1,4 @@
-//! Chores of this repository: `cargo xtask dist | install | tidy | torture`.
+//! Chores of this repository: `cargo xtask bench | dist | install | tidy | torture`.
 
 mod dist;
 mod tidy;
@@ -19,6 +19,8 @@ enum Chore {
     Install,
     /// Check what rustfmt and clippy do not: the invariants of ARCHITECTURE.md
     Tidy,
+    /// Build dist/advent, measure it and write the figures into BENCHMARKS.md
+    Bench,
     /// Run the exhaustive tests that a plain `cargo test` leaves out (some ten minutes)
     Torture {
         /// Only cases whose description contains this, such as `Throttled` or `CreateRole`
@@ -41,6 +43,7 @@ fn run(chore: &Chore) -> Result<ExitCode> {
     match chore {
         Chore::Dist => dist::dist(&root).map(|_| ExitCode::SUCCESS),
         Chore::Install => dist::install(&root).map(|()| ExitCode::SUCCESS),
+        Chore::Bench => bench(&root),
         Chore::Torture { only } => torture(&root, only.as_deref()),
         Chore::Tidy => {
             let findings = tidy::check(&root)?;
@@ -66,6 +69,17 @@ fn torture(root: &Path, only: Option<&str>) -> Result<ExitCode> {
         test.env("ADVENT_TORTURE", only).arg("sweep");
     }
     run_to_end(&mut test)
+}
+
+/// The executable is optimised; what drives and watches it need not be.
+fn bench(root: &Path) -> Result<ExitCode> {
+    let program = dist::dist(root)?;
+    let mut bench = Command::new(env!("CARGO"));
+    bench
+        .current_dir(root)
+        .args(["bench", "--workspace", "--locked", "--profile", "dev", "--bench", "figures"])
+        .env("ADVENT_BENCH", program);
+    run_to_end(&mut bench)
 }
 
 fn run_to_end(command: &mut Command) -> Result<ExitCode> {
