@@ -362,10 +362,11 @@ impl HttpApi {
                     self.call(cx, "apigateway:CreateRoute").send(|| request.clone().send()).await;
                 let id = match created {
                     Ok(created) => created.route_id.unwrap_or_default(),
-                    // An attempt whose answer was lost.
+                    // An attempt whose answer was lost, or another run with its own integration.
                     Err(error) if error.is("Conflict") => {
                         let route = read::routes(cx, &state.id).await?.remove(key);
-                        route.filter(|route| route.target == target).ok_or(error)?.id
+                        let same = route.filter(|route| route.target == target);
+                        same.ok_or_else(|| anyhow::Error::new(Overtaken).context(error))?.id
                     }
                     Err(error) => return Err(error.into()),
                 };
