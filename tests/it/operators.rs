@@ -65,8 +65,8 @@ fn operators(cases: u32) {
         }
         let runs = run(&rig, &interleaving);
         let took = runs.each_ref().map(|run| run.took);
-        // Neither waits long for what the other has deleted.
-        assert!(took.iter().all(|took| took.as_secs() < 45), "{took:?}: {runs:#?}");
+        // Of four rounds at most, each may wait 15 s for a role that the other has deleted.
+        assert!(took.iter().all(|took| took.as_secs() < 90), "{took:?}: {runs:#?}");
         match interleaving.commands {
             ["up", "up"] => {
                 for run in runs {
