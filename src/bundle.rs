@@ -110,6 +110,7 @@ pub struct Artifact {
     pub zip: Arc<[u8]>,
     /// Base64 of the SHA-256 of the zip: what Lambda reports as `CodeSha256`.
     pub sha256: String,
+    findings: elf::Findings,
     /// What may go wrong on Lambda.
     pub warnings: Vec<String>,
 }
@@ -178,12 +179,12 @@ fn embedded(
     destination: Destination,
     progress: &(dyn Fn(Progress<'_>) + Sync),
 ) -> Result<Vec<Artifact>> {
-    let artifacts = carrier()?.artifacts(arch)?;
+    let mut artifacts = carrier()?.artifacts(arch)?;
     progress(Progress::Cached);
-    for artifact in &artifacts {
+    for artifact in &mut artifacts {
         // It may have been packed from what was built for the local cloud only.
-        let findings = elf::examine(&zip::unpack(&artifact.zip)?, arch)?;
-        build::judge(&artifact.function, &findings, arch, destination)?;
+        artifact.warnings =
+            build::judge(&artifact.function, &artifact.findings, arch, destination)?;
     }
     Ok(artifacts)
 }

@@ -54,6 +54,7 @@ pub(super) async fn artifacts(
             arch,
             zip: zipped.zip.clone(),
             sha256: zipped.sha256.clone(),
+            findings: zipped.findings.clone(),
             warnings,
         });
     }

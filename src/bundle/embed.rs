@@ -14,11 +14,12 @@ use anyhow::{Context as _, Result};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use super::elf::Findings;
 use super::{Arch, Artifact};
 use crate::failure::Failure;
 
 /// Raised when the layout changes in a way that this code cannot read.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 const HEAD: [u8; 16] = *b"\0advent-payload\n";
 const FOOT: [u8; 12] = *b"\nadvent-end\0";
 /// [`HEAD`], length of everything from head to foot, first half of the SHA-256 of both.
@@ -47,7 +48,7 @@ struct Entry {
     length: u64,
     /// Base64 of the SHA-256 of the zip.
     sha256: String,
-    warnings: Vec<String>,
+    findings: Findings,
 }
 
 /// An executable that carries an application, opened.
@@ -118,7 +119,8 @@ impl Carrier {
         self.index.arch.parse().map_err(|_| damaged(&self.path))
     }
 
-    /// The functions' zips, each checked against its hash.
+    /// The functions' zips, each checked against its hash. Their warnings depend on what they are
+    /// for.
     pub fn artifacts(mut self, arch: Arch) -> Result<Vec<Artifact>> {
         if self.index.arch != arch.to_string() {
             return Err(Failure::refused(format!(
@@ -151,7 +153,8 @@ impl Carrier {
                 arch,
                 zip: Arc::from(zip),
                 sha256: entry.sha256,
-                warnings: entry.warnings,
+                findings: entry.findings,
+                warnings: Vec::new(),
             });
         }
         Ok(artifacts)
@@ -205,7 +208,7 @@ pub(super) fn write(
             offset,
             length: artifact.zip.len() as u64,
             sha256: artifact.sha256.clone(),
-            warnings: artifact.warnings.clone(),
+            findings: artifact.findings.clone(),
         });
         offset += artifact.zip.len() as u64;
     }
@@ -302,7 +305,8 @@ mod tests {
             arch: Arch::X86_64,
             sha256: crate::bundle::code_sha256(zip),
             zip: Arc::from(zip),
-            warnings: vec!["a warning".into()],
+            findings: Findings { libraries: vec!["libx.so".into()], ..Findings::default() },
+            warnings: Vec::new(),
         }
     }
 

@@ -142,12 +142,20 @@ pub(super) fn run(executable: &Path) -> Output {
     Command::new(copy).output().unwrap()
 }
 
+/// The executable inside an archive that [`zip::pack`] made.
+pub(super) fn unpack(archive: &[u8]) -> Vec<u8> {
+    let mut archive = ::zip::ZipArchive::new(std::io::Cursor::new(archive)).unwrap();
+    let mut executable = Vec::new();
+    std::io::copy(&mut archive.by_name("bootstrap").unwrap(), &mut executable).unwrap();
+    executable
+}
+
 /// What the executable in a zip prints.
 fn printed(artifact: &Artifact) -> String {
     use std::os::unix::fs::PermissionsExt as _;
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("bootstrap");
-    fs::write(&path, zip::unpack(&artifact.zip).unwrap()).unwrap();
+    fs::write(&path, unpack(&artifact.zip)).unwrap();
     fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
     let output = run(&path);
     String::from_utf8(output.stdout).unwrap().trim().to_owned()
@@ -273,7 +281,7 @@ async fn without_a_profile_of_its_own_the_workspace_gets_one() {
     for (destination, most) in [(Destination::Local, 700_000), (Destination::Aws, 500_000)] {
         let report = fixture.try_build(destination).await.unwrap();
         assert_eq!(printed(&report.artifacts[0]), "two");
-        let size = zip::unpack(&report.artifacts[0].zip).unwrap().len();
+        let size = unpack(&report.artifacts[0].zip).len();
         assert!(size < most, "{size} bytes for {destination:?}: it is stripped");
     }
 }
