@@ -133,7 +133,7 @@ impl Cloud {
             keys.insert((*key).to_owned(), values.clone());
         }
         let request = Request { principal: None, action, resource, context: keys };
-        Ok(policy::evaluate(&role.documents(), &request))
+        Ok(policy::evaluate(role.documents(), &request))
     }
 }
 

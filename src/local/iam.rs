@@ -1,7 +1,7 @@
 //! IAM: roles with their trust and inline policies.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::{Deserialize, Serialize};
@@ -39,14 +39,35 @@ pub struct Role {
     pub description: Option<String>,
     pub max_session_seconds: u32,
     pub tags: BTreeMap<String, String>,
-    /// The inline policies, as they were sent.
-    pub policies: BTreeMap<String, String>,
+    /// The inline policies.
+    pub policies: BTreeMap<String, Document>,
+}
+
+/// A policy: its text as it was sent, parsed when it is asked for first.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(from = "String", into = "String")]
+pub struct Document {
+    text: String,
+    parsed: OnceLock<Value>,
+}
+
+impl From<String> for Document {
+    fn from(text: String) -> Self {
+        Self { text, parsed: OnceLock::new() }
+    }
+}
+
+impl From<Document> for String {
+    fn from(document: Document) -> Self {
+        document.text
+    }
 }
 
 impl Role {
     /// The inline policies, parsed.
-    pub fn documents(&self) -> Vec<Value> {
-        self.policies.values().filter_map(|text| serde_json::from_str(text).ok()).collect()
+    pub fn documents(&self) -> impl Iterator<Item = &Value> {
+        let parse = |text: &str| serde_json::from_str(text).unwrap_or_default();
+        self.policies.values().map(move |policy| policy.parsed.get_or_init(|| parse(&policy.text)))
     }
 
     /// Whether its trust policy lets a service (`lambda.amazonaws.com`) assume it.
@@ -57,15 +78,15 @@ impl Role {
 }
 
 /// A role by its name.
-pub fn role(cloud: &Cloud, name: &str) -> Result<Option<Role>, AwsError> {
-    cloud.store.read(|db| db.get(KIND, "", name))
+pub fn role(cloud: &Cloud, name: &str) -> Result<Option<Arc<Role>>, AwsError> {
+    cloud.store.read(|db| db.shared(KIND, "", name))
 }
 
 pub fn handle(cloud: &Arc<Cloud>, call: &Call) -> Result<Reply, AwsError> {
     let operation = call.operation.as_str();
     let asked = call.text("RoleName").unwrap_or("*");
     let resource = match role(cloud, asked)? {
-        Some(role) => role.arn,
+        Some(role) => role.arn.clone(),
         None if operation == "ListRoles" => {
             format!("arn:aws:iam::{ACCOUNT}:role{}", call.text("PathPrefix").unwrap_or("/"))
         }
@@ -90,11 +111,11 @@ pub fn handle(cloud: &Arc<Cloud>, call: &Call) -> Result<Reply, AwsError> {
         }),
         "PutRolePolicy" => change(cloud, call, |role| {
             let name = legal_name(call, "PolicyName", 128)?;
-            role.policies.insert(name, document(call, "PolicyDocument", false)?);
+            role.policies.insert(name, document(call, "PolicyDocument", false)?.into());
             let size: usize = role
                 .policies
                 .values()
-                .map(|text| text.chars().filter(|c| !c.is_whitespace()).count())
+                .map(|policy| policy.text.chars().filter(|c| !c.is_whitespace()).count())
                 .sum();
             if size > INLINE_SIZE {
                 return Err(AwsError::new(
@@ -111,7 +132,7 @@ pub fn handle(cloud: &Arc<Cloud>, call: &Call) -> Result<Reply, AwsError> {
         "GetRolePolicy" => cloud.store.read(|db| {
             let role = find(db, call)?;
             let name = call.need("PolicyName")?;
-            let text = role.policies.get(name).ok_or_else(|| no_policy(name))?;
+            let text = &role.policies.get(name).ok_or_else(|| no_policy(name))?.text;
             Ok(json!({
                 "RoleName": role.name, "PolicyName": name, "PolicyDocument": encoded(text),
             }))

@@ -165,7 +165,7 @@ pub async fn invoke_for(
     let Some((region, name)) = function::parse_arn(function) else { return Err(Denied::Missing) };
     let function = cloud
         .store
-        .read(|db| db.get::<Function>(KIND, region, name))
+        .read(|db| db.shared::<Function>(KIND, region, name))
         .ok()
         .flatten()
         .ok_or(Denied::Missing)?;
@@ -184,7 +184,7 @@ pub async fn invoke_for(
 /// Whether a service may hand an event from `source` to a function, which exists.
 pub fn may_invoke(db: &Db<'_>, service: &str, source: &str, function: &str) -> bool {
     function::parse_arn(function)
-        .and_then(|(region, name)| db.get::<Function>(KIND, region, name).ok().flatten())
+        .and_then(|(region, name)| db.shared::<Function>(KIND, region, name).ok().flatten())
         .is_some_and(|function| permission::allows(&function, service, source))
 }
 

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use wildcard::matches;
+use wildcard::{matches, matches_in_any_case};
 
 /// What is asked of the policies.
 #[derive(Debug, Default)]
@@ -176,7 +176,7 @@ fn element_matches(patterns: &Value, matches: impl Fn(&str) -> bool) -> bool {
 }
 
 fn action(pattern: &str, action: &str) -> bool {
-    pattern == "*" || matches(&pattern.to_ascii_lowercase(), &action.to_ascii_lowercase())
+    matches_in_any_case(pattern, action)
 }
 
 fn names_principal(statement: &Value, principal: Option<(&str, &str)>) -> bool {

@@ -1,7 +1,10 @@
 //! What the local cloud keeps: documents and a few tables, in one SQLite file.
 
+use std::any::Any;
+use std::cell::RefCell;
+use std::collections::HashMap;
 use std::path::Path;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rusqlite::{Connection, OptionalExtension, params};
 use serde::Serialize;
@@ -22,7 +25,16 @@ const SCHEMAS: &[&str] = &[DOCUMENTS, super::lambda::SCHEMA, super::logs::SCHEMA
 /// Goes up when what is kept changes its form.
 const VERSION: u32 = 1;
 
-pub struct Store(Mutex<Connection>);
+pub struct Store(Mutex<Open>);
+
+struct Open {
+    connection: Connection,
+    documents: Documents,
+}
+
+/// Documents that were read before, as the types they were read as. Each call of a function looks
+/// at several: at its role, at what may invoke it.
+type Documents = RefCell<HashMap<String, Arc<dyn Any + Send + Sync>>>;
 
 impl Store {
     /// Opens or makes the file. What was committed survives the end of the process, however it
@@ -44,58 +56,93 @@ impl Store {
         // A new file is empty until here, so there is nothing yet that a disk would have to be
         // waited for; on a busy one every flush can take seconds.
         connection.pragma_update(None, "synchronous", "OFF")?;
+        // Whoever serves the folder is alone with it, and need not lock the file for every look.
+        connection.pragma_update(None, "locking_mode", "EXCLUSIVE")?;
         connection.pragma_update(None, "journal_mode", "WAL")?;
         connection.pragma_update(None, "synchronous", "NORMAL")?;
         connection.pragma_update(None, "user_version", VERSION)?;
+        // In pages of 4 KB. Each checkpoint waits for the disk twice, and everyone waits for it.
+        connection.pragma_update(None, "wal_autocheckpoint", 8000)?;
         connection.busy_timeout(std::time::Duration::from_secs(5))?;
         connection.set_prepared_statement_cache_capacity(64);
         for schema in SCHEMAS {
             connection.execute_batch(schema)?;
         }
-        Ok(Self(Mutex::new(connection)))
+        Ok(Self(Mutex::new(Open { connection, documents: RefCell::default() })))
     }
 
-    fn lock(&self) -> MutexGuard<'_, Connection> {
+    fn lock(&self) -> MutexGuard<'_, Open> {
         // A panic in a closure rolls its transaction back: what is left is sound.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub fn read<T>(&self, f: impl FnOnce(&Db<'_>) -> Result<T, AwsError>) -> Result<T, AwsError> {
-        f(&Db(&self.lock()))
+        let Open { connection, documents } = &*self.lock();
+        f(&Db { connection, documents })
     }
 
     /// Runs `f` in one transaction, rolled back when it fails.
     pub fn write<T>(&self, f: impl FnOnce(&Db<'_>) -> Result<T, AwsError>) -> Result<T, AwsError> {
-        let mut connection = self.lock();
+        let Open { connection, documents } = &mut *self.lock();
         let transaction =
             connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
-        let result = f(&Db(&transaction))?;
+        // It may have read what it wrote itself, and what is not committed never was.
+        let forgetting = Forgetting(documents);
+        let result = f(&Db { connection: &transaction, documents })?;
         transaction.commit()?;
+        std::mem::forget(forgetting);
         Ok(result)
     }
 }
 
 /// The store while it is held. Keep it short: everyone else waits.
-pub struct Db<'a>(&'a Connection);
+pub struct Db<'a> {
+    connection: &'a Connection,
+    documents: &'a Documents,
+}
 
 impl Db<'_> {
     /// For tables of one's own.
     pub fn conn(&self) -> &Connection {
-        self.0
+        self.connection
     }
 
-    pub fn get<T: DeserializeOwned>(
+    /// A document, to change it.
+    pub fn get<T>(&self, kind: &str, region: &str, name: &str) -> Result<Option<T>, AwsError>
+    where
+        T: DeserializeOwned + Clone + Send + Sync + 'static,
+    {
+        Ok(self.shared(kind, region, name)?.map(Arc::unwrap_or_clone))
+    }
+
+    /// A document, to look at it.
+    pub fn shared<T>(
         &self,
         kind: &str,
         region: &str,
         name: &str,
-    ) -> Result<Option<T>, AwsError> {
+    ) -> Result<Option<Arc<T>>, AwsError>
+    where
+        T: DeserializeOwned + Send + Sync + 'static,
+    {
+        let key = key(kind, region, name);
+        let known = self.documents.borrow().get(&key).cloned();
+        if let Some(known) = known.and_then(|known| known.downcast().ok()) {
+            return Ok(Some(known));
+        }
         let body: Option<String> = self
-            .0
+            .connection
             .prepare_cached("SELECT body FROM document WHERE kind = ? AND region = ? AND name = ?")?
             .query_row(params![kind, region, name], |row| row.get(0))
             .optional()?;
-        Ok(body.map(|body| serde_json::from_str(&body)).transpose()?)
+        let Some(body) = body else { return Ok(None) };
+        let document: Arc<T> = Arc::new(serde_json::from_str(&body)?);
+        self.documents.borrow_mut().insert(key, document.clone());
+        Ok(Some(document))
+    }
+
+    fn forget(&self, kind: &str, region: &str, name: &str) {
+        self.documents.borrow_mut().remove(&key(kind, region, name));
     }
 
     /// Creates or replaces.
@@ -106,7 +153,8 @@ impl Db<'_> {
         name: &str,
         value: &impl Serialize,
     ) -> Result<(), AwsError> {
-        self.0
+        self.forget(kind, region, name);
+        self.connection
             .prepare_cached(
                 "INSERT OR REPLACE INTO document (kind, region, name, body) VALUES (?, ?, ?, ?)",
             )?
@@ -123,7 +171,7 @@ impl Db<'_> {
         value: &impl Serialize,
     ) -> Result<bool, AwsError> {
         let count = self
-            .0
+            .connection
             .prepare_cached(
                 "INSERT OR IGNORE INTO document (kind, region, name, body) VALUES (?, ?, ?, ?)",
             )?
@@ -133,8 +181,9 @@ impl Db<'_> {
 
     /// False when it did not exist.
     pub fn delete(&self, kind: &str, region: &str, name: &str) -> Result<bool, AwsError> {
+        self.forget(kind, region, name);
         let count = self
-            .0
+            .connection
             .prepare_cached("DELETE FROM document WHERE kind = ? AND region = ? AND name = ?")?
             .execute(params![kind, region, name])?;
         Ok(count == 1)
@@ -156,7 +205,7 @@ impl Db<'_> {
         region: &str,
         prefix: &str,
     ) -> Result<Vec<(String, T)>, AwsError> {
-        let mut statement = self.0.prepare_cached(
+        let mut statement = self.connection.prepare_cached(
             "SELECT name, body FROM document
              WHERE kind = ? AND region = ? AND substr(name, 1, length(?3)) = ?3 ORDER BY name",
         )?;
@@ -172,11 +221,26 @@ impl Db<'_> {
 
     /// The Regions that have something of a kind.
     pub fn regions(&self, kind: &str) -> Result<Vec<String>, AwsError> {
-        let mut statement =
-            self.0.prepare_cached("SELECT DISTINCT region FROM document WHERE kind = ?")?;
+        let mut statement = self
+            .connection
+            .prepare_cached("SELECT DISTINCT region FROM document WHERE kind = ?")?;
         let rows = statement.query_map([kind], |row| row.get(0))?;
         Ok(rows.collect::<rusqlite::Result<_>>()?)
     }
+}
+
+/// Forgets all documents when it is dropped.
+struct Forgetting<'a>(&'a Documents);
+
+impl Drop for Forgetting<'_> {
+    fn drop(&mut self) {
+        self.0.borrow_mut().clear();
+    }
+}
+
+/// Neither kinds nor Regions hold a NUL.
+fn key(kind: &str, region: &str, name: &str) -> String {
+    format!("{kind}\0{region}\0{name}")
 }
 
 /// A document as it is kept, if it can be read again: what was sent is nested deeper here than it was.
@@ -213,6 +277,27 @@ mod tests {
         });
         assert!(failed.is_err());
         assert_eq!(store.read(|db| db.get::<i32>("k", "r", "a")).unwrap(), None);
+    }
+
+    #[test]
+    fn what_was_read_is_as_it_was_written_last() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(&dir.path().join("s")).unwrap();
+        let seen = || store.read(|db| db.get::<i32>("k", "r", "a")).unwrap();
+        store.write(|db| db.put("k", "r", "a", &1)).unwrap();
+        assert_eq!((seen(), seen()), (Some(1), Some(1)));
+        store.write(|db| db.put("k", "r", "a", &2)).unwrap();
+        assert_eq!(seen(), Some(2));
+        let failed: Result<(), _> = store.write(|db| {
+            db.put("k", "r", "a", &3)?;
+            assert_eq!(db.get("k", "r", "a")?, Some(3));
+            Err(AwsError::internal("no"))
+        });
+        assert!(failed.is_err());
+        assert_eq!(seen(), Some(2));
+        store.write(|db| db.delete("k", "r", "a")).unwrap();
+        assert_eq!(seen(), None);
+        assert_eq!(store.read(|db| db.get::<String>("k", "r", "a")).unwrap(), None);
     }
 
     #[test]

@@ -17,7 +17,8 @@ pub fn handle(cloud: &Arc<Cloud>, call: &Call) -> Result<Reply, AwsError> {
             let user = match &call.principal {
                 Principal::Operator => ACCOUNT.to_owned(),
                 Principal::Function { role, function } => {
-                    let id = iam::role(cloud, role)?.map(|role| role.id).unwrap_or_default();
+                    let id =
+                        iam::role(cloud, role)?.map(|role| role.id.clone()).unwrap_or_default();
                     format!("{id}:{function}")
                 }
             };

@@ -95,9 +95,9 @@ pub(super) fn find(db: &Db<'_>, region: &str, id: &str) -> Result<Api, AwsError>
 }
 
 /// The API with this id, whatever its Region.
-pub(super) fn anywhere(db: &Db<'_>, id: &str) -> Result<Option<Api>, AwsError> {
+pub(super) fn anywhere(db: &Db<'_>, id: &str) -> Result<Option<Arc<Api>>, AwsError> {
     for region in db.regions(KIND)? {
-        if let Some(api) = db.get(KIND, &region, id)? {
+        if let Some(api) = db.shared(KIND, &region, id)? {
             return Ok(Some(api));
         }
     }

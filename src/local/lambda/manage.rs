@@ -60,7 +60,7 @@ pub(super) async fn create(cloud: &Arc<Cloud>, call: &Call, name: &str) -> Resul
         AwsError::new(409, "ResourceConflictException", format!("Function already exist: {name}"))
             .with("Type", "User")
     };
-    if cloud.store.read(|db| db.get::<Function>(KIND, &call.region, name))?.is_some() {
+    if cloud.store.read(|db| db.shared::<Function>(KIND, &call.region, name))?.is_some() {
         return Err(exists());
     }
     set_architecture(&mut function, input.architectures.as_deref())?;

@@ -19,7 +19,7 @@ const RETENTION: [i64; 22] = [
 ];
 const MAX_TAGS: usize = 50;
 
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Group {
     pub name: String,
     /// Milliseconds since 1970.
@@ -38,7 +38,7 @@ impl Group {
 }
 
 pub fn exists(db: &Db<'_>, region: &str, name: &str) -> Result<bool, AwsError> {
-    Ok(db.get::<Value>(KIND, region, name)?.is_some())
+    Ok(db.shared::<Group>(KIND, region, name)?.is_some())
 }
 
 fn missing() -> AwsError {

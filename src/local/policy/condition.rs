@@ -1,5 +1,6 @@
 //! The `Condition` element of a statement.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use serde_json::Value;
@@ -20,7 +21,10 @@ pub fn hold(block: &Value, context: &Context) -> bool {
 }
 
 /// A pattern with its policy variables (`${aws:username}`, `${*}`) filled in.
-pub fn substitute(pattern: &str, context: &Context) -> String {
+pub fn substitute<'p>(pattern: &'p str, context: &Context) -> Cow<'p, str> {
+    if !pattern.contains("${") {
+        return Cow::Borrowed(pattern);
+    }
     let mut result = String::with_capacity(pattern.len());
     let mut rest = pattern;
     while let Some(start) = rest.find("${") {
@@ -39,7 +43,7 @@ pub fn substitute(pattern: &str, context: &Context) -> String {
         rest = &rest[start + length + 1..];
     }
     result.push_str(rest);
-    result
+    Cow::Owned(result)
 }
 
 fn values<'c>(context: &'c Context, key: &str) -> Option<&'c Vec<String>> {
@@ -59,7 +63,8 @@ fn one(operator: &str, key: &str, wanted: &Value, context: &Context) -> bool {
         Some(operator) => (operator, true),
         None => (operator, false),
     };
-    let wanted: Vec<String> = scalars(wanted).map(|text| substitute(&text, context)).collect();
+    let wanted: Vec<String> =
+        scalars(wanted).map(|text| substitute(&text, context).into_owned()).collect();
     let Some(compare) = comparison(operator) else { return false };
     let negated = operator.contains("Not");
     let fits = |actual: &str| {

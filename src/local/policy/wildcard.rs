@@ -1,32 +1,47 @@
 //! The wildcards of policies: `*` any text, `?` any one character.
 
-/// Whether the whole of `text` fits. Linear in practice: only the last `*` is tried again.
+use std::str::Chars;
+
+/// Whether the whole of `text` fits.
 pub fn matches(pattern: &str, text: &str) -> bool {
-    let pattern: Vec<char> = pattern.chars().collect();
-    let text: Vec<char> = text.chars().collect();
-    let (mut p, mut t) = (0, 0);
-    let mut star: Option<(usize, usize)> = None;
-    while t < text.len() {
-        if p < pattern.len() && pattern[p] == '*' {
-            star = Some((p, t));
-            p += 1;
-        } else if p < pattern.len() && (pattern[p] == '?' || pattern[p] == text[t]) {
-            p += 1;
-            t += 1;
-        } else if let Some((at, taken)) = star {
-            star = Some((at, taken + 1));
-            p = at + 1;
-            t = taken + 1;
-        } else {
-            return false;
+    fits(pattern, text, |one, other| one == other)
+}
+
+/// As [`matches`], where `A` is `a`.
+pub fn matches_in_any_case(pattern: &str, text: &str) -> bool {
+    fits(pattern, text, |one, other| one.eq_ignore_ascii_case(&other))
+}
+
+/// Linear in practice: only the last `*` is tried again.
+fn fits(pattern: &str, text: &str, same: impl Fn(char, char) -> bool) -> bool {
+    let (mut pattern, mut text) = (pattern.chars(), text.chars());
+    // What follows the last star, and the text from where it was tried last.
+    let mut star: Option<(Chars<'_>, Chars<'_>)> = None;
+    loop {
+        let (mut pattern_on, mut text_on) = (pattern.clone(), text.clone());
+        match (pattern_on.next(), text_on.next()) {
+            (Some('*'), _) => {
+                star = Some((pattern_on.clone(), text.clone()));
+                pattern = pattern_on;
+            }
+            (Some(wanted), Some(actual)) if wanted == '?' || same(wanted, actual) => {
+                (pattern, text) = (pattern_on, text_on);
+            }
+            (None, None) => return true,
+            _ => {
+                let Some((after, from)) = &mut star else { return false };
+                if from.next().is_none() {
+                    return false;
+                }
+                (pattern, text) = (after.clone(), from.clone());
+            }
         }
     }
-    pattern[p..].iter().all(|c| *c == '*')
 }
 
 #[cfg(test)]
 mod tests {
-    use super::matches;
+    use super::{matches, matches_in_any_case};
 
     #[test]
     fn stars_and_question_marks() {
@@ -46,5 +61,7 @@ mod tests {
         for (pattern, text) in [("a", "ab"), ("a?", "a"), ("a*c", "abd"), ("", "a"), ("*a", "b")] {
             assert!(!matches(pattern, text), "{pattern} {text}");
         }
+        assert!(matches_in_any_case("dynamodb:get*", "DynamoDB:GetItem"));
+        assert!(!matches("dynamodb:get*", "DynamoDB:GetItem"));
     }
 }
