@@ -3,6 +3,7 @@
 mod authorise;
 mod depth;
 mod engine;
+mod tokens;
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -18,16 +19,29 @@ use super::cloud::Cloud;
 use super::error::AwsError;
 use super::tagging::Tagged;
 use engine::run;
+use tokens::{Claim, Tokens};
+
+/// Operations on so few items that handing them to another thread would take longer.
+const SHORT: [&str; 7] = [
+    "GetItem",
+    "PutItem",
+    "UpdateItem",
+    "DeleteItem",
+    "BatchGetItem",
+    "TransactGetItems",
+    "TransactWriteItems",
+];
 
 /// The engines that have been asked for, by Region.
 pub struct Engines {
     dir: PathBuf,
     open: Mutex<HashMap<String, Database>>,
+    tokens: Tokens,
 }
 
 impl Engines {
     pub fn new(dir: PathBuf) -> Self {
-        Self { dir, open: Mutex::default() }
+        Self { dir, open: Mutex::default(), tokens: Tokens::default() }
     }
 
     fn get(&self, region: &str) -> Result<Database, AwsError> {
@@ -107,16 +121,54 @@ pub async fn handle(cloud: &Arc<Cloud>, call: &Call) -> Result<Reply, AwsError> 
         .map_err(|_| AwsError::new(400, "SerializationException", "the body is not UTF-8"))?;
     depth::check(body)?;
     let engine = cloud.dynamodb.get(&call.region)?;
+    let mut request: serde_json::Result<Value> = serde_json::from_str(body);
     if let Principal::Function { .. } = call.principal {
-        authorise::check(cloud, &engine, call, body)?;
+        let request = request
+            .as_ref()
+            .map_err(|error| AwsError::new(400, "SerializationException", error.to_string()))?;
+        authorise::check(cloud, &engine, call, request)?;
     }
-    let body = inward(body, &call.region);
+    let mut body = inward(body, &call.region);
+    let claim = match &mut request {
+        Ok(request) if call.operation == "TransactWriteItems" => {
+            let claim = cloud.dynamodb.tokens.claim(&call.region, request)?;
+            if claim.is_some() {
+                body = inward(&request.to_string(), &call.region);
+            }
+            claim
+        }
+        // What cannot be read is the engine's to report.
+        _ => None,
+    };
+    let first = match claim {
+        Some(Claim::Again(answer)) => {
+            return Ok(Reply { status: 200, headers: Vec::new(), body: answer });
+        }
+        Some(Claim::First(first)) => Some(first),
+        None => None,
+    };
     let (operation, region) = (call.operation.clone(), call.region.clone());
-    // It waits for the disk.
-    tokio::task::spawn_blocking(move || match run(&engine, &operation, &body) {
+    let reply = if SHORT.contains(&call.operation.as_str()) {
+        answer(&engine, &operation, &body, &region)
+    } else {
+        // The other requests need not wait for it.
+        tokio::task::spawn_blocking(move || answer(&engine, &operation, &body, &region))
+            .await
+            .map_err(AwsError::internal)?
+    }?;
+    if let Some(first) = first
+        && reply.status == 200
+    {
+        first.done(&reply.body);
+    }
+    Ok(reply)
+}
+
+fn answer(engine: &Database, operation: &str, body: &str, region: &str) -> Result<Reply, AwsError> {
+    match run(engine, operation, body) {
         Ok(json) => {
             let mut reply = Reply::empty(200);
-            reply.body = outward(json, &region).into();
+            reply.body = outward(json, region).into();
             Ok(reply)
         }
         // The engine has it that AWS hides from whoever asks whether there is such a table. An
@@ -128,7 +180,7 @@ pub async fn handle(cloud: &Arc<Cloud>, call: &Call) -> Result<Reply, AwsError> 
                 "ResourceNotFoundException",
                 format!(
                     "Requested resource not found: ResourcArn: {} not found",
-                    outward(arn, &region)
+                    outward(arn, region)
                 ),
             ))
         }
@@ -137,12 +189,10 @@ pub async fn handle(cloud: &Arc<Cloud>, call: &Call) -> Result<Reply, AwsError> 
         }
         Err(error) => {
             let mut reply = Reply::empty(error.status_code());
-            reply.body = outward(error.to_json(), &region).into();
+            reply.body = outward(error.to_json(), region).into();
             Ok(reply)
         }
-    })
-    .await
-    .map_err(AwsError::internal)?
+    }
 }
 
 /// The engine's ARNs have a Region of its own, and it knows tables by their names only, not by

@@ -1,5 +1,7 @@
 //! Which permissions an operation of DynamoDB needs, and on what.
 
+use std::collections::BTreeMap;
+
 use dynoxide::Database;
 use serde_json::Value;
 
@@ -18,10 +20,9 @@ struct Need<'b> {
 }
 
 /// Checks a function's call against its role. A transaction needs what each of its parts needs.
-pub fn check(cloud: &Cloud, engine: &Database, call: &Call, body: &str) -> Result<(), AwsError> {
-    let body: Value = serde_json::from_str(body)
-        .map_err(|error| AwsError::new(400, "SerializationException", error.to_string()))?;
-    for need in needs(&call.operation, &body) {
+pub fn check(cloud: &Cloud, engine: &Database, call: &Call, body: &Value) -> Result<(), AwsError> {
+    let mut keys: BTreeMap<&str, Option<String>> = BTreeMap::new();
+    for need in needs(&call.operation, body) {
         let mut resource = match need.table {
             None => "*".to_owned(),
             Some(arn) if arn.starts_with("arn:") => arn.to_owned(),
@@ -32,10 +33,13 @@ pub fn check(cloud: &Cloud, engine: &Database, call: &Call, body: &str) -> Resul
         }
         let action = if need.action.is_empty() { call.operation.as_str() } else { need.action };
         let mut context = context(&call.operation, action, need.part);
-        if let Some(key) = need.table.and_then(|table| partition_key(engine, table)) {
-            let keys = leading_keys(&key, need.part);
-            if !keys.is_empty() {
-                context.push(("dynamodb:LeadingKeys", keys));
+        if let Some(table) = need.table
+            && let Some(key) =
+                keys.entry(table).or_insert_with(|| partition_key(engine, table)).as_deref()
+        {
+            let leading = leading_keys(key, need.part);
+            if !leading.is_empty() {
+                context.push(("dynamodb:LeadingKeys", leading));
             }
         }
         cloud.authorise_with(call, &format!("dynamodb:{action}"), &resource, &context)?;

@@ -159,6 +159,32 @@ async fn a_function_may_do_what_its_role_allows() {
 }
 
 #[tokio::test]
+async fn a_transaction_that_is_sent_again_is_not_carried_out_again() {
+    let here = Here::start();
+    let client = with_table(&here).await;
+    let send = |token: &str, by: &str| {
+        let update = Update::builder()
+            .table_name("table")
+            .key("word", word("a"))
+            .update_expression("ADD #c :n")
+            .expression_attribute_names("#c", "count")
+            .expression_attribute_values(":n", AttributeValue::N(by.to_owned()));
+        let update = TransactWriteItem::builder().update(update.build().unwrap()).build();
+        client.transact_write_items().client_request_token(token).transact_items(update).send()
+    };
+    send("t", "1").await.unwrap();
+    send("t", "1").await.unwrap();
+    assert_eq!(refusal(send("t", "2").await).0, "IdempotentParameterMismatchException");
+    send("u", "1").await.unwrap();
+    // What failed may be sent again: here, first nonsense, then the same token with sense.
+    assert_eq!(refusal(send("v", "x").await).0, "ValidationException");
+    send("v", "1").await.unwrap();
+    assert_eq!(refusal(send(&"w".repeat(37), "1").await).0, "ValidationException");
+    let new = add(&client, "a").send().await.unwrap().attributes.unwrap();
+    assert_eq!(new["count"], AttributeValue::N("4".to_owned()));
+}
+
+#[tokio::test]
 async fn a_role_that_is_gone_allows_nothing() {
     let here = Here::start();
     with_table(&here).await;
