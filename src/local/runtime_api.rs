@@ -108,7 +108,7 @@ async fn next(pool: &Arc<Pool>, worker: &Arc<Worker>) -> Response {
 
 /// Formed as X-Ray forms it, and never sampled.
 fn trace_id(request: &str) -> String {
-    let seconds = super::lambda::output::now_ms() / 1000;
+    let seconds = super::clock::now_ms() / 1000;
     let digits: String = request.chars().filter(char::is_ascii_hexdigit).take(24).collect();
     let parent = &digits[..digits.len().min(16)];
     format!("Root=1-{seconds:08x}-{digits};Parent={parent};Sampled=0")

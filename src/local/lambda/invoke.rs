@@ -61,6 +61,7 @@ pub(super) async fn handle(cloud: &Arc<Cloud>, call: &Call, name: &str) -> Resul
         request_id: Some(call.request_id.clone()),
         tail: header("x-amz-log-type") == Some("Tail"),
         client_context: header("x-amz-client-context").map(decode_context).transpose()?,
+        asynchronous: false,
     };
     let spec = Arc::new(function.spec());
     let outcome = cloud.lambda.get()?.pool.invoke(&spec, payload, options).await.map_err(

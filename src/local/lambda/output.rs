@@ -6,6 +6,8 @@ use time::OffsetDateTime;
 use tokio::io::AsyncReadExt as _;
 use tokio::net::unix::pipe;
 
+use crate::local::clock::now_ms;
+
 /// One line for the function's log stream.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LogLine {
@@ -150,11 +152,6 @@ fn last(text: &str, bytes: usize) -> &str {
         start += 1;
     }
     &text[start..]
-}
-
-/// Milliseconds since the epoch.
-pub(in crate::local) fn now_ms() -> i64 {
-    i64::try_from(OffsetDateTime::now_utc().unix_timestamp_nanos() / 1_000_000).unwrap_or(i64::MAX)
 }
 
 /// Now in UTC, as Lambda's timeout line carries it: `2026-11-23T18:05:00.123Z`.

@@ -127,6 +127,8 @@ pub struct Options {
     pub request_id: Option<String>,
     pub tail: bool,
     pub client_context: Option<String>,
+    /// Nobody waits for the answer.
+    pub asynchronous: bool,
 }
 
 pub struct Pool {
@@ -142,6 +144,8 @@ struct State {
     workers: HashMap<String, Arc<Worker>>,
     supervisors: JoinSet<()>,
     invocations: usize,
+    /// Those of the invocations that somebody waits for.
+    callers: usize,
     closing: bool,
 }
 
@@ -185,11 +189,21 @@ impl Pool {
             client_context: options.client_context,
             reply,
         };
-        let _counted = self.submit(spec, job)?;
+        let _counted = self.submit(spec, job, options.asynchronous)?;
         outcome.await.map_err(|_| Refused::Gone)
     }
 
-    fn submit(self: &Arc<Self>, spec: &Arc<Spec>, mut job: Job) -> Result<Counted, Refused> {
+    /// How many invocations somebody waits for.
+    pub(super) fn callers(&self) -> usize {
+        self.lock().callers
+    }
+
+    fn submit(
+        self: &Arc<Self>,
+        spec: &Arc<Spec>,
+        mut job: Job,
+        asynchronous: bool,
+    ) -> Result<Counted, Refused> {
         let mut state = self.lock();
         if state.closing {
             return Err(Refused::Gone);
@@ -198,7 +212,8 @@ impl Pool {
             return Err(Refused::Throttled);
         }
         state.invocations += 1;
-        let counted = Counted(Arc::clone(self));
+        state.callers += usize::from(!asynchronous);
+        let counted = Counted { pool: Arc::clone(self), asynchronous };
         let fleet = state.fleets.entry(spec.key.clone()).or_insert_with(|| Fleet::new(spec));
         if fleet.spec.generation < spec.generation {
             // Its idle workers end now (their channel closes), the busy ones when they ask next.
@@ -394,11 +409,16 @@ impl Fleet {
 }
 
 /// One invocation, counted until it ends or nobody waits for it any more.
-struct Counted(Arc<Pool>);
+struct Counted {
+    pool: Arc<Pool>,
+    asynchronous: bool,
+}
 
 impl Drop for Counted {
     fn drop(&mut self) {
-        self.0.lock().invocations -= 1;
+        let mut state = self.pool.lock();
+        state.invocations -= 1;
+        state.callers -= usize::from(!self.asynchronous);
     }
 }
 

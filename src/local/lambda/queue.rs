@@ -1,22 +1,24 @@
 //! Events for asynchronous invocation: kept until the function has dealt with them.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use rusqlite::params;
+use axum::body::Bytes;
+use rusqlite::{OptionalExtension as _, params};
 use serde_json::{Value, json};
 use tokio::sync::{Notify, mpsc};
+use tokio::time::Instant;
 
-use super::output::now_ms;
 use super::pool::{Options, Outcome, Refused};
 use super::{Function, KIND};
+use crate::local::clock::now_ms;
 use crate::local::cloud::Cloud;
 use crate::local::error::AwsError;
 use crate::local::store::Db;
 
-/// `state`: 0 waits until `due`, 1 runs, 2 failed for good. Times in milliseconds since the epoch.
+/// `state`: 0 waits until `due`, or runs; 2 failed for good. Times in milliseconds since the epoch.
 pub const SCHEMA: &str = "CREATE TABLE IF NOT EXISTS event (
     id INTEGER PRIMARY KEY AUTOINCREMENT, request_id TEXT NOT NULL,
     region TEXT NOT NULL, function TEXT NOT NULL, payload BLOB NOT NULL,
@@ -24,11 +26,16 @@ pub const SCHEMA: &str = "CREATE TABLE IF NOT EXISTS event (
     throttles INTEGER NOT NULL DEFAULT 0, state INTEGER NOT NULL DEFAULT 0,
     why TEXT, response BLOB
 );
-CREATE INDEX IF NOT EXISTS event_due ON event (state, due);
+DROP INDEX IF EXISTS event_due;
+UPDATE event SET state = 0 WHERE state = 1;
 CREATE INDEX IF NOT EXISTS event_function ON event (region, function, state)";
 
 /// Events of one function that run at the same time.
 const CONCURRENCY: usize = 10;
+/// Events begun just now, of all functions, that may run while somebody waits for an answer.
+const BESIDE_CALLERS: usize = 1;
+/// What runs for longer than that is waiting for something itself, and takes nobody's time.
+const JUST_NOW: Duration = Duration::from_millis(100);
 /// How many of the finally failed events are kept.
 const FAILED_KEPT: i64 = 1000;
 /// Six hours, in milliseconds (AWS: asynchronous invocation).
@@ -135,225 +142,284 @@ pub(super) fn failed(cloud: &Arc<Cloud>) -> Result<Vec<Value>, AwsError> {
 struct Event {
     id: i64,
     request_id: String,
-    region: String,
-    function: String,
+    payload: Bytes,
     created: i64,
     attempts: u32,
     throttles: u32,
 }
 
+/// A function: Region and name.
+type Key = (String, String);
+
+/// What becomes of an event that was tried.
+enum Verdict {
+    Done,
+    /// Another attempt at `due`.
+    Again {
+        due: i64,
+        attempts: u32,
+        throttles: u32,
+    },
+    Failed {
+        attempts: u32,
+        why: &'static str,
+        response: Bytes,
+    },
+}
+
+/// The events that are not running, by their ids. What is kept in the store is enough to find them
+/// again after a restart; this saves searching it for every event.
+#[derive(Default)]
+struct Waiting {
+    /// The newest event that has been taken up.
+    newest: i64,
+    ready: BTreeMap<Key, VecDeque<i64>>,
+    /// By the time when they are due.
+    later: BTreeSet<(i64, i64, Key)>,
+    running: BTreeMap<i64, (Key, Instant)>,
+}
+
 /// Deals with the queue as long as the cloud lives.
 pub(super) fn start(cloud: &Arc<Cloud>) -> anyhow::Result<()> {
-    // What ran when the last one ended may not have been finished: once more.
-    cloud.store.write(|db| {
-        db.conn().execute("UPDATE event SET state = 0 WHERE state = 1", [])?;
-        Ok(())
-    })?;
     let (weak, wake) = (Arc::downgrade(cloud), Arc::clone(&cloud.lambda.get()?.queue.wake));
     tokio::spawn(async move {
-        let (done, mut finished) = mpsc::unbounded_channel::<(String, String)>();
-        let mut running: HashMap<(String, String), usize> = HashMap::new();
+        let (done, mut finished) = mpsc::unbounded_channel();
+        let (mut waiting, mut ended) = (Waiting::default(), Vec::new());
         loop {
             let wait = {
                 let Some(cloud) = weak.upgrade() else { return };
                 let Ok(runtime) = cloud.lambda.get() else { return };
-                if runtime.queue.stopped.load(Ordering::SeqCst) {
-                    return;
-                }
-                match pick(&cloud, &running) {
-                    Ok((events, next)) => {
-                        for event in events {
-                            let key = (event.region.clone(), event.function.clone());
-                            *running.entry(key.clone()).or_default() += 1;
+                let stopped = runtime.queue.stopped.load(Ordering::SeqCst);
+                match waiting.advance(&cloud, &mut ended, stopped) {
+                    _ if stopped => return,
+                    Ok(begun) => {
+                        for (key, event) in begun {
                             let (cloud, done) = (Arc::clone(&cloud), done.clone());
                             tokio::spawn(async move {
-                                deal(&cloud, event).await;
-                                let _ = done.send(key);
+                                let verdict = attempt(&cloud, &key, &event).await;
+                                let _ = done.send((key, event.id, verdict));
                             });
                         }
-                        next.map_or(Duration::from_hours(1), |due| {
-                            Duration::from_millis(
-                                u64::try_from(due.saturating_sub(now_ms())).unwrap_or(0),
-                            )
-                        })
+                        waiting.rest()
                     }
                     Err(error) => {
-                        tracing::warn!(%error, "the queue of events cannot be read");
+                        tracing::warn!(%error, "the queue of events cannot be used");
                         Duration::from_secs(1)
                     }
                 }
             };
             tokio::select! {
                 () = wake.notified() => {}
-                Some(key) = finished.recv() => {
-                    if let Some(count) = running.get_mut(&key) {
-                        *count -= 1;
-                        if *count == 0 {
-                            running.remove(&key);
-                        }
-                    }
-                }
+                Some(event) = finished.recv() => ended.push(event),
                 () = tokio::time::sleep(wait) => {}
+            }
+            while let Ok(event) = finished.try_recv() {
+                ended.push(event);
             }
         }
     });
     Ok(())
 }
 
-/// Marks what is due, and can run, as running; and says when the next one is due.
-fn pick(
-    cloud: &Cloud,
-    running: &HashMap<(String, String), usize>,
-) -> Result<(Vec<Event>, Option<i64>), AwsError> {
-    let now = now_ms();
-    let free = |region: &str, function: &str| {
-        let busy = running.get(&(region.to_owned(), function.to_owned())).copied();
-        CONCURRENCY.saturating_sub(busy.unwrap_or(0))
-    };
-    let due: Vec<(String, String)> = cloud.store.read(|db| {
-        let mut statement = db.conn().prepare_cached(
-            "SELECT DISTINCT region, function FROM event WHERE state = 0 AND due <= ?",
-        )?;
-        let rows = statement.query_map([now], |row| Ok((row.get(0)?, row.get(1)?)))?;
-        Ok(rows.collect::<rusqlite::Result<_>>()?)
-    })?;
-    let due: Vec<_> = due.into_iter().filter(|(r, f)| free(r, f) > 0).collect();
-    let select_next = |db: &Db<'_>| -> Result<Option<i64>, AwsError> {
-        Ok(db
-            .conn()
-            .prepare_cached("SELECT min(due) FROM event WHERE state = 0 AND due > ?")?
-            .query_row([now], |row| row.get(0))?)
-    };
-    if due.is_empty() {
-        return Ok((Vec::new(), cloud.store.read(select_next)?));
-    }
-    cloud.store.write(|db| {
-        let mut events = Vec::new();
-        for (region, function) in due {
-            let mut statement = db.conn().prepare_cached(
-                "UPDATE event SET state = 1 WHERE id IN (
-                     SELECT id FROM event
-                     WHERE region = ? AND function = ? AND state = 0 AND due <= ?
-                     ORDER BY due, id LIMIT ?)
-                 RETURNING id, request_id, created, attempts, throttles",
-            )?;
-            let most = i64::try_from(free(&region, &function)).unwrap_or(1);
-            let rows = statement.query_map(params![region, function, now, most], |row| {
-                Ok(Event {
-                    id: row.get(0)?,
-                    request_id: row.get(1)?,
-                    region: region.clone(),
-                    function: function.clone(),
-                    created: row.get(2)?,
-                    attempts: row.get(3)?,
-                    throttles: row.get(4)?,
-                })
+impl Waiting {
+    /// Puts away what has ended, all of it in one transaction; then takes up what is new and, unless
+    /// the local cloud ends, begins what is due and can run.
+    fn advance(
+        &mut self,
+        cloud: &Cloud,
+        ended: &mut Vec<(Key, i64, Verdict)>,
+        stopped: bool,
+    ) -> Result<Vec<(Key, Event)>, AwsError> {
+        if !ended.is_empty() {
+            cloud.store.write(|db| {
+                ended.iter().try_for_each(|(_, id, verdict)| put_away(db, *id, verdict))
             })?;
-            for event in rows {
-                events.push(event?);
+        }
+        for (key, id, verdict) in ended.drain(..) {
+            self.running.remove(&id);
+            if let Verdict::Again { due, .. } = verdict {
+                self.later.insert((due, id, key));
             }
         }
-        events.sort_by_key(|event| event.id);
-        Ok((events, select_next(db)?))
-    })
-}
+        if stopped {
+            return Ok(Vec::new());
+        }
+        let callers = cloud.lambda.get()?.pool.callers();
+        cloud.store.read(|db| {
+            self.take_up(db)?;
+            Ok(self.begin(db, callers))
+        })
+    }
 
-async fn deal(cloud: &Arc<Cloud>, event: Event) {
-    let result = attempt(cloud, &event).await;
-    if let Err(error) = result {
-        tracing::warn!(function = event.function, %error, "an event could not be dealt with");
-        // Otherwise it would stay as running until a restart.
-        let _ = again_soon(cloud, &event);
+    /// How long there is nothing to do, unless something is queued or ends.
+    fn rest(&self) -> Duration {
+        if !self.ready.is_empty() {
+            // Perhaps nobody waits for an answer any more by then.
+            return JUST_NOW;
+        }
+        self.next_due().map_or(Duration::from_hours(1), |due| {
+            Duration::from_millis(u64::try_from(due.saturating_sub(now_ms())).unwrap_or(0))
+        })
+    }
+
+    fn next_due(&self) -> Option<i64> {
+        self.later.first().map(|(due, ..)| *due)
+    }
+
+    fn take_up(&mut self, db: &Db<'_>) -> Result<(), AwsError> {
+        let mut statement = db.conn().prepare_cached(
+            "SELECT id, region, function, due FROM event WHERE id > ? AND state = 0 ORDER BY id",
+        )?;
+        let rows = statement.query_map([self.newest], |row| {
+            Ok((row.get(0)?, (row.get(1)?, row.get(2)?), row.get(3)?))
+        })?;
+        for row in rows {
+            let (id, key, due) = row?;
+            self.newest = id;
+            self.later.insert((due, id, key));
+        }
+        let now = now_ms();
+        while self.next_due().is_some_and(|due| due <= now)
+            && let Some((_, id, key)) = self.later.pop_first()
+        {
+            self.ready.entry(key).or_default().push_back(id);
+        }
+        Ok(())
+    }
+
+    /// The oldest first. `callers` wait for answers, which come before all of them.
+    fn begin(&mut self, db: &Db<'_>, callers: usize) -> Vec<(Key, Event)> {
+        let now = Instant::now();
+        let fresh = self.running.values().filter(|(_, begun)| now - *begun < JUST_NOW).count();
+        let room = if callers > 0 { BESIDE_CALLERS.saturating_sub(fresh) } else { usize::MAX };
+        let mut begun = Vec::new();
+        while begun.len() < room
+            && let Some((key, id)) = self.next()
+        {
+            match load(db, id) {
+                Ok(Some(event)) => {
+                    self.running.insert(id, (key.clone(), now));
+                    begun.push((key, event));
+                }
+                // Its function was deleted.
+                Ok(None) => {}
+                Err(error) => {
+                    tracing::warn!(%error, "an event cannot be read");
+                    self.ready.entry(key).or_default().push_front(id);
+                    break;
+                }
+            }
+        }
+        begun
+    }
+
+    /// Takes the oldest event whose function has not enough to do.
+    fn next(&mut self) -> Option<(Key, i64)> {
+        let busy = |key: &Key| self.running.values().filter(|(running, _)| running == key).count();
+        let (key, _) = self
+            .ready
+            .iter()
+            .filter(|(key, _)| busy(key) < CONCURRENCY)
+            .min_by_key(|(_, ready)| ready.front())?;
+        let key = key.clone();
+        let ready = self.ready.get_mut(&key)?;
+        let id = ready.pop_front()?;
+        if ready.is_empty() {
+            self.ready.remove(&key);
+        }
+        Some((key, id))
     }
 }
 
-/// Leaves an event for another attempt, which does not count as one more.
-fn again_soon(cloud: &Cloud, event: &Event) -> Result<(), AwsError> {
-    let due = now_ms() + 1000;
-    update(cloud, "UPDATE event SET state = 0, due = ?2 WHERE id = ?1", params![event.id, due])
+fn load(db: &Db<'_>, id: i64) -> Result<Option<Event>, AwsError> {
+    let event = db
+        .conn()
+        .prepare_cached(
+            "SELECT request_id, payload, created, attempts, throttles FROM event
+             WHERE id = ? AND state = 0",
+        )?
+        .query_row([id], |row| {
+            Ok(Event {
+                id,
+                request_id: row.get(0)?,
+                payload: row.get::<_, Vec<u8>>(1)?.into(),
+                created: row.get(2)?,
+                attempts: row.get(3)?,
+                throttles: row.get(4)?,
+            })
+        })
+        .optional()?;
+    Ok(event)
 }
 
-fn update(cloud: &Cloud, sql: &str, values: impl rusqlite::Params) -> Result<(), AwsError> {
-    cloud.store.write(|db| {
-        db.conn().prepare_cached(sql)?.execute(values)?;
-        Ok(())
-    })
-}
-
-async fn attempt(cloud: &Arc<Cloud>, event: &Event) -> Result<(), AwsError> {
-    let read = cloud.store.read(|db| {
-        let function = db.get::<Function>(KIND, &event.region, &event.function)?;
-        let payload: Vec<u8> = db
-            .conn()
-            .prepare_cached("SELECT payload FROM event WHERE id = ?")?
-            .query_row([event.id], |row| row.get(0))?;
-        Ok((function, payload))
-    });
-    let (function, payload) = match read {
-        Ok((Some(function), payload)) => (function, payload),
-        Ok((None, _)) => return update(cloud, "DELETE FROM event WHERE id = ?", [event.id]),
-        Err(error) => return Err(error),
+async fn attempt(cloud: &Arc<Cloud>, (region, name): &Key, event: &Event) -> Verdict {
+    // It was not carried out, which does not count as an attempt.
+    let (attempts, throttles) = (event.attempts, event.throttles);
+    let soon = || Verdict::Again { due: now_ms() + 1000, attempts, throttles };
+    let function = cloud.store.read(|db| db.shared::<Function>(KIND, region, name));
+    let (function, runtime) = match (function, cloud.lambda.get()) {
+        (Ok(Some(function)), Ok(runtime)) => (function, runtime),
+        (Ok(None), _) => return Verdict::Done,
+        (Err(error), _) | (_, Err(error)) => {
+            tracing::warn!(function = name, %error, "an event could not be dealt with");
+            return soon();
+        }
     };
     let settings = function.event_invoke.clone().unwrap_or_default();
     let age = settings.age.map_or(AGE, |seconds| i64::from(seconds) * 1000);
     if now_ms() - event.created > age {
-        return give_up(cloud, event, event.attempts, "EventAgeExceeded", &[]);
+        return Verdict::Failed { attempts, why: "EventAgeExceeded", response: Bytes::new() };
     }
-    let runtime = cloud.lambda.get()?;
-    let options = Options { request_id: Some(event.request_id.clone()), ..Options::default() };
+    let options = Options {
+        request_id: Some(event.request_id.clone()),
+        asynchronous: true,
+        ..Options::default()
+    };
     let spec = Arc::new(function.spec());
-    match runtime.pool.invoke(&spec, payload.into(), options).await {
-        Ok(Outcome { failed: false, .. }) => {
-            update(cloud, "DELETE FROM event WHERE id = ?", [event.id])
-        }
-        Ok(Outcome { payload, .. }) => {
-            let attempts = event.attempts + 1;
+    match runtime.pool.invoke(&spec, event.payload.clone(), options).await {
+        Ok(Outcome { failed: false, .. }) => Verdict::Done,
+        Ok(Outcome { payload: response, .. }) => {
+            let attempts = attempts + 1;
             if attempts > settings.retries.unwrap_or(2) {
-                return give_up(cloud, event, attempts, "RetriesExhausted", &payload);
+                return Verdict::Failed { attempts, why: "RetriesExhausted", response };
             }
             let wait = runtime.queue.retry.load(Ordering::SeqCst).saturating_mul(attempts.into());
-            let due = now_ms().saturating_add_unsigned(wait);
-            update(
-                cloud,
-                "UPDATE event SET state = 0, attempts = ?2, due = ?3 WHERE id = ?1",
-                params![event.id, attempts, due],
-            )
+            Verdict::Again { due: now_ms().saturating_add_unsigned(wait), attempts, throttles }
         }
         Err(Refused::Throttled) => {
             // From 1 second to 5 minutes.
-            let wait = 1000_i64 << event.throttles.min(9);
-            update(
-                cloud,
-                "UPDATE event SET state = 0, throttles = throttles + 1, due = ?2 WHERE id = ?1",
-                params![event.id, now_ms() + wait.min(300_000)],
-            )
+            let wait = 1000_i64 << throttles.min(9);
+            let due = now_ms() + wait.min(300_000);
+            Verdict::Again { due, attempts, throttles: throttles + 1 }
         }
-        // It was not carried out. Of a deleted function the event is gone too; when the local cloud ends, the next
-        // start goes on with it.
-        Err(Refused::Gone) => again_soon(cloud, event),
+        // Of a deleted function the event is gone too; when the local cloud ends, the next start
+        // goes on with it.
+        Err(Refused::Gone) => soon(),
     }
 }
 
-fn give_up(
-    cloud: &Cloud,
-    event: &Event,
-    attempts: u32,
-    why: &str,
-    response: &[u8],
-) -> Result<(), AwsError> {
-    cloud.store.write(|db| {
-        db.conn()
-            .prepare_cached(
+fn put_away(db: &Db<'_>, id: i64, verdict: &Verdict) -> Result<(), AwsError> {
+    let change = |sql| db.conn().prepare_cached(sql);
+    match verdict {
+        Verdict::Done => {
+            change("DELETE FROM event WHERE id = ?")?.execute([id])?;
+        }
+        Verdict::Again { due, attempts, throttles } => {
+            change("UPDATE event SET due = ?2, attempts = ?3, throttles = ?4 WHERE id = ?1")?
+                .execute(params![id, due, attempts, throttles])?;
+        }
+        Verdict::Failed { attempts, why, response } => {
+            change(
                 "UPDATE event SET state = 2, attempts = ?2, due = ?3, why = ?4, response = ?5
                  WHERE id = ?1",
             )?
-            .execute(params![event.id, attempts, now_ms(), why, response])?;
-        db.conn()
-            .prepare_cached(
+            .execute(params![id, attempts, now_ms(), why, response.as_ref()])?;
+            change(
                 "DELETE FROM event WHERE state = 2 AND id NOT IN
                  (SELECT id FROM event WHERE state = 2 ORDER BY id DESC LIMIT ?)",
             )?
             .execute([FAILED_KEPT])?;
-        Ok(())
-    })
+        }
+    }
+    Ok(())
 }

@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::function;
-use super::output::now_ms;
 use crate::local::call::{Call, Reply};
+use crate::local::clock::now_ms;
 use crate::local::cloud::Cloud;
 use crate::local::error::AwsError;
 

@@ -13,13 +13,14 @@ use uuid::Uuid;
 use super::output::{self, Output};
 use super::pool::{Job, Outcome, Pool, Spec};
 use super::process::{describe, start};
+use crate::local::clock::now_ms;
 
 /// The largest answer of a function, in bytes (AWS: Lambda quotas, 6 MB and a little).
 pub(in crate::local) const RESPONSE_LIMIT: usize = 6_291_556;
 /// How soon a worker that has answered should ask for the next event.
 const RETURN: Duration = Duration::from_millis(500);
-/// How long printed lines may wait for more before they are written.
-const FLUSH: Duration = Duration::from_millis(100);
+/// How long printed lines may wait for more before they are written, unless none was for as long.
+const FLUSH: Duration = Duration::from_millis(200);
 
 pub(in crate::local) struct Worker {
     pub id: String,
@@ -194,6 +195,8 @@ pub(super) async fn supervise(
                 started: now,
                 init: None,
                 flush: None,
+                used: None,
+                logged: None,
             };
             let end = supervisor.run(commands).await;
             drop(api);
@@ -201,7 +204,7 @@ pub(super) async fn supervise(
             pool.ended(&worker, |id| worker.init_outcome(id, &end));
         }
         Err(why) => {
-            let line = output::LogLine { time: output::now_ms(), text: why.clone() };
+            let line = output::LogLine { time: now_ms(), text: why.clone() };
             pool.host.log(Arc::clone(&worker.spec), stream, vec![line]).await;
             pool.ended(&worker, |id| {
                 Outcome::error(
@@ -244,6 +247,10 @@ struct Supervisor {
     /// How long the initialisation took, until it is reported.
     init: Option<Duration>,
     flush: Option<Instant>,
+    /// The most memory in MB, when it was looked at last.
+    used: Option<u64>,
+    /// When lines were written last.
+    logged: Option<Instant>,
 }
 
 impl Supervisor {
@@ -266,7 +273,13 @@ impl Supervisor {
                         self.output.drain().await;
                         self.answered(job, outcome, duration);
                         let _ = written.send(());
-                        self.write_log().await;
+                        // Under load, the lines of many invocations are written together.
+                        match self.logged {
+                            Some(at) if at.elapsed() < FLUSH => {
+                                self.flush.get_or_insert(at + FLUSH);
+                            }
+                            _ => self.write_log().await,
+                        }
                     }
                     Some(Command::Stop) | None => {
                         self.kill().await;
@@ -318,7 +331,11 @@ impl Supervisor {
     /// The platform's lines after an invocation.
     fn close(&mut self, id: &str, duration: Duration) {
         let spec = &self.worker.spec;
-        let used = output::peak_memory_mb(self.pid);
+        // Asking the system takes longer than many an invocation.
+        if self.logged.is_none_or(|at| at.elapsed() >= FLUSH) || self.used.is_none() {
+            self.used = output::peak_memory_mb(self.pid);
+        }
+        let used = self.used;
         self.output.line(format!("END RequestId: {id}"));
         let report = output::report(id, duration, spec.memory_mb, used, self.init.take());
         self.output.line(report);
@@ -412,6 +429,7 @@ impl Supervisor {
 
     async fn write_log(&mut self) {
         self.flush = None;
+        self.logged = Some(Instant::now());
         let lines = self.output.take_lines();
         if !lines.is_empty() {
             let spec = Arc::clone(&self.worker.spec);

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::local::lambda::output::now_ms;
+use crate::local::clock::now_ms;
 
 /// A line each: service, target of a JSON protocol or else method and path, and the body as JSON, between tabs.
 const SEEDS: &str = include_str!("seeds.txt");
