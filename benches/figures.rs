@@ -1,14 +1,20 @@
 //! Figures for `BENCHMARKS.md`: `cargo xtask bench`.
 #![expect(clippy::expect_used, reason = "a benchmark may end in a panic")]
 
+#[path = "figures/builds.rs"]
+mod builds;
 #[path = "figures/cli.rs"]
 mod cli;
 #[path = "figures/deploy.rs"]
 mod deploy;
+#[path = "figures/functions.rs"]
+mod functions;
 #[path = "figures/local.rs"]
 mod local;
 #[path = "figures/measure.rs"]
 mod measure;
+#[path = "figures/runtime_api.rs"]
+mod runtime_api;
 #[path = "../tests/it"]
 mod tests {
     #[expect(
@@ -22,11 +28,13 @@ mod tests {
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
-use tests::support::python::python;
+use tests::support::python::{Python, python};
 
 /// Between these lines of `BENCHMARKS.md` stands what is measured here.
 const BEGIN: &str = "<!-- measured by cargo xtask bench -->";
 const END: &str = "<!-- end -->";
+
+type Chapter = fn(&'static Python, &Path) -> String;
 
 fn main() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
@@ -37,11 +45,24 @@ fn main() {
         return;
     };
     let Some(python) = python() else { return };
+    let chapters: [(&str, Chapter); 5] = [
+        ("deploy", deploy::figures),
+        ("cli", cli::figures),
+        ("functions", functions::figures),
+        ("local", local::figures),
+        ("builds", builds::figures),
+    ];
+    let only: Vec<_> = std::env::args().skip(1).filter(|name| !name.starts_with('-')).collect();
     let mut tables = vec![measure::machine()];
-    for figures in [deploy::figures, cli::figures, local::figures] {
-        let table = figures(python, &program);
-        say(&table);
-        tables.push(table);
+    for (name, figures) in chapters {
+        if only.is_empty() || only.iter().any(|wanted| wanted == name) {
+            let table = figures(python, &program);
+            say(&table);
+            tables.push(table);
+        }
+    }
+    if !only.is_empty() {
+        return;
     }
     let path = root.join("BENCHMARKS.md");
     let text = std::fs::read_to_string(&path).expect("BENCHMARKS.md");

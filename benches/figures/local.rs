@@ -2,19 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use http_body_util::{BodyExt, Full};
-use hyper::Request;
-use hyper::body::Bytes;
-use hyper_util::client::legacy::Client;
-use hyper_util::rt::TokioExecutor;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::measure::{median, memory, percentile, row, table};
+use crate::measure::{comparisons, median, memory, percentile, row, table};
 use crate::tests::support::cli::Cli;
 use crate::tests::support::python::{Boto, Python};
 
@@ -29,63 +24,25 @@ struct Load {
     answered: usize,
 }
 
-/// A message that was never sent before.
-fn message() -> String {
+/// Messages that were never sent before, sent by a program of its own.
+fn load(address: &Address, connections: usize, posts: usize) -> Load {
     static NEXT: AtomicUsize = AtomicUsize::new(0);
-    let id = NEXT.fetch_add(1, Ordering::Relaxed);
-    format!(
-        "team_id=T1&channel_id=C1&timestamp=1700000000.{id:06}&user_id=U1&user_name=u&text={}",
-        WORDS.join("+")
-    )
-}
-
-fn load(url: &str, host: Option<&str>, connections: usize, posts: usize) -> Load {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(1)
-        .enable_all()
-        .build()
-        .expect("a runtime");
-    let left = Arc::new(AtomicUsize::new(posts));
-    let begun = Instant::now();
-    let results = runtime.block_on(async {
-        let workers = (0..connections).map(|_| {
-            let (left, url, host) = (Arc::clone(&left), url.to_owned(), host.map(str::to_owned));
-            tokio::spawn(async move {
-                let client = Client::builder(TokioExecutor::new()).build_http::<Full<Bytes>>();
-                let (mut latencies, mut answered) = (Vec::new(), 0);
-                while left
-                    .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| n.checked_sub(1))
-                    .is_ok()
-                {
-                    let mut request = Request::post(&url)
-                        .header("content-type", "application/x-www-form-urlencoded");
-                    if let Some(host) = &host {
-                        request = request.header("host", host);
-                    }
-                    let request = request.body(Full::new(message().into())).expect("a request");
-                    let sent = Instant::now();
-                    let answer = client.request(request).await.expect("an answer");
-                    answered += usize::from(answer.status() == 200);
-                    answer.into_body().collect().await.expect("a whole answer");
-                    latencies.push(sent.elapsed().as_secs_f64() * 1e3);
-                }
-                (latencies, answered)
-            })
-        });
-        let workers: Vec<_> = workers.collect();
-        let mut results = Vec::new();
-        for worker in workers {
-            results.push(worker.await.expect("no panic"));
-        }
-        results
-    });
-    #[expect(clippy::cast_precision_loss, reason = "a rate")]
-    let rate = posts as f64 / begun.elapsed().as_secs_f64();
-    let answered = results.iter().map(|(_, answered)| answered).sum();
-    let mut latencies: Vec<f64> =
-        results.into_iter().flat_map(|(latencies, _)| latencies).collect();
+    let first = NEXT.fetch_add(posts, Ordering::Relaxed);
+    let output = Command::new(comparisons().join("bench_load"))
+        .args([&address.connect, &address.host, &address.path])
+        .args([connections, posts, first].map(|number| number.to_string()))
+        .arg(WORDS.join("+"))
+        .output()
+        .expect("bench_load");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let told: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    let took = told["took"].as_array().expect("latencies").iter();
+    let mut latencies: Vec<f64> = took.filter_map(Value::as_f64).collect();
     latencies.sort_by(f64::total_cmp);
-    Load { rate, latencies, answered }
+    let good = told["good"].as_u64().expect("a number");
+    #[expect(clippy::cast_precision_loss, reason = "a rate")]
+    let rate = posts as f64 / told["seconds"].as_f64().expect("a time");
+    Load { rate, latencies, answered: usize::try_from(good).expect("a small number") }
 }
 
 fn counts(boto: &Boto<'_>) -> BTreeMap<String, u64> {
@@ -133,10 +90,10 @@ pub fn figures(python: &'static Python, program: &Path) -> String {
     let endpoint = env["AWS_ENDPOINT_URL"].as_str().expect("an endpoint").to_owned();
     let boto = Boto::new(python, &endpoint);
     lift_throttle(&boto);
-    let (via, host) = address(&url, &endpoint);
-    let cold = load(&via, host.as_deref(), 1, 1).latencies[0];
-    let warm = load(&via, host.as_deref(), 1, 200);
-    let full = load(&via, host.as_deref(), CONNECTIONS, POSTS);
+    let address = Address::of(&url, &endpoint);
+    let cold = load(&address, 1, 1).latencies[0];
+    let warm = load(&address, 1, 200);
+    let full = load(&address, CONNECTIONS, POSTS);
     let all = u64::try_from(1 + 200 + POSTS).expect("a small number");
     let wanted: BTreeMap<_, _> = WORDS.iter().map(|word| ((*word).to_owned(), all * 11)).collect();
     let drained = Instant::now();
@@ -184,11 +141,19 @@ pub fn figures(python: &'static Python, program: &Path) -> String {
     table("Local cloud", remark, &rows)
 }
 
-/// Where to connect to for a URL whose host only the local cloud knows, and as whom.
-fn address(url: &str, endpoint: &str) -> (String, Option<String>) {
-    let host = url.split('/').nth(2).unwrap_or_default();
-    let path = url.splitn(4, '/').nth(3).unwrap_or_default();
-    (format!("{endpoint}/{path}"), Some(host.to_owned()))
+/// Where to connect to for a URL whose host only the local cloud knows.
+struct Address {
+    connect: String,
+    host: String,
+    path: String,
+}
+
+impl Address {
+    fn of(url: &str, endpoint: &str) -> Self {
+        let host = url.split('/').nth(2).unwrap_or_default().to_owned();
+        let path = format!("/{}", url.splitn(4, '/').nth(3).unwrap_or_default());
+        Self { connect: endpoint.trim_start_matches("http://").to_owned(), host, path }
+    }
 }
 
 /// The process that has this folder open as its state.
@@ -214,9 +179,9 @@ fn ministack(python: &'static Python, program: &Path) -> (f64, f64) {
     let up = cli.ok(["up", "--json"]).last_json();
     lift_throttle(&Boto::new(python, &server.url));
     let url = up["url"].as_str().expect("a URL");
-    let (via, host) = address(url, &server.url);
-    let cold = load(&via, host.as_deref(), 1, 1).latencies[0];
-    let warm = load(&via, host.as_deref(), 1, 100);
+    let address = Address::of(url, &server.url);
+    let cold = load(&address, 1, 1).latencies[0];
+    let warm = load(&address, 1, 100);
     assert_eq!(warm.answered, 100, "ministack answers");
     (cold, percentile(&warm.latencies, 50))
 }

@@ -1,6 +1,7 @@
 //! Processes under observation, medians, and tables.
 
 use std::fmt::Write as _;
+use std::path::PathBuf;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -41,6 +42,11 @@ pub fn run(command: &mut Command) -> Usage {
     let status = child.wait().expect("its end");
     assert!(status.success(), "{command:?} ended with {status}");
     Usage { wall, cpu, peak }
+}
+
+/// Where `cargo xtask bench` has built the programs of this folder.
+pub fn comparisons() -> PathBuf {
+    std::env::var_os("ADVENT_BENCH_PROGRAMS").expect("set by cargo xtask bench").into()
 }
 
 /// Memory of a process that runs, in MB: now, and at most.

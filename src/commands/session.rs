@@ -152,8 +152,9 @@ pub async fn build(
 ) -> Result<Vec<Artifact>> {
     let destination = if global.local { Destination::Local } else { Destination::Aws };
     report.begin("building the functions");
-    let artifacts =
-        bundle::artifacts(app, arch, destination, &|progress| report.progress(&progress)).await;
+    let progress = |progress: bundle::Progress<'_>| report.progress(&progress);
+    let build = bundle::artifacts(app, arch, destination, &progress);
+    let artifacts = trace::step("functions", "build", build).await;
     report.end();
     let artifacts = artifacts?;
     for warning in artifacts.iter().flat_map(|artifact| &artifact.warnings) {

@@ -1,5 +1,6 @@
 //! Chores of this repository: `cargo xtask bench | dist | install | tidy | torture`.
 
+mod bench;
 mod dist;
 mod tidy;
 
@@ -20,7 +21,10 @@ enum Chore {
     /// Check what rustfmt and clippy do not: the invariants of ARCHITECTURE.md
     Tidy,
     /// Build dist/advent, measure it and write the figures into BENCHMARKS.md
-    Bench,
+    Bench {
+        /// Only these: builds, deploy, cli, functions, local. `BENCHMARKS.md` is left as it is
+        only: Vec<String>,
+    },
     /// Run the exhaustive tests that a plain `cargo test` leaves out (some ten minutes)
     Torture {
         /// Only cases whose description contains this, such as `Throttled` or `CreateRole`
@@ -43,7 +47,7 @@ fn run(chore: &Chore) -> Result<ExitCode> {
     match chore {
         Chore::Dist => dist::dist(&root).map(|_| ExitCode::SUCCESS),
         Chore::Install => dist::install(&root).map(|()| ExitCode::SUCCESS),
-        Chore::Bench => bench(&root),
+        Chore::Bench { only } => bench::bench(&root, only),
         Chore::Torture { only } => torture(&root, only.as_deref()),
         Chore::Tidy => {
             let findings = tidy::check(&root)?;
@@ -68,22 +72,7 @@ fn torture(root: &Path, only: Option<&str>) -> Result<ExitCode> {
     if let Some(only) = only {
         test.env("ADVENT_TORTURE", only).arg("sweep");
     }
-    run_to_end(&mut test)
-}
-
-/// The executable is optimised; what drives and watches it need not be.
-fn bench(root: &Path) -> Result<ExitCode> {
-    let program = dist::dist(root)?;
-    let mut bench = Command::new(env!("CARGO"));
-    bench
-        .current_dir(root)
-        .args(["bench", "--workspace", "--locked", "--profile", "dev", "--bench", "figures"])
-        .env("ADVENT_BENCH", program);
-    run_to_end(&mut bench)
-}
-
-fn run_to_end(command: &mut Command) -> Result<ExitCode> {
-    let status = command.status().context("cargo could not be run")?;
+    let status = test.status().context("cargo could not be run")?;
     Ok(if status.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 

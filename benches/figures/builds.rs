@@ -1,0 +1,111 @@
+//! From a clean clone to a local cloud that answers, and from a changed line to one that is live.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::measure::{Usage, median, row, run, table};
+use crate::tests::support::python::Python;
+
+const RUNS: usize = 5;
+/// The function that is changed, and the line after which one comes.
+const CHANGED: &str = "functions/aws_advent/src/lib.rs";
+const LINE: &str = "    pub async fn handle(\n";
+
+/// A clone of this repository, as somebody new has it.
+struct Clone(TempDir);
+
+impl Clone {
+    fn new() -> Self {
+        let folder = TempDir::new().expect("a folder");
+        let clone = Self(folder);
+        let cloned = Command::new("git")
+            .args(["clone", "--quiet", env!("CARGO_MANIFEST_DIR")])
+            .arg(clone.path())
+            .status();
+        assert!(cloned.expect("git").success(), "the repository is cloned");
+        clone
+    }
+
+    fn path(&self) -> &Path {
+        self.0.path()
+    }
+
+    fn cargo(&self, arguments: &[&str]) -> Command {
+        let mut cargo = Command::new(env!("CARGO"));
+        cargo.args(arguments).current_dir(self.path());
+        for (name, _) in std::env::vars_os() {
+            if name.to_str().is_some_and(|name| name.starts_with("CARGO_") && name != "CARGO_HOME")
+            {
+                cargo.env_remove(name);
+            }
+        }
+        cargo
+    }
+
+    fn up(&self) -> Usage {
+        run(&mut self.cargo(&["run", "--quiet", "--", "up", "--local", "--trace", "trace.json"]))
+    }
+
+    /// How long the last `up` was building functions.
+    fn building(&self) -> Duration {
+        let text = fs::read_to_string(self.path().join("trace.json")).expect("a trace");
+        let trace: Vec<Value> = serde_json::from_str(&text).expect("JSON");
+        let build = trace.iter().find(|event| event["name"] == "build").expect("a build");
+        Duration::from_micros(build["dur"].as_u64().expect("microseconds"))
+    }
+}
+
+impl Drop for Clone {
+    fn drop(&mut self) {
+        drop(self.cargo(&["run", "--quiet", "--", "down", "--local", "--yes"]).status());
+    }
+}
+
+pub fn figures(_: &'static Python, _: &Path) -> String {
+    let clone = Clone::new();
+    let first = clone.up();
+    let first_functions = clone.building();
+    let unchanged = median((0..RUNS).map(|_| clone.up().wall.as_secs_f64()).collect());
+    let file = clone.path().join(CHANGED);
+    let original = fs::read_to_string(&file).expect("a function");
+    assert!(original.contains(LINE), "the line is there");
+    let (mut live, mut compiling) = (Vec::new(), Vec::new());
+    for number in 0..RUNS {
+        // Something that no compiler leaves out.
+        let changed = format!(
+            "    pub fn change(&self) -> usize {{\n        std::hint::black_box({number})\n    }}\n\n{LINE}"
+        );
+        fs::write(&file, original.replacen(LINE, &changed, 1)).expect("a change");
+        let begun = Instant::now();
+        clone.up();
+        live.push(begun.elapsed().as_secs_f64());
+        compiling.push(clone.building().as_secs_f64());
+    }
+    let (live, compiling) = (median(live), median(compiling));
+    let first_wall = first.wall.as_secs_f64();
+    let rows = vec![
+        row(&["what", "measured", "of it the functions"]),
+        row(&[
+            "first `cargo run -- up --local`, clean clone, once",
+            &format!("{first_wall:.0} s"),
+            &format!("{:.0} s", first_functions.as_secs_f64()),
+        ]),
+        row(&["the same again, nothing changed", &format!("{unchanged:.2} s"), ""]),
+        row(&[
+            "one line of `aws_advent` changed, until it is live",
+            &format!("{live:.1} s"),
+            &format!("{compiling:.1} s"),
+        ]),
+    ];
+    let remark = format!(
+        "Crates downloaded before; medians of {RUNS} but for the first. Bounded by compiling: the \
+         eight AWS clients of the CLI, then DynamoDB's and SNS's again for the functions, which ship \
+         in another profile; after a change by linking one function."
+    );
+    table("Builds", &remark, &rows)
+}
