@@ -285,17 +285,14 @@ impl Scouts {
             let _turn = self.turn.lock().await;
             sleep(pause).await;
         };
-        let ahead = |known: &Duration| known.saturating_sub(begun.elapsed());
-        if self.known.get().is_none() {
-            tokio::select! {
-                () = succeeded => {}
-                () = turn => return,
-            }
-        } else if self.known.get().map(ahead).is_none_or(|ahead| ahead.is_zero()) {
-            return turn.await;
-        }
-        if let Some(ahead) = self.known.get().map(ahead) {
-            sleep(ahead).await;
+        let ahead = || self.known.get().map(|known| known.saturating_sub(begun.elapsed()));
+        match ahead() {
+            Some(Duration::ZERO) => turn.await,
+            Some(ahead) => sleep(ahead).await,
+            None => tokio::select! {
+                () = succeeded => sleep(ahead().unwrap_or_default()).await,
+                () = turn => {}
+            },
         }
     }
 
