@@ -35,18 +35,24 @@ impl Function {
             .map(|table| Counter::new(aws_sdk_dynamodb::Client::new(&aws), table));
         let topic =
             variable("SNS_TOPIC_ARN").map(|arn| Topic::new(aws_sdk_sns::Client::new(&aws), arn));
+        let function = Self { secrets: Secrets::from_env(), counter, topic };
+        warm_up(function.connect()).await;
+        function
+    }
+
+    /// Opens the connections that the first message would have to wait for.
+    pub async fn connect(&self) {
         let table = async {
-            if let Some(counter) = &counter {
+            if let Some(counter) = &self.counter {
                 counter.connect().await;
             }
         };
         let publishing = async {
-            if let Some(topic) = &topic {
+            if let Some(topic) = &self.topic {
                 topic.connect().await;
             }
         };
-        warm_up(futures::future::join(table, publishing)).await;
-        Self { secrets: Secrets::from_env(), counter, topic }
+        futures::future::join(table, publishing).await;
     }
 
     /// Always answers: what went wrong is in the status, and 503 makes Slack try again.

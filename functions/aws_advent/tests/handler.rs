@@ -4,6 +4,7 @@
 
 use std::{
     fmt::Write as _,
+    sync::atomic::Ordering,
     time::{SystemTime, UNIX_EPOCH},
 };
 
@@ -12,7 +13,7 @@ use common::{
     counter::Counter,
     slack::{Secrets, sign},
     sns::Topic,
-    testing::{Published, Sns, TOPIC, Table, context, in_base64, post_event},
+    testing::{Published, Sns, TOPIC, Table, context, counted, in_base64, post_event},
 };
 
 use lambda_runtime::LambdaEvent;
@@ -307,4 +308,24 @@ async fn the_marker_expires_and_is_no_word() {
     assert!((now() + 86_390..=now() + 86_410).contains(&expires));
     assert_eq!(world.say(marker).await.0, 200);
     assert_eq!(world.table.count(marker).await, 0);
+}
+
+#[tokio::test]
+async fn the_first_message_finds_its_connections_open() {
+    let World { table, sns, .. } = World::new().await;
+    let (to_table, table_connections) = counted(&table.url).await;
+    let (to_sns, sns_connections) = counted(&sns.url).await;
+    let function = Function {
+        secrets: Secrets::default(),
+        counter: Some(Counter::new(aws_sdk_dynamodb::Client::new(&to_table), table.name)),
+        topic: Some(Topic::new(aws_sdk_sns::Client::new(&to_sns), TOPIC)),
+    };
+    let opened =
+        || (table_connections.load(Ordering::SeqCst), sns_connections.load(Ordering::SeqCst));
+    function.connect().await;
+    assert_eq!(opened(), (1, 1));
+    assert_eq!(send(&function, form("some words")).await.0, 200);
+    assert_eq!(opened(), (1, 1));
+    assert_eq!(table.count("words").await, 1);
+    assert_eq!(table.keys().await, ["some", "words"]);
 }

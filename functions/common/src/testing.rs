@@ -18,11 +18,13 @@ use aws_types::{SdkConfig, region::Region};
 use axum::{Router, http::StatusCode, response::IntoResponse, routing::post};
 use lambda_runtime::Context;
 use serde_json::{Value, json};
-use tokio::net::TcpListener;
+use tokio::io::copy_bidirectional;
+use tokio::net::{TcpListener, TcpStream};
 
 /// A table in an engine that this process serves on a loopback port.
 pub struct Table {
     pub client: aws_sdk_dynamodb::Client,
+    pub url: String,
     pub name: &'static str,
     key: &'static str,
 }
@@ -48,7 +50,7 @@ impl Table {
             .send()
             .await
             .expect("a table");
-        Self { client, name: "table", key }
+        Self { client, url, name: "table", key }
     }
 
     /// An attribute's text or number.
@@ -88,7 +90,7 @@ impl Table {
 /// Takes publications, and fails the next ones when told to.
 #[derive(Clone, Default)]
 pub struct Sns {
-    url: String,
+    pub url: String,
     published: Arc<Mutex<Vec<Published>>>,
     failures: Arc<AtomicUsize>,
 }
@@ -127,6 +129,11 @@ impl Sns {
     fn answer(&self, body: &str) -> impl IntoResponse + use<> {
         let form = crate::slack::Form::parse(body.as_bytes()).expect("a form");
         let get = |name| form.get(name).unwrap_or_default().to_owned();
+        if get("Action") == "GetTopicAttributes" {
+            let error = "<ErrorResponse><Error><Type>Sender</Type><Code>AuthorizationError</Code>\
+                         <Message>not allowed</Message></Error></ErrorResponse>";
+            return (StatusCode::FORBIDDEN, error);
+        }
         assert_eq!(get("Action"), "Publish");
         assert_eq!(get("TopicArn"), TOPIC);
         assert_eq!(get("MessageAttributes.entry.1.Name"), "id");
@@ -182,6 +189,21 @@ pub async fn scripted(
     let app = Router::new().route("/", post(handler));
     tokio::spawn(async move { axum::serve(listener, app).await });
     config(&url)
+}
+
+/// Passes on to an endpoint of this module, and counts the connections.
+pub async fn counted(url: &str) -> (SdkConfig, Arc<AtomicUsize>) {
+    let (listener, own) = listen().await;
+    let (upstream, connections) = (url.replace("http://", ""), Arc::new(AtomicUsize::new(0)));
+    let count = Arc::clone(&connections);
+    tokio::spawn(async move {
+        while let Ok((mut client, _)) = listener.accept().await {
+            count.fetch_add(1, Ordering::SeqCst);
+            let mut server = TcpStream::connect(&upstream).await.expect("an endpoint");
+            tokio::spawn(async move { copy_bidirectional(&mut client, &mut server).await });
+        }
+    });
+    (config(&own), connections)
 }
 
 /// An address where nothing listens.
