@@ -21,6 +21,7 @@ use super::tagging::Tagged;
 use engine::run;
 use tokens::{Claim, Tokens};
 
+const TRANSACTION: &str = "TransactWriteItems";
 /// Operations on so few items that handing them to another thread would take longer.
 const SHORT: [&str; 7] = [
     "GetItem",
@@ -29,7 +30,7 @@ const SHORT: [&str; 7] = [
     "DeleteItem",
     "BatchGetItem",
     "TransactGetItems",
-    "TransactWriteItems",
+    TRANSACTION,
 ];
 
 /// The engines that have been asked for, by Region.
@@ -37,11 +38,13 @@ pub struct Engines {
     dir: PathBuf,
     open: Mutex<HashMap<String, Database>>,
     tokens: Tokens,
+    /// Shared with every request under way that may take long.
+    long: Arc<()>,
 }
 
 impl Engines {
     pub fn new(dir: PathBuf) -> Self {
-        Self { dir, open: Mutex::default(), tokens: Tokens::default() }
+        Self { dir, open: Mutex::default(), tokens: Tokens::default(), long: Arc::default() }
     }
 
     fn get(&self, region: &str) -> Result<Database, AwsError> {
@@ -121,47 +124,60 @@ pub async fn handle(cloud: &Arc<Cloud>, call: &Call) -> Result<Reply, AwsError> 
         .map_err(|_| AwsError::new(400, "SerializationException", "the body is not UTF-8"))?;
     depth::check(body)?;
     let engine = cloud.dynamodb.get(&call.region)?;
-    let mut request: serde_json::Result<Value> = serde_json::from_str(body);
-    if let Principal::Function { .. } = call.principal {
-        let request = request
-            .as_ref()
-            .map_err(|error| AwsError::new(400, "SerializationException", error.to_string()))?;
+    let mut parsed = None;
+    if matches!(call.principal, Principal::Function { .. }) || call.operation == TRANSACTION {
+        // What cannot be read is the engine's to report, to those that may do everything.
+        parsed = match serde_json::from_str::<Value>(body) {
+            Ok(request) => Some(request),
+            Err(_) if call.principal == Principal::Operator => None,
+            Err(error) => {
+                return Err(AwsError::new(400, "SerializationException", error.to_string()));
+            }
+        };
+    }
+    if let (Some(request), Principal::Function { .. }) = (&parsed, &call.principal) {
         authorise::check(cloud, &engine, call, request)?;
     }
-    let mut body = inward(body, &call.region);
-    let claim = match &mut request {
-        Ok(request) if call.operation == "TransactWriteItems" => {
-            let claim = cloud.dynamodb.tokens.claim(&call.region, request)?;
-            if claim.is_some() {
-                body = inward(&request.to_string(), &call.region);
-            }
-            claim
+    let claim = match &mut parsed {
+        Some(request) if call.operation == TRANSACTION => {
+            cloud.dynamodb.tokens.claim(&call.region, request)?
         }
-        // What cannot be read is the engine's to report.
         _ => None,
     };
     let first = match claim {
-        Some(Claim::Again(answer)) => {
-            return Ok(Reply { status: 200, headers: Vec::new(), body: answer });
+        Some(Claim::Again) => {
+            return Ok(Reply { status: 200, headers: Vec::new(), body: tokens::ANSWER.into() });
         }
         Some(Claim::First(first)) => Some(first),
         None => None,
     };
+    let body = match (&first, parsed) {
+        (Some(_), Some(without_token)) => inward(&without_token.to_string(), &call.region),
+        _ => inward(body, &call.region),
+    };
     let (operation, region) = (call.operation.clone(), call.region.clone());
-    let reply = if SHORT.contains(&call.operation.as_str()) {
-        answer(&engine, &operation, &body, &region)
-    } else {
-        // The other requests need not wait for it.
-        tokio::task::spawn_blocking(move || answer(&engine, &operation, &body, &region))
-            .await
-            .map_err(AwsError::internal)?
-    }?;
-    if let Some(first) = first
-        && reply.status == 200
-    {
-        first.done(&reply.body);
+    let answer = move || {
+        let reply = answer(&engine, &operation, &body, &region)?;
+        if let Some(first) = first
+            && reply.status == 200
+        {
+            first.done();
+        }
+        Ok(reply)
+    };
+    // The engine does one thing at a time: behind what is long, the short would keep this thread.
+    let long = &cloud.dynamodb.long;
+    if SHORT.contains(&call.operation.as_str()) && Arc::strong_count(long) == 1 {
+        return answer();
     }
-    Ok(reply)
+    let under_way = Arc::clone(long);
+    tokio::task::spawn_blocking(move || {
+        let answer = answer();
+        drop(under_way);
+        answer
+    })
+    .await
+    .map_err(AwsError::internal)?
 }
 
 fn answer(engine: &Database, operation: &str, body: &str, region: &str) -> Result<Reply, AwsError> {

@@ -86,11 +86,12 @@ pub fn set_retry(cloud: &Arc<Cloud>, wait: std::time::Duration) {
     }
 }
 
-/// Ends all functions. Events that have not been dealt with wait for the next start.
+/// Ends all functions. Events whose function has not answered wait for the next start.
 pub async fn stop(cloud: &Arc<Cloud>) {
     if let Ok(runtime) = cloud.lambda.get() {
         runtime.queue.stop();
         runtime.pool.shutdown().await;
+        runtime.queue.ended().await;
     }
 }
 

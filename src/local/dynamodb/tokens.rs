@@ -1,13 +1,13 @@
 //! `ClientRequestToken`: a transaction that is sent again is not carried out again.
 //!
 //! The engine knows these tokens too, but looks through all of the last ten minutes with every
-//! call, and every call of an AWS SDK carries one.
+//! call, and every call of an AWS SDK carries one. Those of requests that ask for the capacity they
+//! consumed are left to it: it knows what a repetition consumes.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use axum::body::Bytes;
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
@@ -15,40 +15,47 @@ use crate::local::error::AwsError;
 
 /// How long a token is known (AWS: `TransactWriteItems`).
 const WINDOW: Duration = Duration::from_mins(10);
-/// Characters of a token; the engine refuses longer ones.
+/// Bytes of a token; the engine refuses longer ones.
 const LONGEST: usize = 36;
+/// What a transaction is answered with that asks for nothing else.
+pub const ANSWER: &str = "{}";
 
-/// Region and token.
-type Key = (String, String);
+/// First half of a SHA-256: of Region and token, or of what is to be written.
+type Hash = [u8; 16];
 
-#[derive(Default)]
-pub struct Tokens(Mutex<Known>);
+#[derive(Clone, Default)]
+pub struct Tokens(Arc<Mutex<Known>>);
 
 #[derive(Default)]
 struct Known {
-    transactions: HashMap<Key, Transaction>,
+    transactions: HashMap<Hash, Transaction>,
     /// The oldest first.
-    done: VecDeque<(Instant, Key)>,
+    done: VecDeque<(Instant, Hash)>,
 }
 
 struct Transaction {
-    /// Of what it is to write.
-    hash: [u8; 32],
-    /// None while it is under way.
-    answer: Option<Bytes>,
+    items: Hash,
+    is_done: bool,
 }
 
 /// What a request with a token is.
-pub enum Claim<'a> {
-    First(First<'a>),
+pub enum Claim {
+    First(First),
     /// It was answered before.
-    Again(Bytes),
+    Again,
 }
 
 /// A request whose token was not known. Unless it is [done](First::done), the token is forgotten.
-pub struct First<'a> {
-    tokens: &'a Tokens,
-    key: Option<Key>,
+pub struct First {
+    tokens: Tokens,
+    token: Option<Hash>,
+}
+
+fn hash(parts: [&str; 2]) -> Hash {
+    let digest = Sha256::new().chain_update(parts[0]).chain_update([0]).chain_update(parts[1]);
+    let mut half = Hash::default();
+    half.copy_from_slice(&digest.finalize()[..16]);
+    half
 }
 
 impl Tokens {
@@ -60,36 +67,38 @@ impl Tokens {
     ///
     /// # Errors
     /// `TransactionInProgressException` and `IdempotentParameterMismatchException`, as AWS.
-    pub fn claim(&self, region: &str, request: &mut Value) -> Result<Option<Claim<'_>>, AwsError> {
-        let Some(token) = request["ClientRequestToken"].as_str() else { return Ok(None) };
-        if !(1..=LONGEST).contains(&token.chars().count()) {
+    pub fn claim(&self, region: &str, request: &mut Value) -> Result<Option<Claim>, AwsError> {
+        let asks_for = |name: &str| request[name].as_str().is_some_and(|what| what != "NONE");
+        if asks_for("ReturnConsumedCapacity") || asks_for("ReturnItemCollectionMetrics") {
             return Ok(None);
         }
-        let key = (region.to_owned(), token.to_owned());
+        let Some(token) = request["ClientRequestToken"].as_str() else { return Ok(None) };
+        if !(1..=LONGEST).contains(&token.len()) {
+            return Ok(None);
+        }
+        let token = hash([region, token]);
         if let Value::Object(members) = request {
             members.remove("ClientRequestToken");
         }
         // Objects are sorted, so the same items are the same text.
-        let hash = Sha256::digest(request["TransactItems"].to_string()).into();
+        let items = hash([region, &request["TransactItems"].to_string()]);
         let mut known = self.lock();
         known.expire();
-        match known.transactions.get(&key) {
-            Some(transaction) if transaction.hash != hash => Err(AwsError::new(
+        match known.transactions.get(&token) {
+            Some(transaction) if transaction.items != items => Err(AwsError::new(
                 400,
                 "IdempotentParameterMismatchException",
                 "the same client token was used for another request",
             )),
-            Some(Transaction { answer: Some(answer), .. }) => {
-                Ok(Some(Claim::Again(answer.clone())))
-            }
+            Some(Transaction { is_done: true, .. }) => Ok(Some(Claim::Again)),
             Some(_) => Err(AwsError::new(
                 400,
                 "TransactionInProgressException",
                 "a transaction with this client token is still under way",
             )),
             None => {
-                known.transactions.insert(key.clone(), Transaction { hash, answer: None });
-                Ok(Some(Claim::First(First { tokens: self, key: Some(key) })))
+                known.transactions.insert(token, Transaction { items, is_done: false });
+                Ok(Some(Claim::First(First { tokens: self.clone(), token: Some(token) })))
             }
         }
     }
@@ -98,29 +107,29 @@ impl Tokens {
 impl Known {
     fn expire(&mut self) {
         while self.done.front().is_some_and(|(at, _)| at.elapsed() >= WINDOW)
-            && let Some((_, key)) = self.done.pop_front()
+            && let Some((_, token)) = self.done.pop_front()
         {
-            self.transactions.remove(&key);
+            self.transactions.remove(&token);
         }
     }
 }
 
-impl First<'_> {
-    /// It was carried out: from now on this is the answer.
-    pub fn done(mut self, answer: &Bytes) {
-        let Some(key) = self.key.take() else { return };
+impl First {
+    /// It was carried out.
+    pub fn done(mut self) {
+        let Some(token) = self.token.take() else { return };
         let mut known = self.tokens.lock();
-        if let Some(transaction) = known.transactions.get_mut(&key) {
-            transaction.answer = Some(answer.clone());
+        if let Some(transaction) = known.transactions.get_mut(&token) {
+            transaction.is_done = true;
         }
-        known.done.push_back((Instant::now(), key));
+        known.done.push_back((Instant::now(), token));
     }
 }
 
-impl Drop for First<'_> {
+impl Drop for First {
     fn drop(&mut self) {
-        if let Some(key) = self.key.take() {
-            self.tokens.lock().transactions.remove(&key);
+        if let Some(token) = self.token.take() {
+            self.tokens.lock().transactions.remove(&token);
         }
     }
 }

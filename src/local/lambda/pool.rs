@@ -1,9 +1,9 @@
 //! Invocations meet workers: idle ones are reused, missing ones are started.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::body::Bytes;
 use futures::future::BoxFuture;
@@ -144,8 +144,9 @@ struct State {
     workers: HashMap<String, Arc<Worker>>,
     supervisors: JoinSet<()>,
     invocations: usize,
-    /// Those of the invocations that somebody waits for.
-    callers: usize,
+    /// When the invocations that somebody waits for came, by a number of their own.
+    callers: BTreeMap<u64, Instant>,
+    calls: u64,
     closing: bool,
 }
 
@@ -193,9 +194,9 @@ impl Pool {
         outcome.await.map_err(|_| Refused::Gone)
     }
 
-    /// How many invocations somebody waits for.
-    pub(super) fn callers(&self) -> usize {
-        self.lock().callers
+    /// Whether somebody waits for an answer, and has not done so for longer than this.
+    pub(super) fn has_callers(&self, since: Duration) -> bool {
+        self.lock().callers.last_key_value().is_some_and(|(_, came)| came.elapsed() < since)
     }
 
     fn submit(
@@ -212,8 +213,13 @@ impl Pool {
             return Err(Refused::Throttled);
         }
         state.invocations += 1;
-        state.callers += usize::from(!asynchronous);
-        let counted = Counted { pool: Arc::clone(self), asynchronous };
+        let caller = (!asynchronous).then(|| {
+            state.calls += 1;
+            let number = state.calls;
+            state.callers.insert(number, Instant::now());
+            number
+        });
+        let counted = Counted { pool: Arc::clone(self), caller };
         let fleet = state.fleets.entry(spec.key.clone()).or_insert_with(|| Fleet::new(spec));
         if fleet.spec.generation < spec.generation {
             // Its idle workers end now (their channel closes), the busy ones when they ask next.
@@ -411,14 +417,16 @@ impl Fleet {
 /// One invocation, counted until it ends or nobody waits for it any more.
 struct Counted {
     pool: Arc<Pool>,
-    asynchronous: bool,
+    caller: Option<u64>,
 }
 
 impl Drop for Counted {
     fn drop(&mut self) {
         let mut state = self.pool.lock();
         state.invocations -= 1;
-        state.callers -= usize::from(!self.asynchronous);
+        if let Some(caller) = self.caller {
+            state.callers.remove(&caller);
+        }
     }
 }
 

@@ -1,14 +1,16 @@
 //! Events for asynchronous invocation: kept until the function has dealt with them.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::sync::Arc;
+use std::ops::Bound;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use axum::body::Bytes;
 use rusqlite::{OptionalExtension as _, params};
 use serde_json::{Value, json};
 use tokio::sync::{Notify, mpsc};
+use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use super::pool::{Options, Outcome, Refused};
@@ -18,7 +20,8 @@ use crate::local::cloud::Cloud;
 use crate::local::error::AwsError;
 use crate::local::store::Db;
 
-/// `state`: 0 waits until `due`, or runs; 2 failed for good. Times in milliseconds since the epoch.
+/// `state`: 2 failed for good, what is less waits until `due` or runs. Times in milliseconds since
+/// the epoch.
 pub const SCHEMA: &str = "CREATE TABLE IF NOT EXISTS event (
     id INTEGER PRIMARY KEY AUTOINCREMENT, request_id TEXT NOT NULL,
     region TEXT NOT NULL, function TEXT NOT NULL, payload BLOB NOT NULL,
@@ -27,14 +30,15 @@ pub const SCHEMA: &str = "CREATE TABLE IF NOT EXISTS event (
     why TEXT, response BLOB
 );
 DROP INDEX IF EXISTS event_due;
-UPDATE event SET state = 0 WHERE state = 1;
+CREATE INDEX IF NOT EXISTS event_failed ON event (id) WHERE state = 2;
 CREATE INDEX IF NOT EXISTS event_function ON event (region, function, state)";
 
 /// Events of one function that run at the same time.
 const CONCURRENCY: usize = 10;
-/// Events begun just now, of all functions, that may run while somebody waits for an answer.
+/// Events begun just now, of all functions, that may run beside callers that came just now: the
+/// processor is theirs.
 const BESIDE_CALLERS: usize = 1;
-/// What runs for longer than that is waiting for something itself, and takes nobody's time.
+/// What takes longer than that, a caller's call or an event, is waiting for something itself.
 const JUST_NOW: Duration = Duration::from_millis(100);
 /// How many of the finally failed events are kept.
 const FAILED_KEPT: i64 = 1000;
@@ -48,6 +52,8 @@ pub struct Queue {
     /// Milliseconds before the first retry.
     retry: AtomicU64,
     stopped: AtomicBool,
+    /// What deals with the queue.
+    task: Mutex<Option<JoinHandle<()>>>,
 }
 
 impl Queue {
@@ -56,6 +62,7 @@ impl Queue {
             wake: Arc::default(),
             retry: AtomicU64::new(0),
             stopped: AtomicBool::new(false),
+            task: Mutex::default(),
         };
         queue.set_retry(retry);
         queue
@@ -69,9 +76,18 @@ impl Queue {
         self.wake.notify_one();
     }
 
+    /// Begins nothing new.
     pub fn stop(&self) {
         self.stopped.store(true, Ordering::SeqCst);
         self.wake();
+    }
+
+    /// Waits until what ran is put away, once nothing runs any more.
+    pub async fn ended(&self) {
+        let task = self.task.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(task) = task {
+            let _ = tokio::time::timeout(Duration::from_secs(1), task).await;
+        }
     }
 }
 
@@ -177,21 +193,25 @@ struct Waiting {
     /// By the time when they are due.
     later: BTreeSet<(i64, i64, Key)>,
     running: BTreeMap<i64, (Key, Instant)>,
+    /// Whose event was begun last: the others come first then.
+    last: Option<Key>,
 }
 
 /// Deals with the queue as long as the cloud lives.
 pub(super) fn start(cloud: &Arc<Cloud>) -> anyhow::Result<()> {
-    let (weak, wake) = (Arc::downgrade(cloud), Arc::clone(&cloud.lambda.get()?.queue.wake));
-    tokio::spawn(async move {
+    let runtime = cloud.lambda.get()?;
+    let (weak, wake) = (Arc::downgrade(cloud), Arc::clone(&runtime.queue.wake));
+    let task = tokio::spawn(async move {
         let (done, mut finished) = mpsc::unbounded_channel();
         let (mut waiting, mut ended) = (Waiting::default(), Vec::new());
         loop {
             let wait = {
                 let Some(cloud) = weak.upgrade() else { return };
                 let Ok(runtime) = cloud.lambda.get() else { return };
-                let stopped = runtime.queue.stopped.load(Ordering::SeqCst);
-                match waiting.advance(&cloud, &mut ended, stopped) {
-                    _ if stopped => return,
+                if runtime.queue.stopped.load(Ordering::SeqCst) {
+                    break;
+                }
+                match waiting.advance(&cloud, &mut ended) {
                     Ok(begun) => {
                         for (key, event) in begun {
                             let (cloud, done) = (Arc::clone(&cloud), done.clone());
@@ -217,34 +237,36 @@ pub(super) fn start(cloud: &Arc<Cloud>) -> anyhow::Result<()> {
                 ended.push(event);
             }
         }
+        // The pool ends what still runs.
+        drop(done);
+        while let Some(event) = finished.recv().await {
+            ended.push(event);
+        }
+        if let Some(cloud) = weak.upgrade()
+            && let Err(error) = put_away(&cloud, &ended)
+        {
+            tracing::warn!(%error, "events that ended will run again");
+        }
     });
+    *runtime.queue.task.lock().unwrap_or_else(PoisonError::into_inner) = Some(task);
     Ok(())
 }
 
 impl Waiting {
-    /// Puts away what has ended, all of it in one transaction; then takes up what is new and, unless
-    /// the local cloud ends, begins what is due and can run.
+    /// Puts away what has ended, takes up what is new, and begins what is due and can run.
     fn advance(
         &mut self,
         cloud: &Cloud,
         ended: &mut Vec<(Key, i64, Verdict)>,
-        stopped: bool,
     ) -> Result<Vec<(Key, Event)>, AwsError> {
-        if !ended.is_empty() {
-            cloud.store.write(|db| {
-                ended.iter().try_for_each(|(_, id, verdict)| put_away(db, *id, verdict))
-            })?;
-        }
+        put_away(cloud, ended)?;
         for (key, id, verdict) in ended.drain(..) {
             self.running.remove(&id);
             if let Verdict::Again { due, .. } = verdict {
                 self.later.insert((due, id, key));
             }
         }
-        if stopped {
-            return Ok(Vec::new());
-        }
-        let callers = cloud.lambda.get()?.pool.callers();
+        let callers = cloud.lambda.get()?.pool.has_callers(JUST_NOW);
         cloud.store.read(|db| {
             self.take_up(db)?;
             Ok(self.begin(db, callers))
@@ -268,7 +290,7 @@ impl Waiting {
 
     fn take_up(&mut self, db: &Db<'_>) -> Result<(), AwsError> {
         let mut statement = db.conn().prepare_cached(
-            "SELECT id, region, function, due FROM event WHERE id > ? AND state = 0 ORDER BY id",
+            "SELECT id, region, function, due FROM event WHERE id > ? AND state < 2 ORDER BY id",
         )?;
         let rows = statement.query_map([self.newest], |row| {
             Ok((row.get(0)?, (row.get(1)?, row.get(2)?), row.get(3)?))
@@ -287,11 +309,11 @@ impl Waiting {
         Ok(())
     }
 
-    /// The oldest first. `callers` wait for answers, which come before all of them.
-    fn begin(&mut self, db: &Db<'_>, callers: usize) -> Vec<(Key, Event)> {
+    /// The functions in turn, the oldest event of each first.
+    fn begin(&mut self, db: &Db<'_>, callers: bool) -> Vec<(Key, Event)> {
         let now = Instant::now();
         let fresh = self.running.values().filter(|(_, begun)| now - *begun < JUST_NOW).count();
-        let room = if callers > 0 { BESIDE_CALLERS.saturating_sub(fresh) } else { usize::MAX };
+        let room = if callers { BESIDE_CALLERS.saturating_sub(fresh) } else { usize::MAX };
         let mut begun = Vec::new();
         while begun.len() < room
             && let Some((key, id)) = self.next()
@@ -305,7 +327,7 @@ impl Waiting {
                 Ok(None) => {}
                 Err(error) => {
                     tracing::warn!(%error, "an event cannot be read");
-                    self.ready.entry(key).or_default().push_front(id);
+                    self.ready.entry(key).or_default().push_back(id);
                     break;
                 }
             }
@@ -313,15 +335,13 @@ impl Waiting {
         begun
     }
 
-    /// Takes the oldest event whose function has not enough to do.
+    /// Takes an event of the next function, after the last one, that has not enough to do.
     fn next(&mut self) -> Option<(Key, i64)> {
         let busy = |key: &Key| self.running.values().filter(|(running, _)| running == key).count();
-        let (key, _) = self
-            .ready
-            .iter()
-            .filter(|(key, _)| busy(key) < CONCURRENCY)
-            .min_by_key(|(_, ready)| ready.front())?;
-        let key = key.clone();
+        let after = self.last.clone().map_or(Bound::Unbounded, Bound::Excluded);
+        let in_turn = self.ready.range((after, Bound::Unbounded)).chain(&self.ready);
+        let key = in_turn.map(|(key, _)| key).find(|key| busy(key) < CONCURRENCY)?.clone();
+        self.last = Some(key.clone());
         let ready = self.ready.get_mut(&key)?;
         let id = ready.pop_front()?;
         if ready.is_empty() {
@@ -336,7 +356,7 @@ fn load(db: &Db<'_>, id: i64) -> Result<Option<Event>, AwsError> {
         .conn()
         .prepare_cached(
             "SELECT request_id, payload, created, attempts, throttles FROM event
-             WHERE id = ? AND state = 0",
+             WHERE id = ? AND state < 2",
         )?
         .query_row([id], |row| {
             Ok(Event {
@@ -398,7 +418,15 @@ async fn attempt(cloud: &Arc<Cloud>, (region, name): &Key, event: &Event) -> Ver
     }
 }
 
-fn put_away(db: &Db<'_>, id: i64, verdict: &Verdict) -> Result<(), AwsError> {
+/// All of them in one transaction.
+fn put_away(cloud: &Cloud, ended: &[(Key, i64, Verdict)]) -> Result<(), AwsError> {
+    if ended.is_empty() {
+        return Ok(());
+    }
+    cloud.store.write(|db| ended.iter().try_for_each(|(_, id, verdict)| settle(db, *id, verdict)))
+}
+
+fn settle(db: &Db<'_>, id: i64, verdict: &Verdict) -> Result<(), AwsError> {
     let change = |sql| db.conn().prepare_cached(sql);
     match verdict {
         Verdict::Done => {
@@ -422,4 +450,25 @@ fn put_away(db: &Db<'_>, id: i64, verdict: &Verdict) -> Result<(), AwsError> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn functions_take_turns_and_have_their_limit() {
+        let key = |name: &str| ("r".to_owned(), name.to_owned());
+        let mut waiting = Waiting::default();
+        waiting.ready.insert(key("a"), (1..100).collect());
+        waiting.ready.insert(key("b"), [100, 101].into());
+        let mut taken = Vec::new();
+        while let Some((key, id)) = waiting.next() {
+            waiting.running.insert(id, (key, Instant::now()));
+            taken.push(id);
+        }
+        assert_eq!(taken, [1, 100, 2, 101, 3, 4, 5, 6, 7, 8, 9, 10]);
+        waiting.running.remove(&1);
+        assert_eq!(waiting.next(), Some((key("a"), 11)));
+    }
 }

@@ -19,8 +19,12 @@ use crate::local::clock::now_ms;
 pub(in crate::local) const RESPONSE_LIMIT: usize = 6_291_556;
 /// How soon a worker that has answered should ask for the next event.
 const RETURN: Duration = Duration::from_millis(500);
-/// How long printed lines may wait for more before they are written, unless none was for as long.
+/// How long lines may wait for more before they are written. Those of an invocation that comes
+/// after a pause as long need not wait.
 const FLUSH: Duration = Duration::from_millis(200);
+
+/// An invocation that takes so long may have needed memory.
+const NOTABLE: Duration = Duration::from_millis(20);
 
 pub(in crate::local) struct Worker {
     pub id: String,
@@ -332,7 +336,7 @@ impl Supervisor {
     fn close(&mut self, id: &str, duration: Duration) {
         let spec = &self.worker.spec;
         // Asking the system takes longer than many an invocation.
-        if self.logged.is_none_or(|at| at.elapsed() >= FLUSH) || self.used.is_none() {
+        if duration >= NOTABLE || self.logged.is_none_or(|at| at.elapsed() >= FLUSH) {
             self.used = output::peak_memory_mb(self.pid);
         }
         let used = self.used;

@@ -28,6 +28,8 @@ fn fits(pattern: &str, text: &str, same: impl Fn(char, char) -> bool) -> bool {
                 (pattern, text) = (pattern_on, text_on);
             }
             (None, None) => return true,
+            // Later tries would have even less text.
+            (Some(_), None) => return false,
             _ => {
                 let Some((after, from)) = &mut star else { return false };
                 if from.next().is_none() {

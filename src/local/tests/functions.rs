@@ -94,6 +94,12 @@ pub async fn call(lambda: &Client, name: &str, event: Value) -> (Value, Option<S
     (answer, reply.function_error)
 }
 
+/// An event that nobody waits for the answer of.
+async fn queue(lambda: &Client, name: &str, event: Value) {
+    let invoke = lambda.invoke().function_name(name).invocation_type(InvocationType::Event);
+    invoke.payload(Blob::new(event.to_string())).send().await.unwrap();
+}
+
 /// The lines of a file once there are so many, or those that are there after a while.
 pub async fn lines(path: &Path, count: usize) -> Vec<Value> {
     let patience = Instant::now() + Duration::from_secs(10);
@@ -330,16 +336,8 @@ async fn failed_events_are_tried_three_times_and_kept() {
     here.create_function("f", &[]).await;
     let (path, text) = here.record();
     let lambda = here.lambda();
-    let send = |event: Value| {
-        lambda
-            .invoke()
-            .function_name("f")
-            .invocation_type(InvocationType::Event)
-            .payload(Blob::new(event.to_string()))
-            .send()
-    };
-    send(json!({"do": "append", "file": text, "n": 1})).await.unwrap();
-    send(json!({"do": "append", "file": text, "n": 2, "fail": true})).await.unwrap();
+    queue(&lambda, "f", json!({"do": "append", "file": text, "n": 1})).await;
+    queue(&lambda, "f", json!({"do": "append", "file": text, "n": 2, "fail": true})).await;
     let found = lines(&path, 4).await;
     assert_eq!(found.iter().filter(|event| event["n"] == 1).count(), 1);
     assert_eq!(found.iter().filter(|event| event["n"] == 2).count(), 3);
@@ -357,7 +355,7 @@ async fn failed_events_are_tried_three_times_and_kept() {
 
     let settings = lambda.put_function_event_invoke_config().function_name("f");
     settings.maximum_retry_attempts(0).send().await.unwrap();
-    send(json!({"do": "append", "file": text, "n": 3, "fail": true})).await.unwrap();
+    queue(&lambda, "f", json!({"do": "append", "file": text, "n": 3, "fail": true})).await;
     while here.failed().len() < 2 && Instant::now() < patience {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
@@ -366,6 +364,29 @@ async fn failed_events_are_tried_three_times_and_kept() {
     assert_eq!(here.failed().len(), 2);
     here.lambda().delete_function().function_name("f").send().await.unwrap();
     assert!(here.failed().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn events_that_wait_do_not_hold_up_others_beside_callers() {
+    let here = Here::start();
+    here.role().await;
+    here.create_function("f", &[]).await;
+    here.create_function("called", &[]).await;
+    let (path, text) = here.record();
+    let lambda = here.lambda();
+    let caller = lambda.clone();
+    let waiting = tokio::spawn(async move {
+        loop {
+            call(&caller, "called", json!({"do": "sleep", "seconds": 0.02})).await;
+        }
+    });
+    // One after another these would take longer than the last is waited for.
+    for _ in 0..8 {
+        queue(&lambda, "f", json!({"do": "sleep", "seconds": 2})).await;
+    }
+    queue(&lambda, "f", json!({"do": "append", "file": text})).await;
+    assert_eq!(lines(&path, 1).await.len(), 1);
+    waiting.abort();
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -379,16 +400,7 @@ async fn events_survive_a_restart() {
     // when the local cloud ends.
     for number in 0..20 {
         let event = json!({"do": "append", "file": text, "n": number, "fail": number == 0});
-        let payload = Blob::new(event.to_string());
-        let kind = InvocationType::Event;
-        lambda
-            .invoke()
-            .function_name("f")
-            .invocation_type(kind)
-            .payload(payload)
-            .send()
-            .await
-            .unwrap();
+        queue(&lambda, "f", event).await;
     }
     let here = here.restarted();
     lines(&path, 20).await;
