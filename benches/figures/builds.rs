@@ -12,9 +12,9 @@ use crate::measure::{Usage, median, row, run, table};
 use crate::tests::support::python::Python;
 
 const RUNS: usize = 5;
-/// The function that is changed, and the line after which one comes.
+/// The function that is changed, and a text in it.
 const CHANGED: &str = "functions/aws_advent/src/lib.rs";
-const LINE: &str = "    pub async fn handle(\n";
+const TEXT: &str = "This did not work out";
 
 /// A clone of this repository, as somebody new has it.
 struct Clone(TempDir);
@@ -51,10 +51,15 @@ impl Clone {
         run(&mut self.cargo(&["run", "--quiet", "--", "up", "--local", "--trace", "trace.json"]))
     }
 
+    /// What the last `up` did.
+    fn trace(&self) -> Vec<Value> {
+        let text = fs::read_to_string(self.path().join("trace.json")).expect("a trace");
+        serde_json::from_str(&text).expect("JSON")
+    }
+
     /// How long the last `up` was building functions.
     fn building(&self) -> Duration {
-        let text = fs::read_to_string(self.path().join("trace.json")).expect("a trace");
-        let trace: Vec<Value> = serde_json::from_str(&text).expect("JSON");
+        let trace = self.trace();
         let build = trace.iter().find(|event| event["name"] == "build").expect("a build");
         Duration::from_micros(build["dur"].as_u64().expect("microseconds"))
     }
@@ -73,18 +78,19 @@ pub fn figures(_: &'static Python, _: &Path) -> String {
     let unchanged = median((0..RUNS).map(|_| clone.up().wall.as_secs_f64()).collect());
     let file = clone.path().join(CHANGED);
     let original = fs::read_to_string(&file).expect("a function");
-    assert!(original.contains(LINE), "the line is there");
     let (mut live, mut compiling) = (Vec::new(), Vec::new());
     for number in 0..RUNS {
-        // Something that no compiler leaves out.
-        let changed = format!(
-            "    pub fn change(&self) -> usize {{\n        std::hint::black_box({number})\n    }}\n\n{LINE}"
-        );
-        fs::write(&file, original.replacen(LINE, &changed, 1)).expect("a change");
+        let changed = original.replacen(TEXT, &format!("{TEXT} ({number})"), 1);
+        assert_ne!(changed, original, "the text is there");
+        fs::write(&file, changed).expect("a change");
         let begun = Instant::now();
         clone.up();
         live.push(begun.elapsed().as_secs_f64());
         compiling.push(clone.building().as_secs_f64());
+        let is_update = |event: &Value| {
+            event["name"].as_str().is_some_and(|name| name.contains("UpdateFunctionCode"))
+        };
+        assert!(clone.trace().iter().any(is_update), "the change is deployed");
     }
     let (live, compiling) = (median(live), median(compiling));
     let first_wall = first.wall.as_secs_f64();
