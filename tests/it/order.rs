@@ -1,6 +1,10 @@
 //! What must have ended before something else begins, seen on the wire.
 
-use crate::support::proxy::{Record, Records};
+use std::time::Duration;
+
+use crate::support::cli::Cli;
+use crate::support::local::Local;
+use crate::support::proxy::{Proxy, Record, Records};
 use crate::support::python::python;
 use crate::support::rig::{Backend, Rig};
 
@@ -55,4 +59,28 @@ fn what_is_needed_comes_first_and_goes_last() {
         assert_before(&down, &gone, &format!("iam:DeleteRole {function}-us-east-1"));
         assert_before(&down, &gone, &format!("logs:DeleteLogGroup /aws/lambda/{function}"));
     }
+}
+
+/// Statements that are written at the same time are lost.
+#[test]
+fn the_statements_of_one_function_are_written_one_after_another() {
+    let local = Local::start();
+    local.project.edit("[topic.news]", "[topic.news]\n\n[topic.more]");
+    local.project.edit(
+        "topic = \"news\"",
+        "topic = [\"news\", \"more\"]\nroute = [\"GET /one\", \"GET /two\"]",
+    );
+    let proxy = Proxy::start(&local.url);
+    proxy.delay(Duration::from_millis(50));
+    let cli = Cli::new(local.project.path()).endpoint(&proxy.url).arg("--yes");
+    cli.ok(["up"]);
+    let up = proxy.take();
+    let mut writes: Vec<_> =
+        up.0.iter().filter(|record| matches(record, "lambda:AddPermission small-back")).collect();
+    assert_eq!(writes.len(), 4, "{up}");
+    writes.sort_by_key(|record| record.start);
+    for pair in writes.windows(2) {
+        assert!(pair[0].end.expect("an answer") <= pair[1].start, "{up}");
+    }
+    cli.ok(["down"]);
 }
