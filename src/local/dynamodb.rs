@@ -124,36 +124,26 @@ pub async fn handle(cloud: &Arc<Cloud>, call: &Call) -> Result<Reply, AwsError> 
         .map_err(|_| AwsError::new(400, "SerializationException", "the body is not UTF-8"))?;
     depth::check(body)?;
     let engine = cloud.dynamodb.get(&call.region)?;
-    let mut parsed = None;
-    if matches!(call.principal, Principal::Function { .. }) || call.operation == TRANSACTION {
-        // What cannot be read is the engine's to report, to those that may do everything.
-        parsed = match serde_json::from_str::<Value>(body) {
-            Ok(request) => Some(request),
-            Err(_) if call.principal == Principal::Operator => None,
-            Err(error) => {
-                return Err(AwsError::new(400, "SerializationException", error.to_string()));
-            }
-        };
-    }
-    if let (Some(request), Principal::Function { .. }) = (&parsed, &call.principal) {
+    let request: serde_json::Result<Value> = serde_json::from_str(body);
+    if let Principal::Function { .. } = call.principal {
+        let request = request
+            .as_ref()
+            .map_err(|error| AwsError::new(400, "SerializationException", error.to_string()))?;
         authorise::check(cloud, &engine, call, request)?;
     }
-    let claim = match &mut parsed {
-        Some(request) if call.operation == TRANSACTION => {
+    let claim = match request {
+        Ok(request) if call.operation == TRANSACTION => {
             cloud.dynamodb.tokens.claim(&call.region, request)?
         }
-        _ => None,
+        // What cannot be read is the engine's to report.
+        _ => Claim::None,
     };
-    let first = match claim {
-        Some(Claim::Again) => {
+    let (first, body) = match claim {
+        Claim::None => (None, inward(body, &call.region)),
+        Claim::First(first, request) => (Some(first), inward(&request.to_string(), &call.region)),
+        Claim::Again => {
             return Ok(Reply { status: 200, headers: Vec::new(), body: tokens::ANSWER.into() });
         }
-        Some(Claim::First(first)) => Some(first),
-        None => None,
-    };
-    let body = match (&first, parsed) {
-        (Some(_), Some(without_token)) => inward(&without_token.to_string(), &call.region),
-        _ => inward(body, &call.region),
     };
     let (operation, region) = (call.operation.clone(), call.region.clone());
     let answer = move || {

@@ -38,9 +38,12 @@ struct Transaction {
     is_done: bool,
 }
 
-/// What a request with a token is.
+/// What a request is by its token.
 pub enum Claim {
-    First(First),
+    /// It has none, or one that the engine has to deal with.
+    None,
+    /// The request, without the token.
+    First(First, Value),
     /// It was answered before.
     Again,
 }
@@ -67,17 +70,17 @@ impl Tokens {
     ///
     /// # Errors
     /// `TransactionInProgressException` and `IdempotentParameterMismatchException`, as AWS.
-    pub fn claim(&self, region: &str, request: &mut Value) -> Result<Option<Claim>, AwsError> {
+    pub fn claim(&self, region: &str, mut request: Value) -> Result<Claim, AwsError> {
         let asks_for = |name: &str| request[name].as_str().is_some_and(|what| what != "NONE");
         if asks_for("ReturnConsumedCapacity") || asks_for("ReturnItemCollectionMetrics") {
-            return Ok(None);
+            return Ok(Claim::None);
         }
-        let Some(token) = request["ClientRequestToken"].as_str() else { return Ok(None) };
-        if !(1..=LONGEST).contains(&token.len()) {
-            return Ok(None);
-        }
+        let token = request["ClientRequestToken"].as_str();
+        let Some(token) = token.filter(|token| (1..=LONGEST).contains(&token.len())) else {
+            return Ok(Claim::None);
+        };
         let token = hash([region, token]);
-        if let Value::Object(members) = request {
+        if let Value::Object(members) = &mut request {
             members.remove("ClientRequestToken");
         }
         // Objects are sorted, so the same items are the same text.
@@ -90,7 +93,7 @@ impl Tokens {
                 "IdempotentParameterMismatchException",
                 "the same client token was used for another request",
             )),
-            Some(Transaction { is_done: true, .. }) => Ok(Some(Claim::Again)),
+            Some(Transaction { is_done: true, .. }) => Ok(Claim::Again),
             Some(_) => Err(AwsError::new(
                 400,
                 "TransactionInProgressException",
@@ -98,7 +101,7 @@ impl Tokens {
             )),
             None => {
                 known.transactions.insert(token, Transaction { items, is_done: false });
-                Ok(Some(Claim::First(First { tokens: self.clone(), token: Some(token) })))
+                Ok(Claim::First(First { tokens: self.clone(), token: Some(token) }, request))
             }
         }
     }
