@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use crate::support::proxy::{Imitation, Rate};
+use crate::support::proxy::{Imitation, Rate, Rule};
 use crate::support::python::{Boto, python};
 use crate::support::rig::{Backend, Rig};
 
@@ -80,4 +80,19 @@ fn reads_that_answer_as_before_a_change() {
 #[test]
 fn requests_at_the_rates_that_aws_publishes() {
     survives(&Imitation { rates: Rate::published(), ..Imitation::default() }, &[]);
+}
+
+/// Its tags are unknown, and it cannot be changed, until it is there.
+#[test]
+fn a_table_that_a_killed_run_was_creating() {
+    let Some(python) = python() else { return };
+    let rig = Rig::new(python, Backend::Local);
+    let clean = rig.clean();
+    let table_creating = Duration::from_secs(4);
+    rig.proxy.imitate(Imitation { table_creating, ..Imitation::default() });
+    rig.kill_in_place("up", |fault| Rule::operation("dynamodb", "CreateTable", fault));
+    rig.cli.ok(["up"]);
+    clean.assert_same(&rig.world(), "after up");
+    rig.cli.ok(["down"]);
+    rig.world().assert_empty("after down");
 }
