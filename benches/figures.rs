@@ -15,6 +15,8 @@ mod local;
 mod measure;
 #[path = "figures/runtime_api.rs"]
 mod runtime_api;
+#[path = "figures/scale.rs"]
+mod scale;
 #[path = "../tests/it"]
 mod tests {
     #[expect(
@@ -45,11 +47,12 @@ fn main() {
         return;
     };
     let Some(python) = python() else { return };
-    let chapters: [(&str, Chapter); 5] = [
+    let chapters: [(&str, Chapter); 6] = [
         ("deploy", deploy::figures),
         ("cli", cli::figures),
         ("functions", functions::figures),
         ("local", local::figures),
+        ("scale", scale::figures),
         ("builds", builds::figures),
     ];
     let only: Vec<_> = std::env::args().skip(1).filter(|name| !name.starts_with('-')).collect();

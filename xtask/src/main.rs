@@ -22,7 +22,7 @@ enum Chore {
     Tidy,
     /// Build dist/advent, measure it and write the figures into BENCHMARKS.md
     Bench {
-        /// Only these: builds, deploy, cli, functions, local. `BENCHMARKS.md` is left as it is
+        /// Only these: builds, deploy, cli, functions, local, scale. `BENCHMARKS.md` is left as it is
         only: Vec<String>,
     },
     /// Run the exhaustive tests that a plain `cargo test` leaves out (some ten minutes)
