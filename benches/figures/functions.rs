@@ -4,6 +4,7 @@
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
@@ -13,6 +14,7 @@ use zip::ZipArchive;
 use crate::measure::{comparisons, median, memory, row, table};
 use crate::runtime_api::RuntimeApi;
 use crate::tests::support::cli::Cli;
+use crate::tests::support::local::eventually;
 use crate::tests::support::proxy::Proxy;
 use crate::tests::support::python::{Boto, Python};
 
@@ -83,11 +85,15 @@ impl Cold {
     }
 }
 
+/// Tells every message from all before.
+fn number() -> usize {
+    static NEXT: AtomicUsize = AtomicUsize::new(0);
+    NEXT.fetch_add(1, Ordering::Relaxed)
+}
+
 /// What an HTTP API makes of Slack's POST with so many words, none of them sent before.
 fn post(words: usize) -> Value {
-    use std::sync::atomic::{AtomicUsize, Ordering};
-    static NEXT: AtomicUsize = AtomicUsize::new(0);
-    let id = NEXT.fetch_add(1, Ordering::Relaxed);
+    let id = number();
     let text: Vec<_> = (0..words).map(|word| format!("word{word}")).collect();
     let body = format!(
         "team_id=T1&channel_id=C1&timestamp=1700000000.{id:06}&user_id=U1&user_name=u&text={}",
@@ -106,15 +112,13 @@ fn post(words: usize) -> Value {
 
 /// What SNS makes of a message.
 fn notification(text: &str) -> Value {
-    let Value::Object(mut sns) = json!({
-        "Type": "Notification", "TopicArn": "arn:aws:sns:us-east-1:000000000000:awsadvent",
+    let sns = json!({
+        "Type": "Notification", "MessageId": number().to_string(),
+        "TopicArn": "arn:aws:sns:us-east-1:000000000000:awsadvent",
         "Subject": null, "Message": text, "Timestamp": "2026-01-02T12:45:07.000Z",
         "SignatureVersion": "1", "Signature": "", "SigningCertUrl": "", "UnsubscribeUrl": "",
         "MessageAttributes": {},
-    }) else {
-        unreachable!("an object is an object")
-    };
-    sns.insert("MessageId".into(), post(0)["requestContext"]["requestId"].clone());
+    });
     json!({ "Records": [{
         "EventVersion": "1.0", "EventSubscriptionArn": "arn", "EventSource": "aws:sns", "Sns": sns,
     }] })
@@ -142,10 +146,10 @@ pub fn figures(python: &'static Python, program: &Path) -> String {
     let shipped = unpack(&cli, folder.path());
     let local = cli.clone().local(&state);
     let running = local.spawn(["local", "start"]);
-    while local.run(["local", "env"]).code != Some(0) {
-        std::thread::sleep(Duration::from_millis(5));
-    }
-    let env = local.ok(["local", "env", "--json"]).json();
+    let env = eventually("the local cloud answers", || {
+        let env = local.run(["local", "env", "--json"]);
+        (env.code == Some(0)).then(|| env.json())
+    });
     let endpoint = env["AWS_ENDPOINT_URL"].as_str().expect("an endpoint");
     let table = json!({
         "TableName": "table", "BillingMode": "PAY_PER_REQUEST",

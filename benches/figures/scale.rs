@@ -6,6 +6,8 @@ use std::process::Command;
 use crate::measure::{row, table};
 use crate::tests::support::python::Python;
 
+/// What the test runs, of a smaller stack and then of the full size.
+const COMMANDS: [&str; 4] = ["first `up`", "`up`, nothing changed", "`status`", "`down`"];
 const TEST: &str = "scale::a_stack_beyond_the_bursts_keeps_to_the_rates";
 
 pub fn figures(_: &'static Python, _: &Path) -> String {
@@ -17,16 +19,16 @@ pub fn figures(_: &'static Python, _: &Path) -> String {
         .expect("cargo");
     let told = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{told}");
-    let commands: Vec<(&str, &str)> = told
+    let measured: Vec<&str> = told
         .lines()
         .filter(|line| line.contains("(at best "))
-        .filter_map(|line| line.split_once(": "))
+        .filter_map(|line| Some(line.split_once(": ")?.1))
         .collect();
+    assert_eq!(measured.len(), 2 * COMMANDS.len(), "{told}");
     let each = told.lines().find(|line| line.ends_with(" MB a function")).expect("the memory");
     let mut rows = vec![row(&["command", "measured"])];
-    // A smaller stack comes first.
-    for (command, measured) in commands.iter().skip(commands.len() / 2) {
-        rows.push(row(&[&format!("`{command}`"), measured]));
+    for (command, measured) in COMMANDS.iter().zip(&measured[COMMANDS.len()..]) {
+        rows.push(row(&[command, measured]));
     }
     rows.push(row(&["memory beyond that of 30 functions", each]));
     let remark = "200 functions, 50 topics, 50 tables and 100 routes against the local cloud behind a \

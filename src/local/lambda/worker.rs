@@ -278,11 +278,9 @@ impl Supervisor {
                         self.answered(job, outcome, duration);
                         let _ = written.send(());
                         // Under load, the lines of many invocations are written together.
-                        match self.logged {
-                            Some(at) if at.elapsed() < FLUSH => {
-                                self.flush.get_or_insert(at + FLUSH);
-                            }
-                            _ => self.write_log().await,
+                        match self.held() {
+                            Some(until) => self.flush = self.flush.or(Some(until)),
+                            None => self.write_log().await,
                         }
                     }
                     Some(Command::Stop) | None => {
@@ -336,12 +334,11 @@ impl Supervisor {
     fn close(&mut self, id: &str, duration: Duration) {
         let spec = &self.worker.spec;
         // Asking the system takes longer than many an invocation.
-        if duration >= NOTABLE || self.logged.is_none_or(|at| at.elapsed() >= FLUSH) {
+        if duration >= NOTABLE || self.held().is_none() {
             self.used = output::peak_memory_mb(self.pid);
         }
-        let used = self.used;
         self.output.line(format!("END RequestId: {id}"));
-        let report = output::report(id, duration, spec.memory_mb, used, self.init.take());
+        let report = output::report(id, duration, spec.memory_mb, self.used, self.init.take());
         self.output.line(report);
     }
 
@@ -429,6 +426,11 @@ impl Supervisor {
         if let Some(group) = i32::try_from(self.pid).ok().and_then(Pid::from_raw) {
             let _ = kill_process_group(group, Signal::KILL);
         }
+    }
+
+    /// Until when lines wait for more, if some were written just now.
+    fn held(&self) -> Option<Instant> {
+        self.logged.map(|at| at + FLUSH).filter(|until| *until > Instant::now())
     }
 
     async fn write_log(&mut self) {

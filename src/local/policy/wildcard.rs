@@ -32,9 +32,7 @@ fn fits(pattern: &str, text: &str, same: impl Fn(char, char) -> bool) -> bool {
             (Some(_), None) => return false,
             _ => {
                 let Some((after, from)) = &mut star else { return false };
-                if from.next().is_none() {
-                    return false;
-                }
+                from.next();
                 (pattern, text) = (after.clone(), from.clone());
             }
         }
