@@ -5,10 +5,10 @@ use std::time::{Duration, Instant, SystemTime};
 use aws_lambda_events::{apigw::ApiGatewayV2httpResponse, http::Method};
 use common::{
     Error,
-    aws::variable,
+    aws::{Aws, variable},
     counter::{Counter, Marker},
     http::{Answer, Request},
-    lambda::{in_time, warm_up},
+    lambda::in_time,
     log,
     slack::{self, Call, Message, Secrets},
     sns::Topic,
@@ -28,31 +28,14 @@ pub struct Function {
 }
 
 impl Function {
-    /// From `DYNAMO_TABLE`, `SNS_TOPIC_ARN`, `SLACK_SIGNING_SECRET` and `SLACK_TOKEN`; connected.
-    pub async fn from_env() -> Self {
-        let aws = common::aws::config();
-        let counter = variable("DYNAMO_TABLE")
-            .map(|table| Counter::new(aws_sdk_dynamodb::Client::new(&aws), table));
-        let topic =
-            variable("SNS_TOPIC_ARN").map(|arn| Topic::new(aws_sdk_sns::Client::new(&aws), arn));
-        let function = Self { secrets: Secrets::from_env(), counter, topic };
-        warm_up(function.connect()).await;
-        function
-    }
-
-    /// Opens the connections that the first message would have to wait for.
-    pub async fn connect(&self) {
-        let table = async {
-            if let Some(counter) = &self.counter {
-                counter.connect().await;
-            }
-        };
-        let publishing = async {
-            if let Some(topic) = &self.topic {
-                topic.connect().await;
-            }
-        };
-        futures::future::join(table, publishing).await;
+    /// From `DYNAMO_TABLE`, `SNS_TOPIC_ARN`, `SLACK_SIGNING_SECRET` and `SLACK_TOKEN`.
+    pub fn from_env(aws: &mut Aws) -> Self {
+        let counter = variable("DYNAMO_TABLE").map(|table| {
+            Counter::new(aws.client("dynamodb", aws_sdk_dynamodb::Client::new), table)
+        });
+        let topic = variable("SNS_TOPIC_ARN")
+            .map(|arn| Topic::new(aws.client("sns", aws_sdk_sns::Client::new), arn));
+        Self { secrets: Secrets::from_env(), counter, topic }
     }
 
     /// Always answers: what went wrong is in the status, and 503 makes Slack try again.

@@ -1,10 +1,13 @@
 //! Starts the function in Lambda.
 
 use aws_advent::Function;
+use common::aws::Aws;
 use lambda_runtime::{Error, run, service_fn};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
-    let function = Function::from_env().await;
+    let mut aws = Aws::from_env()?;
+    let function = Function::from_env(&mut aws);
+    aws.connect().await;
     run(service_fn(|event| function.handle(event))).await
 }

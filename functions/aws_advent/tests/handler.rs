@@ -10,6 +10,7 @@ use std::{
 
 use aws_advent::Function;
 use common::{
+    aws::Aws,
     counter::Counter,
     slack::{Secrets, sign},
     sns::Topic,
@@ -315,15 +316,22 @@ async fn the_first_message_finds_its_connections_open() {
     let World { table, sns, .. } = World::new().await;
     let (to_table, table_connections) = counted(&table.url).await;
     let (to_sns, sns_connections) = counted(&sns.url).await;
+    let aws = |url| Aws::new(Some("us-east-1".to_owned()), Some(url)).expect("clients");
+    let (mut to_table, mut to_sns) = (aws(to_table), aws(to_sns));
     let function = Function {
         secrets: Secrets::default(),
-        counter: Some(Counter::new(aws_sdk_dynamodb::Client::new(&to_table), table.name)),
-        topic: Some(Topic::new(aws_sdk_sns::Client::new(&to_sns), TOPIC)),
+        counter: Some(Counter::new(
+            to_table.client("dynamodb", aws_sdk_dynamodb::Client::new),
+            table.name,
+        )),
+        topic: Some(Topic::new(to_sns.client("sns", aws_sdk_sns::Client::new), TOPIC)),
     };
     let opened =
         || (table_connections.load(Ordering::SeqCst), sns_connections.load(Ordering::SeqCst));
-    function.connect().await;
-    assert_eq!(opened(), (1, 1));
+    futures::future::join(to_table.connect(), to_sns.connect()).await;
+    while opened() != (1, 1) {
+        tokio::task::yield_now().await;
+    }
     assert_eq!(send(&function, form("some words")).await.0, 200);
     assert_eq!(opened(), (1, 1));
     assert_eq!(table.count("words").await, 1);

@@ -25,7 +25,7 @@ use aws_sdk_dynamodb::{
 };
 use futures::{StreamExt, TryStreamExt, stream};
 
-use crate::{Error, reason};
+use crate::{Error, aws::Lazy, reason};
 
 const KEY: &str = "word";
 const COUNT: &str = "count";
@@ -38,9 +38,9 @@ const PER_READ: usize = 100;
 const AT_ONCE: usize = 8;
 
 /// A table of counters: key `word`, number `count`.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Counter {
-    client: Client,
+    client: Lazy<Client>,
     table: String,
 }
 
@@ -102,21 +102,8 @@ pub struct Earlier {
 }
 
 impl Counter {
-    pub fn new(client: Client, table: impl Into<String>) -> Self {
-        Self { client, table: table.into() }
-    }
-
-    /// Opens the connection with a write that the function may do and that cannot happen: a TLS handshake takes most
-    /// of a second at 128 MB, but not while Lambda initialises a function.
-    pub async fn connect(&self) {
-        let call = self
-            .client
-            .put_item()
-            .table_name(&self.table)
-            .item(KEY, AttributeValue::S("no such word".to_owned()))
-            .condition_expression("attribute_exists(#k) AND attribute_not_exists(#k)")
-            .expression_attribute_names("#k", KEY);
-        let _ = Box::pin(call.send()).await;
+    pub fn new(client: impl Into<Lazy<Client>>, table: impl Into<String>) -> Self {
+        Self { client: client.into(), table: table.into() }
     }
 
     /// Adds `each` per occurrence to every word, unless `marker` says that it was done before. Without a marker, every

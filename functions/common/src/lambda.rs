@@ -26,8 +26,3 @@ pub async fn in_time<T>(
         Err(_) => Err(format!("not done after {} ms", time.as_millis()).into()),
     }
 }
-
-/// Waits for connections to open, but not so long that Lambda gives the initialisation up (10 s).
-pub async fn warm_up(connections: impl Future) {
-    let _ = tokio::time::timeout(Duration::from_secs(3), connections).await;
-}

@@ -1,6 +1,7 @@
 //! What the functions share: Slack, words, counting once, publishing, answering, logging.
 
 pub mod aws;
+pub mod connections;
 pub mod counter;
 pub mod http;
 pub mod lambda;

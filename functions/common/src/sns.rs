@@ -4,27 +4,21 @@ use aws_lambda_events::sns::{SnsEvent, SnsMessage};
 use aws_sdk_sns::{Client, types::MessageAttributeValue};
 use serde_json::Value;
 
-use crate::{Error, reason};
+use crate::{Error, aws::Lazy, reason};
 
 /// The message attribute that tells a message published twice from two messages: SNS gives each its own `MessageId`.
 const ID: &str = "id";
 
 /// A topic to publish to.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Topic {
-    client: Client,
+    client: Lazy<Client>,
     arn: String,
 }
 
 impl Topic {
-    pub fn new(client: Client, arn: impl Into<String>) -> Self {
-        Self { client, arn: arn.into() }
-    }
-
-    /// Opens the connection; that the function may not do this makes no difference.
-    pub async fn connect(&self) {
-        let call = self.client.get_topic_attributes().topic_arn(&self.arn);
-        let _ = Box::pin(call.send()).await;
+    pub fn new(client: impl Into<Lazy<Client>>, arn: impl Into<String>) -> Self {
+        Self { client: client.into(), arn: arn.into() }
     }
 
     /// Publishes `text` as it is. Consumers know two messages with one `id` as the same.

@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
+use aws_sdk_dynamodb::Client;
 use common::{
     Error,
-    aws::variable,
+    aws::{Aws, variable},
     counter::{Counter, Marker},
-    lambda::{in_time, warm_up},
+    lambda::in_time,
     log,
     sns::{id, messages},
     words::Words,
@@ -25,15 +26,10 @@ pub struct Function {
 }
 
 impl Function {
-    /// From `DYNAMO_TABLE`; connected.
-    pub async fn from_env() -> Self {
-        let counter = variable("DYNAMO_TABLE").map(|table| {
-            let client = aws_sdk_dynamodb::Client::new(&common::aws::config());
-            Counter::new(client, table)
-        });
-        if let Some(counter) = &counter {
-            warm_up(counter.connect()).await;
-        }
+    /// From `DYNAMO_TABLE`.
+    pub fn from_env(aws: &mut Aws) -> Self {
+        let counter = variable("DYNAMO_TABLE")
+            .map(|table| Counter::new(aws.client("dynamodb", Client::new), table));
         Self { counter }
     }
 

@@ -2,13 +2,14 @@
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue};
+use common::aws::{Aws, variable};
 use lambda_runtime::{Error, LambdaEvent, run, service_fn};
 use serde_json::{Value, json};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
-    let client = Client::new(&common::aws::config());
-    let table = common::aws::variable("DYNAMO_TABLE").unwrap_or_default();
+    let client = Client::new(&Aws::from_env()?.config);
+    let table = variable("DYNAMO_TABLE").unwrap_or_default();
     run(service_fn(|event: LambdaEvent<Value>| count(&client, &table, event.payload))).await
 }
 

@@ -3,12 +3,13 @@
 use std::time::{Duration, SystemTime};
 
 use aws_lambda_events::{apigw::ApiGatewayV2httpResponse, http::Method};
+use aws_sdk_dynamodb::Client;
 use common::{
     Error,
-    aws::variable,
+    aws::{Aws, variable},
     counter::{Counter, Marker},
     http::{Answer, Request},
-    lambda::{in_time, warm_up},
+    lambda::in_time,
     log,
     slack::{self, Call, Message, Secrets},
     words::{MOST, Words},
@@ -26,11 +27,10 @@ pub struct Function {
 }
 
 impl Function {
-    /// From `TABLE`, `SLACK_SIGNING_SECRET` and `SLACK_TOKEN`; connected.
-    pub async fn from_env() -> Result<Self, Error> {
-        let client = aws_sdk_dynamodb::Client::new(&common::aws::config());
-        let counter = Counter::new(client, variable("TABLE").ok_or("TABLE is not set")?);
-        warm_up(counter.connect()).await;
+    /// From `TABLE`, `SLACK_SIGNING_SECRET` and `SLACK_TOKEN`.
+    pub fn from_env(aws: &mut Aws) -> Result<Self, Error> {
+        let table = variable("TABLE").ok_or("TABLE is not set")?;
+        let counter = Counter::new(aws.client("dynamodb", Client::new), table);
         Ok(Self { secrets: Secrets::from_env(), counter })
     }
 

@@ -1,7 +1,13 @@
 //! Creates a new user's account in one system. The same package is deployed once for each system.
 
 use aws_sdk_dynamodb::{Client, types::AttributeValue};
-use common::{Error, aws::variable, lambda::in_time, log, reason, sns::messages};
+use common::{
+    Error,
+    aws::{Aws, Lazy, variable},
+    lambda::in_time,
+    log, reason,
+    sns::messages,
+};
 use lambda_runtime::LambdaEvent;
 use serde_json::{Value, json};
 
@@ -45,17 +51,17 @@ impl System {
 
 /// The function and what it works with.
 pub struct Function {
-    pub users: Client,
+    pub users: Lazy<Client>,
     pub table: String,
     pub system: System,
 }
 
 impl Function {
     /// From `USERS_TABLE` and `SYSTEM`.
-    pub fn from_env() -> Result<Self, Error> {
+    pub fn from_env(aws: &mut Aws) -> Result<Self, Error> {
         let system = variable("SYSTEM").unwrap_or_default();
         Ok(Self {
-            users: Client::new(&common::aws::config()),
+            users: aws.client("dynamodb", Client::new),
             table: variable("USERS_TABLE").ok_or("USERS_TABLE is not set")?,
             system: System::named(&system).ok_or("SYSTEM is none of mail, chat, code")?,
         })

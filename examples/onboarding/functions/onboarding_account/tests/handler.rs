@@ -9,7 +9,7 @@ async fn every_system_creates_its_account_once() {
     let table = Table::new("user").await;
     for name in ["mail", "chat", "code", "chat", "mail"] {
         let function = Function {
-            users: table.client.clone(),
+            users: table.client.clone().into(),
             table: table.name.into(),
             system: System::named(name).expect("a system"),
         };

@@ -6,9 +6,9 @@ use aws_lambda_events::{apigw::ApiGatewayV2httpResponse, http::Method};
 use aws_sdk_dynamodb::{Client, operation::put_item::PutItemError, types::AttributeValue};
 use common::{
     Error,
-    aws::variable,
+    aws::{Aws, Lazy, variable},
     http::{Answer, Request},
-    lambda::{in_time, warm_up},
+    lambda::in_time,
     log, reason,
     sns::Topic,
 };
@@ -17,24 +17,20 @@ use serde_json::{Value, json};
 
 /// The function and what it works with.
 pub struct Function {
-    pub users: Client,
+    pub users: Lazy<Client>,
     pub table: String,
     pub joined: Topic,
 }
 
 impl Function {
-    /// From `USERS_TABLE` and `JOINED_TOPIC_ARN`; connected.
-    pub async fn from_env() -> Result<Self, Error> {
-        let aws = common::aws::config();
+    /// From `USERS_TABLE` and `JOINED_TOPIC_ARN`.
+    pub fn from_env(aws: &mut Aws) -> Result<Self, Error> {
         let topic = variable("JOINED_TOPIC_ARN").ok_or("JOINED_TOPIC_ARN is not set")?;
-        let function = Self {
-            users: Client::new(&aws),
+        Ok(Self {
+            users: aws.client("dynamodb", Client::new),
             table: variable("USERS_TABLE").ok_or("USERS_TABLE is not set")?,
-            joined: Topic::new(aws_sdk_sns::Client::new(&aws), topic),
-        };
-        let nobody = function.get("no such user");
-        warm_up(futures::future::join(nobody, function.joined.connect())).await;
-        Ok(function)
+            joined: Topic::new(aws.client("sns", aws_sdk_sns::Client::new), topic),
+        })
     }
 
     /// Always answers; what went wrong is in the status.

@@ -32,7 +32,7 @@ async fn stores_and_tells() {
     let table = Table::new("user").await;
     let sns = Sns::new().await;
     let function = Function {
-        users: table.client.clone(),
+        users: table.client.clone().into(),
         table: table.name.into(),
         joined: Topic::new(sns.client(), TOPIC),
     };

@@ -1,0 +1,177 @@
+//! Connections are there before the first call, which takes them, and are only relied on as long as they last.
+#![expect(clippy::expect_used, reason = "a test fails by panicking")]
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
+};
+
+use aws_sdk_dynamodb::{Client, config::Builder, error::DisplayErrorContext};
+use aws_smithy_types::retry::RetryConfig;
+use common::{connections::Connections, testing};
+use rcgen::{CertifiedKey, generate_simple_self_signed};
+use rustls::{RootCertStore, ServerConfig, crypto::ring};
+use tokio::{
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
+    net::TcpListener,
+};
+use tokio_rustls::TlsAcceptor;
+
+/// A `DynamoDB` without tables that answers up to so many requests on a connection.
+struct Endpoint {
+    url: String,
+    opened: Arc<AtomicUsize>,
+}
+
+impl Endpoint {
+    /// Answers `requests` on a connection, but on the first one `of_first`.
+    async fn start(tls: Option<TlsAcceptor>, of_first: usize, requests: usize) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let port = listener.local_addr().expect("an address").port();
+        let scheme = if tls.is_some() { "https" } else { "http" };
+        let opened = Arc::new(AtomicUsize::new(0));
+        let count = opened.clone();
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                let limit =
+                    if count.fetch_add(1, Ordering::SeqCst) == 0 { of_first } else { requests };
+                let tls = tls.clone();
+                tokio::spawn(async move {
+                    match tls {
+                        Some(tls) => {
+                            if let Ok(stream) = tls.accept(stream).await {
+                                answer(stream, limit).await;
+                            }
+                        }
+                        None => answer(stream, limit).await,
+                    }
+                });
+            }
+        });
+        Self { url: format!("{scheme}://localhost:{port}"), opened }
+    }
+
+    async fn opened(&self, connections: usize) {
+        while self.opened.load(Ordering::SeqCst) != connections {
+            tokio::task::yield_now().await;
+        }
+    }
+
+    fn client(&self, connections: &Connections) -> Client {
+        let config = Builder::from(&testing::config(&self.url))
+            .http_client(connections.clone())
+            .retry_config(RetryConfig::standard());
+        Client::from_conf(config.build())
+    }
+}
+
+async fn answer(mut stream: impl AsyncRead + AsyncWrite + Unpin, requests: usize) {
+    let mut request = Vec::new();
+    for _ in 0..requests {
+        request.clear();
+        // The body of ListTables, which is all that is asked here.
+        while !request.ends_with(b"{}") {
+            if stream.read_buf(&mut request).await.unwrap_or_default() == 0 {
+                return;
+            }
+        }
+        let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 17\r\n\r\n{\"TableNames\":[]}";
+        stream.write_all(answer).await.expect("a client that waits");
+    }
+    stream.shutdown().await.expect("an end");
+}
+
+async fn list(client: &Client) -> Result<(), String> {
+    let listed = client.list_tables().send().await;
+    listed.map(drop).map_err(|error| DisplayErrorContext(error).to_string())
+}
+
+/// Of a server called localhost: for the server, and for its clients.
+fn certificate() -> (TlsAcceptor, RootCertStore) {
+    let made = generate_simple_self_signed(["localhost".to_owned()]).expect("a certificate");
+    let CertifiedKey { cert, signing_key } = made;
+    let mut roots = RootCertStore::empty();
+    roots.add(cert.der().clone()).expect("a root");
+    let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .expect("TLS")
+        .with_no_client_auth()
+        .with_single_cert(vec![cert.der().clone()], signing_key.into())
+        .expect("a server's certificate");
+    (TlsAcceptor::from(Arc::new(config)), roots)
+}
+
+async fn open(connections: &Connections, endpoint: &Endpoint) {
+    let url = endpoint.url.parse().expect("a URL");
+    connections.open([url]).await;
+}
+
+#[tokio::test]
+async fn the_first_call_takes_the_connection_that_was_opened() {
+    let (tls, roots) = certificate();
+    for (tls, connections) in [
+        (None, Connections::without_tls()),
+        (Some(tls), Connections::trusting(roots).expect("an HTTP client")),
+    ] {
+        let endpoint = Endpoint::start(tls, 100, 100).await;
+        open(&connections, &endpoint).await;
+        endpoint.opened(1).await;
+        let client = endpoint.client(&connections);
+        for _ in 0..3 {
+            list(&client).await.expect("an answer");
+        }
+        endpoint.opened(1).await;
+        // Two at the same time need one more.
+        let (one, other) = tokio::join!(list(&client), list(&client));
+        assert_eq!((one, other), (Ok(()), Ok(())));
+        endpoint.opened(2).await;
+    }
+}
+
+#[tokio::test]
+async fn one_connection_is_opened_to_a_host_of_several_services() {
+    let endpoint = Endpoint::start(None, 100, 100).await;
+    let connections = Connections::without_tls();
+    let url = || endpoint.url.parse().expect("a URL");
+    connections.open([url(), url()]).await;
+    list(&endpoint.client(&connections)).await.expect("an answer");
+    endpoint.opened(1).await;
+}
+
+#[tokio::test]
+async fn a_connection_that_the_server_closed_meanwhile_is_no_error() {
+    let endpoint = Endpoint::start(None, 0, 100).await;
+    let connections = Connections::without_tls();
+    open(&connections, &endpoint).await;
+    endpoint.opened(1).await;
+    list(&endpoint.client(&connections)).await.expect("an answer");
+}
+
+#[tokio::test]
+async fn a_connection_that_the_server_closes_after_each_answer_is_no_error() {
+    let endpoint = Endpoint::start(None, 1, 1).await;
+    let client = endpoint.client(&Connections::without_tls());
+    for _ in 0..3 {
+        list(&client).await.expect("an answer");
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_nobody_vouches_for_is_not_talked_to() {
+    let (tls, _) = certificate();
+    let (_, others) = certificate();
+    let endpoint = Endpoint::start(Some(tls), 100, 100).await;
+    let connections = Connections::trusting(others).expect("an HTTP client");
+    open(&connections, &endpoint).await;
+    let error = list(&endpoint.client(&connections)).await.expect_err("no trust");
+    assert!(error.contains("invalid peer certificate"), "{error}");
+}
+
+#[tokio::test]
+async fn where_nobody_listens_the_call_says_so() {
+    let nowhere = Endpoint { url: "http://127.0.0.1:1".to_owned(), opened: Arc::default() };
+    let connections = Connections::without_tls();
+    open(&connections, &nowhere).await;
+    let error = list(&nowhere.client(&connections)).await.expect_err("nobody");
+    assert!(error.contains("refused"), "{error}");
+}
