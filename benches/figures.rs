@@ -17,6 +17,8 @@ mod measure;
 mod runtime_api;
 #[path = "figures/scale.rs"]
 mod scale;
+#[path = "figures/terraform.rs"]
+mod terraform;
 #[path = "../tests/it"]
 mod tests {
     #[expect(

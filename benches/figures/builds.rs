@@ -72,9 +72,18 @@ impl Drop for Clone {
 }
 
 pub fn figures(_: &'static Python, _: &Path) -> String {
-    let clone = Clone::new();
-    let first = clone.up();
-    let first_functions = clone.building();
+    let (mut first, mut of_functions) = (Vec::new(), Vec::new());
+    let mut clone = None;
+    for _ in 0..RUNS {
+        // Before there is another one: a machine has no room for five.
+        drop(clone.take());
+        let new = Clone::new();
+        first.push(new.up().wall.as_secs_f64());
+        of_functions.push(new.building().as_secs_f64());
+        clone = Some(new);
+    }
+    let clone = clone.expect("a clone");
+    let (first, of_functions) = (median(first), median(of_functions));
     let unchanged = median((0..RUNS).map(|_| clone.up().wall.as_secs_f64()).collect());
     let file = clone.path().join(CHANGED);
     let original = fs::read_to_string(&file).expect("a function");
@@ -93,13 +102,12 @@ pub fn figures(_: &'static Python, _: &Path) -> String {
         assert!(clone.trace().iter().any(is_update), "the change is deployed");
     }
     let (live, compiling) = (median(live), median(compiling));
-    let first_wall = first.wall.as_secs_f64();
     let rows = vec![
         row(&["what", "measured", "of it the functions"]),
         row(&[
-            "first `cargo run -- up --local`, clean clone, once",
-            &format!("{first_wall:.0} s"),
-            &format!("{:.0} s", first_functions.as_secs_f64()),
+            "first `cargo run -- up --local`, clean clone",
+            &format!("{first:.0} s"),
+            &format!("{of_functions:.0} s"),
         ]),
         row(&["the same again, nothing changed", &format!("{unchanged:.2} s"), ""]),
         row(&[
@@ -109,7 +117,7 @@ pub fn figures(_: &'static Python, _: &Path) -> String {
         ]),
     ];
     let remark = format!(
-        "Crates downloaded before; medians of {RUNS} but for the first. Bounded by compiling: the \
+        "Crates downloaded before; medians of {RUNS}. Bounded by compiling: the \
          eight AWS clients of the CLI, then DynamoDB's and SNS's again for the functions, which ship \
          in another profile; after a change by linking one function."
     );

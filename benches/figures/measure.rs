@@ -5,7 +5,10 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-/// What a process took.
+/// How often the processes that a process started are looked at.
+const LOOK: Duration = Duration::from_millis(20);
+
+/// What a process took, with those that it started.
 pub struct Usage {
     pub wall: Duration,
     /// User and system time, in ticks of 10 ms.
@@ -26,22 +29,38 @@ pub fn run(command: &mut Command) -> Usage {
     let proc = |file: &str| {
         std::fs::read_to_string(format!("/proc/{}/{file}", child.id())).unwrap_or_default()
     };
-    let mut peak = 0.0_f64;
+    let (mut peak, mut looked) = (0.0_f64, begun);
     let (wall, cpu) = loop {
-        peak = peak.max(field_kb(&proc("status"), "VmHWM:") / 1024.0);
+        peak = peak.max(memory(child.id()).1);
+        if looked.elapsed() > LOOK {
+            looked = Instant::now();
+            peak = peak.max(family(child.id()).into_iter().map(|process| memory(process).0).sum());
+        }
         let stat = proc("stat");
         // After the name, which may hold anything.
         let fields: Vec<&str> =
             stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
         if fields.first() == Some(&"Z") {
-            let ticks = |index: usize| fields[index].parse::<u64>().unwrap_or_default();
-            break (begun.elapsed(), Duration::from_millis((ticks(11) + ticks(12)) * 10));
+            // Its own, and those of the children that it waited for.
+            let ticks = fields[11..15].iter().map(|ticks| ticks.parse().unwrap_or(0_u64));
+            break (begun.elapsed(), Duration::from_millis(ticks.sum::<u64>() * 10));
         }
         std::thread::sleep(Duration::from_millis(1));
     };
     let status = child.wait().expect("its end");
     assert!(status.success(), "{command:?} ended with {status}");
     Usage { wall, cpu, peak }
+}
+
+/// A process and all that it started, directly or not.
+fn family(process: u32) -> Vec<u32> {
+    let tasks = std::fs::read_dir(format!("/proc/{process}/task")).into_iter().flatten().flatten();
+    let children =
+        tasks.filter_map(|task| std::fs::read_to_string(task.path().join("children")).ok());
+    let children: Vec<u32> = children
+        .flat_map(|ids| ids.split_whitespace().flat_map(str::parse).collect::<Vec<_>>())
+        .collect();
+    [process].into_iter().chain(children.into_iter().flat_map(family)).collect()
 }
 
 /// Where `cargo xtask bench` has built the programs of this folder.

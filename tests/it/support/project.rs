@@ -98,7 +98,7 @@ impl Project {
     }
 }
 
-fn pack(bootstrap: &[u8]) -> Vec<u8> {
+pub fn pack(bootstrap: &[u8]) -> Vec<u8> {
     let mut zip = ZipWriter::new(Cursor::new(Vec::new()));
     let options = SimpleFileOptions::default().unix_permissions(0o755);
     zip.start_file("bootstrap", options).expect("an entry in the zip");
