@@ -5,7 +5,7 @@
 use std::{
     fmt::Write as _,
     sync::atomic::Ordering,
-    time::{SystemTime, UNIX_EPOCH},
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use aws_advent::Function;
@@ -329,9 +329,12 @@ async fn the_first_message_finds_its_connections_open() {
     let opened =
         || (table_connections.load(Ordering::SeqCst), sns_connections.load(Ordering::SeqCst));
     futures::future::join(to_table.connect(), to_sns.connect()).await;
-    while opened() != (1, 1) {
-        tokio::task::yield_now().await;
-    }
+    let accepted = async {
+        while opened() != (1, 1) {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), accepted).await.expect("one connection each");
     assert_eq!(send(&function, form("some words")).await.0, 200);
     assert_eq!(opened(), (1, 1));
     assert_eq!(table.count("words").await, 1);

@@ -1,9 +1,8 @@
-//! The AWS clients: made of what Lambda puts into the environment and nothing else, and ahead of their first call.
+//! The AWS clients: made of what Lambda puts into the environment and nothing else, and connected before they are used.
 
 use std::{
-    env,
+    env, fmt,
     ops::Deref,
-    pin::pin,
     sync::{Arc, LazyLock},
     time::Duration,
 };
@@ -12,20 +11,18 @@ use aws_credential_types::{Credentials, provider::SharedCredentialsProvider};
 use aws_smithy_runtime_api::client::behavior_version::BehaviorVersion;
 use aws_smithy_types::{retry::RetryConfig, timeout::TimeoutConfig};
 use aws_types::{SdkConfig, region::Region};
-use http::Uri;
-use tokio::time::timeout;
+use futures::future::join;
+use http::{Uri, uri::Scheme};
+use tokio::task::yield_now;
 
 use crate::{Error, connections::Connections};
-
-/// Time in which no client can be made.
-const LITTLE: Duration = Duration::from_millis(1);
 
 /// The variable, unless it is missing or empty.
 pub fn variable(name: &str) -> Option<String> {
     env::var(name).ok().filter(|value| !value.is_empty())
 }
 
-/// Makes clients, and then whatever can be had before there is an event.
+/// Makes clients, and opens their connections before there is an event.
 pub struct Aws {
     /// What the clients are made of.
     pub config: Lazy<SdkConfig>,
@@ -43,9 +40,10 @@ impl Aws {
 
     /// In a Region, unless all services are at one endpoint.
     pub fn new(region: Option<String>, endpoint: Option<String>) -> Result<Self, Error> {
-        let plain = endpoint.as_ref().is_some_and(|url| url.starts_with("http://"));
-        let connections = if plain { Connections::without_tls() } else { Connections::with_tls()? };
+        let endpoint: Option<Uri> = endpoint.map(|url| url.parse()).transpose()?;
         let address = Address { region, endpoint };
+        let connections =
+            if address.is_plain() { Connections::without_tls() } else { Connections::with_tls()? };
         let (for_clients, at) = (connections.clone(), address.clone());
         Ok(Self {
             config: Lazy::new(|| config(at, for_clients)),
@@ -72,15 +70,22 @@ impl Aws {
         client
     }
 
-    /// Opens a connection to each service that has a client. A handshake with AWS leaves time to make the clients, for
-    /// each of which the SDK reads its table of all Regions; without one they are made when they are first used.
+    /// Opens a connection to each service that has a client. What AWS takes to answer within a handshake is time to make
+    /// the clients, for each of which the SDK reads its table of all Regions. Without TLS there is no such time, and they
+    /// are made when they are first used.
     pub async fn connect(self) {
         let urls = self.services.iter().filter_map(|service| self.address.of(service));
-        let mut opening = pin!(self.connections.open(urls));
-        if timeout(LITTLE, &mut opening).await.is_err() {
-            self.making.into_iter().for_each(|make| make());
-            opening.await;
+        let opening = self.connections.open(urls);
+        if self.address.is_plain() {
+            return opening.await;
         }
+        let making = async {
+            for make in self.making {
+                yield_now().await;
+                make();
+            }
+        };
+        join(opening, making).await;
     }
 }
 
@@ -108,26 +113,30 @@ fn config(address: Address, connections: Connections) -> SdkConfig {
                 .with_initial_backoff(Duration::from_millis(50))
                 .with_max_backoff(Duration::from_millis(500)),
         );
-    config.set_endpoint_url(address.endpoint);
+    config.set_endpoint_url(address.endpoint.map(|url| url.to_string()));
     config.build()
 }
 
 #[derive(Clone)]
 struct Address {
     region: Option<String>,
-    endpoint: Option<String>,
+    endpoint: Option<Uri>,
 }
 
 impl Address {
+    fn is_plain(&self) -> bool {
+        self.endpoint.as_ref().is_some_and(|url| url.scheme() == Some(&Scheme::HTTP))
+    }
+
     /// Where the calls to a service will go. The SDK finds that out by itself, but too late for opening a connection. For
-    /// a Region outside of the two large partitions this is wrong, and the connection of no use.
+    /// a Region of a partition that is closed to the public this is wrong, and of no use.
     fn of(&self, service: &str) -> Option<Uri> {
-        let url = self.endpoint.clone().or_else(|| {
-            let region = self.region.as_ref()?;
-            let suffix = if region.starts_with("cn-") { ".cn" } else { "" };
-            Some(format!("https://{service}.{region}.amazonaws.com{suffix}"))
-        });
-        url?.parse().ok()
+        if let Some(endpoint) = &self.endpoint {
+            return Some(endpoint.clone());
+        }
+        let region = self.region.as_ref()?;
+        let suffix = if region.starts_with("cn-") { ".cn" } else { "" };
+        format!("https://{service}.{region}.amazonaws.com{suffix}").parse().ok()
     }
 }
 
@@ -157,5 +166,75 @@ impl<C> Deref for Lazy<C> {
 
     fn deref(&self) -> &C {
         &self.0
+    }
+}
+
+impl<C: fmt::Debug> fmt::Debug for Lazy<C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use aws_smithy_runtime_api::client::{
+        http::{HttpConnector, HttpConnectorFuture, SharedHttpConnector, http_client_fn},
+        orchestrator::HttpRequest,
+        result::ConnectorError,
+    };
+
+    use super::*;
+
+    /// Remembers where requests would go.
+    #[derive(Clone, Debug, Default)]
+    struct Nowhere(Arc<Mutex<Vec<Uri>>>);
+
+    impl HttpConnector for Nowhere {
+        fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
+            self.0.lock().expect("a lock").push(request.uri().parse().expect("a URI"));
+            HttpConnectorFuture::ready(Err(ConnectorError::user("nowhere".into())))
+        }
+    }
+
+    async fn called(address: Address) -> Vec<Option<String>> {
+        let nowhere = Nowhere::default();
+        let connector = SharedHttpConnector::new(nowhere.clone());
+        let config = config(address, Connections::without_tls())
+            .into_builder()
+            .http_client(http_client_fn(move |_, _| connector.clone()))
+            .build();
+        let tables = aws_sdk_dynamodb::Client::new(&config).list_tables().send().await;
+        let topics = aws_sdk_sns::Client::new(&config).list_topics().send().await;
+        assert!(tables.is_err() && topics.is_err());
+        let called = nowhere.0.lock().expect("a lock");
+        called.iter().map(|url| url.authority().map(ToString::to_string)).collect()
+    }
+
+    #[tokio::test]
+    async fn the_sdk_calls_where_connections_are_opened() {
+        let regions = ["us-east-1", "eu-central-2", "cn-north-1", "us-gov-west-1"];
+        let in_regions =
+            regions.map(|region| Address { region: Some(region.to_owned()), endpoint: None });
+        let endpoints = ["http://127.0.0.1:4566", "HTTPS://localhost/path", "http://[::1]:1"];
+        let at_endpoints = endpoints.map(|url| Address {
+            region: Some("us-east-1".to_owned()),
+            endpoint: Some(url.parse().expect("a URL")),
+        });
+        for address in in_regions.into_iter().chain(at_endpoints) {
+            let opened = ["dynamodb", "sns"].map(|service| {
+                let url = address.of(service).expect("a URL");
+                url.authority().map(ToString::to_string)
+            });
+            assert_eq!(called(address).await, opened);
+        }
+    }
+
+    #[test]
+    fn a_scheme_may_be_written_in_capitals() {
+        let plain = |url: &str| Address { region: None, endpoint: url.parse().ok() }.is_plain();
+        assert!(plain("http://localhost:1") && plain("HTTP://localhost:1"));
+        assert!(!plain("https://localhost:1") && !plain("HTTPS://localhost:1"));
     }
 }

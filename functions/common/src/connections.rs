@@ -6,6 +6,7 @@
 
 use std::{
     collections::HashMap,
+    error::Error as _,
     pin::Pin,
     sync::{Arc, Mutex, PoisonError},
     task::{Context, Poll},
@@ -15,6 +16,7 @@ use std::{
 use aws_smithy_runtime_api::{
     box_error::BoxError,
     client::{
+        connection::{CaptureSmithyConnection, ConnectionMetadata},
         http::{
             HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings,
             SharedHttpConnector,
@@ -29,21 +31,28 @@ use futures::future::join_all;
 use http::Uri;
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder, MaybeHttpsStream};
 use hyper_util::{
-    client::legacy::{Client, connect::HttpConnector as TcpConnector},
+    client::legacy::{
+        self, Client,
+        connect::{CaptureConnection, HttpConnector as TcpConnector, capture_connection},
+    },
     rt::{TokioExecutor, TokioIo, TokioTimer},
 };
 use rustls::{ClientConfig, RootCertStore, crypto::ring};
-use tokio::net::TcpStream;
+use tokio::{net::TcpStream, time::timeout};
 use tower_service::Service;
 
 use crate::Error;
 
-/// For one connection, handshake included.
+/// For TCP to connect. A handshake within a call is part of that call's attempt, which the SDK bounds.
 const PATIENCE: Duration = Duration::from_secs(1);
-/// What was opened ahead is not trusted for longer: a server need not keep a connection on which nothing comes.
+/// For everything that is opened ahead: Lambda gives an initialisation up after 10 s.
+const PATIENCE_AHEAD: Duration = Duration::from_secs(3);
+/// What was opened ahead is not trusted for longer: a server need not keep a connection on which nothing comes. A first
+/// event that takes longer, as with provisioned concurrency, opens its own.
 const FRESH: Duration = Duration::from_secs(5);
 
-/// HTTP/1.1. Clones share their connections.
+/// HTTP/1.1. Clones share their connections. Of a client's timeouts those of operations and attempts count; what the SDK
+/// calls connect and read timeouts do not.
 #[derive(Clone, Debug)]
 pub struct Connections {
     client: Client<Connector, SdkBody>,
@@ -89,13 +98,13 @@ impl Connections {
         Self { client, connector }
     }
 
-    /// Opens a connection to each host, for the first request that goes there. Where that fails, the request will try
-    /// again and tell.
+    /// Opens a connection to each host within 3 s, for the first request that goes there. Where that fails, the request
+    /// will try again and tell.
     pub async fn open(&self, urls: impl IntoIterator<Item = Uri>) {
         let hosts: HashMap<_, _> =
             urls.into_iter().filter_map(|url| Some((url.authority()?.to_string(), url))).collect();
         let opening = hosts.into_iter().map(|(host, url)| self.connector.open_ahead(host, url));
-        join_all(opening).await;
+        let _ = timeout(PATIENCE_AHEAD, join_all(opening)).await;
     }
 }
 
@@ -111,22 +120,49 @@ impl HttpClient for Connections {
 
 impl HttpConnector for Connections {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
-        let client = self.client.clone();
+        let mut request = match request.try_into_http1x() {
+            Ok(request) => request,
+            Err(error) => {
+                return HttpConnectorFuture::ready(Err(ConnectorError::user(error.into())));
+            }
+        };
+        let captured = capture_connection(&mut request);
+        if let Some(capture) = request.extensions().get::<CaptureSmithyConnection>() {
+            capture.set_connection_retriever(move || Some(poisonable(&captured)));
+        }
+        let answer = self.client.request(request);
         HttpConnectorFuture::new(async move {
-            let request =
-                request.try_into_http1x().map_err(|error| ConnectorError::user(error.into()))?;
-            // Whatever goes wrong on the way is worth another attempt, which the SDK makes.
-            let answer =
-                client.request(request).await.map_err(|error| ConnectorError::io(error.into()))?;
+            let answer = answer.await.map_err(failed)?;
             HttpResponse::try_from(answer.map(SdkBody::from_body_1_x))
                 .map_err(|error| ConnectorError::other(error.into(), None))
         })
     }
 }
 
+/// Lets the SDK drop a connection over which a server answered that it is broken: the next attempt goes elsewhere.
+fn poisonable(captured: &CaptureConnection) -> ConnectionMetadata {
+    let captured = captured.clone();
+    let poison = move || {
+        if let Some(connection) = captured.connection_metadata().as_ref() {
+            connection.poison();
+        }
+    };
+    ConnectionMetadata::builder().proxied(false).poison_fn(poison).build()
+}
+
+/// What happens on the way is worth another attempt, which the SDK makes; what is not HTTP stays so.
+fn failed(error: legacy::Error) -> ConnectorError {
+    let cause = error.source().and_then(|cause| cause.downcast_ref::<hyper::Error>());
+    if cause.is_some_and(|cause| cause.is_parse() || cause.is_user()) {
+        return ConnectorError::other(error.into(), None);
+    }
+    ConnectorError::io(error.into())
+}
+
 fn tcp() -> TcpConnector {
     let mut tcp = TcpConnector::new();
     tcp.set_nodelay(true);
+    tcp.set_connect_timeout(Some(PATIENCE));
     tcp
 }
 
@@ -162,14 +198,10 @@ impl Connector {
 }
 
 async fn open(transport: Transport, url: Uri) -> Result<Stream, BoxError> {
-    let opening = async {
-        match transport {
-            Transport::Plain(mut tcp) => Ok(MaybeHttpsStream::Http(tcp.call(url).await?)),
-            Transport::Tls(mut tls) => tls.call(url).await,
-        }
-    };
-    let opened = tokio::time::timeout(PATIENCE, opening).await;
-    opened.map_err(|_| format!("no connection after {} ms", PATIENCE.as_millis()))?
+    match transport {
+        Transport::Plain(mut tcp) => Ok(MaybeHttpsStream::Http(tcp.call(url).await?)),
+        Transport::Tls(mut tls) => tls.call(url).await,
+    }
 }
 
 impl Service<Uri> for Connector {

@@ -38,7 +38,7 @@ const PER_READ: usize = 100;
 const AT_ONCE: usize = 8;
 
 /// A table of counters: key `word`, number `count`.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct Counter {
     client: Lazy<Client>,
     table: String,

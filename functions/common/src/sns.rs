@@ -10,7 +10,7 @@ use crate::{Error, aws::Lazy, reason};
 const ID: &str = "id";
 
 /// A topic to publish to.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct Topic {
     client: Lazy<Client>,
     arn: String,

@@ -1,9 +1,12 @@
 //! Connections are there before the first call, which takes them, and are only relied on as long as they last.
 #![expect(clippy::expect_used, reason = "a test fails by panicking")]
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicUsize, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
 };
 
 use aws_sdk_dynamodb::{Client, config::Builder, error::DisplayErrorContext};
@@ -14,6 +17,7 @@ use rustls::{RootCertStore, ServerConfig, crypto::ring};
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     net::TcpListener,
+    time::timeout,
 };
 use tokio_rustls::TlsAcceptor;
 
@@ -26,6 +30,16 @@ struct Endpoint {
 impl Endpoint {
     /// Answers `requests` on a connection, but on the first one `of_first`.
     async fn start(tls: Option<TlsAcceptor>, of_first: usize, requests: usize) -> Self {
+        Self::answering(tls, of_first, requests, "200 OK").await
+    }
+
+    /// The same, where the first connection has this status for everything.
+    async fn answering(
+        tls: Option<TlsAcceptor>,
+        of_first: usize,
+        requests: usize,
+        status: &'static str,
+    ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let port = listener.local_addr().expect("an address").port();
         let scheme = if tls.is_some() { "https" } else { "http" };
@@ -33,17 +47,18 @@ impl Endpoint {
         let count = opened.clone();
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                let limit =
-                    if count.fetch_add(1, Ordering::SeqCst) == 0 { of_first } else { requests };
+                let is_first = count.fetch_add(1, Ordering::SeqCst) == 0;
+                let (limit, status) =
+                    if is_first { (of_first, status) } else { (requests, "200 OK") };
                 let tls = tls.clone();
                 tokio::spawn(async move {
                     match tls {
                         Some(tls) => {
                             if let Ok(stream) = tls.accept(stream).await {
-                                answer(stream, limit).await;
+                                answer(stream, limit, status).await;
                             }
                         }
-                        None => answer(stream, limit).await,
+                        None => answer(stream, limit, status).await,
                     }
                 });
             }
@@ -51,10 +66,15 @@ impl Endpoint {
         Self { url: format!("{scheme}://localhost:{port}"), opened }
     }
 
+    /// So many, and not more.
     async fn opened(&self, connections: usize) {
-        while self.opened.load(Ordering::SeqCst) != connections {
-            tokio::task::yield_now().await;
-        }
+        let reached = async {
+            while self.opened.load(Ordering::SeqCst) < connections {
+                tokio::task::yield_now().await;
+            }
+        };
+        timeout(Duration::from_secs(10), reached).await.expect("connections");
+        assert_eq!(self.opened.load(Ordering::SeqCst), connections);
     }
 
     fn client(&self, connections: &Connections) -> Client {
@@ -65,7 +85,7 @@ impl Endpoint {
     }
 }
 
-async fn answer(mut stream: impl AsyncRead + AsyncWrite + Unpin, requests: usize) {
+async fn answer(mut stream: impl AsyncRead + AsyncWrite + Unpin, requests: usize, status: &str) {
     let mut request = Vec::new();
     for _ in 0..requests {
         request.clear();
@@ -75,8 +95,9 @@ async fn answer(mut stream: impl AsyncRead + AsyncWrite + Unpin, requests: usize
                 return;
             }
         }
-        let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 17\r\n\r\n{\"TableNames\":[]}";
-        stream.write_all(answer).await.expect("a client that waits");
+        let answer =
+            format!("HTTP/1.1 {status}\r\ncontent-length: 17\r\n\r\n{{\"TableNames\":[]}}");
+        stream.write_all(answer.as_bytes()).await.expect("a client that waits");
     }
     stream.shutdown().await.expect("an end");
 }
@@ -154,6 +175,25 @@ async fn a_connection_that_the_server_closes_after_each_answer_is_no_error() {
     for _ in 0..3 {
         list(&client).await.expect("an answer");
     }
+}
+
+#[tokio::test]
+async fn after_a_server_error_another_connection_is_tried() {
+    let broken = "500 Internal Server Error";
+    let endpoint = Endpoint::answering(None, 100, 100, broken).await;
+    let connections = Connections::without_tls();
+    open(&connections, &endpoint).await;
+    list(&endpoint.client(&connections)).await.expect("an answer of the second");
+    endpoint.opened(2).await;
+}
+
+#[tokio::test]
+async fn what_is_not_http_is_not_asked_for_again() {
+    let endpoint = Endpoint::answering(None, 100, 100, "is this a status?").await;
+    let connections = Connections::without_tls();
+    let error = list(&endpoint.client(&connections)).await.expect_err("no HTTP");
+    assert!(error.contains("invalid HTTP status-code parsed"), "{error}");
+    endpoint.opened(1).await;
 }
 
 #[tokio::test]
