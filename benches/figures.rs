@@ -66,16 +66,37 @@ fn main() {
             tables.push(table);
         }
     }
-    if !only.is_empty() {
-        return;
-    }
     let path = root.join("BENCHMARKS.md");
     let text = std::fs::read_to_string(&path).expect("BENCHMARKS.md");
     let (before, rest) = text.split_once(BEGIN).expect("where the figures begin");
-    let (_, after) = rest.split_once(END).expect("where the figures end");
-    let tables = tables.join("\n");
-    std::fs::write(&path, format!("{before}{BEGIN}\n\n{tables}\n{END}{after}"))
+    let (earlier, after) = rest.split_once(END).expect("where the figures end");
+    let earlier = if only.is_empty() { "" } else { earlier };
+    let measured = merged(earlier, &tables.join("\n"));
+    std::fs::write(&path, format!("{before}{BEGIN}\n\n{measured}\n{END}{after}"))
         .expect("BENCHMARKS.md can be written");
+}
+
+/// What was measured now, in place of what was measured earlier under the same headings.
+fn merged(earlier: &str, now: &str) -> String {
+    let mut sections: Vec<(&str, &str)> = sections(earlier).collect();
+    for (title, text) in self::sections(now) {
+        match sections.iter_mut().find(|(earlier, _)| *earlier == title) {
+            Some(section) => section.1 = text,
+            None => sections.push((title, text)),
+        }
+    }
+    sections.iter().map(|(_, text)| text.trim()).collect::<Vec<_>>().join("\n\n") + "\n"
+}
+
+/// By their headings; what stands before the first has none.
+fn sections(text: &str) -> impl Iterator<Item = (&str, &str)> {
+    let starts = text.match_indices("\n## ").map(|(at, _)| at + 1);
+    let starts: Vec<_> = [0].into_iter().chain(starts).chain([text.len()]).collect();
+    let parts: Vec<_> = starts.windows(2).map(|bounds| &text[bounds[0]..bounds[1]]).collect();
+    parts.into_iter().filter(|part| !part.trim().is_empty()).map(|part| {
+        let heading = part.lines().next().filter(|line| line.starts_with("## "));
+        (heading.unwrap_or_default(), part)
+    })
 }
 
 fn say(text: &str) {
