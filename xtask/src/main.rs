@@ -22,7 +22,7 @@ enum Chore {
     Tidy,
     /// Build dist/advent, measure it and write the figures into BENCHMARKS.md
     Bench {
-        /// Only these; then `BENCHMARKS.md` is left as it is
+        /// Only these; the other tables of `BENCHMARKS.md` are left as they are
         #[arg(value_parser = bench::CHAPTERS)]
         only: Vec<String>,
     },
