@@ -17,17 +17,20 @@ use crate::tests::support::world::World;
 
 const RUNS: usize = 5;
 const DELAY: Duration = Duration::from_millis(50);
-/// Changes one function's code.
+/// The function whose code is changed, and to what.
+const CHANGES: &str = "sns_logger";
 const OTHER: &[u8] = b"another bootstrap";
 
-/// The commands, and what Terraform calls them.
-const COMMANDS: [(&str, &str); 5] = [
-    ("first `up`", "apply"),
-    ("`up`, nothing changed", "apply"),
-    ("`up`, one function's code", "apply"),
-    ("`status`", "plan"),
-    ("`down`", "destroy"),
+/// What is done in a round, by advent and by Terraform.
+const COMMANDS: [(&str, &[&str], &str); 5] = [
+    ("first `up`", &["up"], "apply"),
+    ("`up`, nothing changed", &["up"], "apply"),
+    ("`up`, one function's code", &["up"], "apply"),
+    ("`status`", &["status"], "plan"),
+    ("`down`", &["down", "--yes"], "destroy"),
 ];
+/// Before this one, a function's code is changed.
+const CHANGED: usize = 2;
 
 /// What was measured of a command, a run after the other.
 #[derive(Default)]
@@ -60,34 +63,37 @@ struct Bench {
 }
 
 impl Bench {
-    fn measure(&self, command: &mut Command, into: &mut Measured) {
-        self.proxy.take();
-        let usage = run(command);
-        into.0.push((usage, self.proxy.take()));
+    /// Every command once, in order.
+    fn round(
+        &self,
+        measured: &mut [Measured; 5],
+        command: impl Fn(usize) -> Command,
+        change: impl FnOnce(),
+    ) {
+        let (before, after) = measured.split_at_mut(CHANGED);
+        let measure = |(index, into): (usize, &mut Measured)| {
+            self.proxy.take();
+            let usage = run(&mut command(index));
+            into.0.push((usage, self.proxy.take()));
+        };
+        before.iter_mut().enumerate().for_each(measure);
+        change();
+        (CHANGED..).zip(after).for_each(measure);
+        World::read(&self.boto).assert_empty("after a round");
     }
 
-    /// Every command once, in order.
     fn advent(&self, measured: &mut [Measured; 5]) {
-        let all: [&[&str]; 5] = [&["up"], &["up"], &["up"], &["status"], &["down", "--yes"]];
-        for (index, (arguments, into)) in all.iter().zip(measured).enumerate() {
-            if index == 2 {
-                let code = json!({
-                    "FunctionName": "sns_logger", "ZipFile": Project::archive(OTHER),
-                });
-                self.boto.call("lambda", "update_function_code", code);
-            }
-            self.measure(&mut self.cli.command(*arguments), into);
-        }
-        World::read(&self.boto).assert_empty("after down");
+        let command = |index: usize| self.cli.command(COMMANDS[index].1);
+        self.round(measured, command, || {
+            let code = json!({ "FunctionName": CHANGES, "ZipFile": Project::archive(OTHER) });
+            self.boto.call("lambda", "update_function_code", code);
+        });
     }
 
     fn terraform(&self, terraform: &Terraform, zip: &[u8], measured: &mut [Measured; 5]) {
-        let other = pack(OTHER);
-        for (index, ((_, command), into)) in COMMANDS.iter().zip(measured).enumerate() {
-            terraform.change("sns_logger", if index < 2 { zip } else { &other });
-            self.measure(&mut terraform.command(command), into);
-        }
-        World::read(&self.boto).assert_empty("after destroy");
+        terraform.change(CHANGES, zip);
+        let command = |index: usize| terraform.command(COMMANDS[index].2);
+        self.round(measured, command, || terraform.change(CHANGES, &pack(OTHER)));
     }
 }
 
@@ -108,9 +114,11 @@ pub fn figures(python: &'static Python, program: &Path) -> String {
     let cli = Cli::new(folder.path()).program(program).endpoint(&proxy.url);
     cli.ok(["build", "--out", "zips"]);
     let zips = folder.path().join("zips");
-    let zip = std::fs::read(zips.join("sns_logger.zip")).expect("a zip");
-    let terraform = [false, true].map(|s3| Terraform::prepare(&zips, &proxy.url, s3));
-    let terraform = terraform.into_iter().flatten().collect();
+    let zip = std::fs::read(zips.join(format!("{CHANGES}.zip"))).expect("a zip");
+    let terraform = [false, true]
+        .into_iter()
+        .map_while(|through_s3| Terraform::prepare(&zips, &proxy.url, through_s3))
+        .collect();
     let bench = Bench { cli, proxy, boto: Boto::new(python, &moto.url), terraform };
     // Makes moto load every service.
     World::read(&bench.boto).assert_empty("at first");
@@ -157,7 +165,7 @@ fn report(
         ]));
     }
     let mut rows = vec![header];
-    for (index, (name, _)) in COMMANDS.iter().enumerate() {
+    for (index, (name, ..)) in COMMANDS.iter().enumerate() {
         let of = |measured: &Measured| {
             [
                 format!("{:.2}", measured.seconds()),

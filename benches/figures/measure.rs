@@ -26,9 +26,7 @@ pub fn run(command: &mut Command) -> Usage {
         .stderr(std::process::Stdio::null())
         .spawn()
         .expect("the command starts");
-    let proc = |file: &str| {
-        std::fs::read_to_string(format!("/proc/{}/{file}", child.id())).unwrap_or_default()
-    };
+    let stat = format!("/proc/{}/stat", child.id());
     let (mut peak, mut looked) = (0.0_f64, begun);
     let (wall, cpu) = loop {
         peak = peak.max(memory(child.id()).1);
@@ -36,7 +34,7 @@ pub fn run(command: &mut Command) -> Usage {
             looked = Instant::now();
             peak = peak.max(family(child.id()).into_iter().map(|process| memory(process).0).sum());
         }
-        let stat = proc("stat");
+        let stat = std::fs::read_to_string(&stat).unwrap_or_default();
         // After the name, which may hold anything.
         let fields: Vec<&str> =
             stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();

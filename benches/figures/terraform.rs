@@ -2,11 +2,12 @@
 
 use std::env;
 use std::fs;
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use tempfile::TempDir;
+
+use crate::say;
 
 const APPLICATION: &str = include_str!("../terraform/main.tf");
 const PROVIDER: &str = "registry.terraform.io/hashicorp/aws";
@@ -41,9 +42,7 @@ impl Terraform {
             Ok(done) => String::from_utf8_lossy(&done.stderr).into_owned(),
             Err(error) => error.to_string(),
         };
-        let notice =
-            format!("Terraform is not measured ({PLUGINS} may say where its provider is): {why}");
-        drop(writeln!(std::io::stderr(), "{notice}"));
+        say(&format!("Terraform is not measured ({PLUGINS} may say where its provider is): {why}"));
         None
     }
 
