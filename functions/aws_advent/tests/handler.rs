@@ -4,8 +4,7 @@
 
 use std::{
     fmt::Write as _,
-    sync::atomic::Ordering,
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::{SystemTime, UNIX_EPOCH},
 };
 
 use aws_advent::Function;
@@ -326,17 +325,12 @@ async fn the_first_message_finds_its_connections_open() {
         )),
         topic: Some(Topic::new(to_sns.client("sns", aws_sdk_sns::Client::new), TOPIC)),
     };
-    let opened =
-        || (table_connections.load(Ordering::SeqCst), sns_connections.load(Ordering::SeqCst));
     futures::future::join(to_table.connect(), to_sns.connect()).await;
-    let accepted = async {
-        while opened() != (1, 1) {
-            tokio::task::yield_now().await;
-        }
-    };
-    tokio::time::timeout(Duration::from_secs(10), accepted).await.expect("one connection each");
+    table_connections.are(1).await;
+    sns_connections.are(1).await;
     assert_eq!(send(&function, form("some words")).await.0, 200);
-    assert_eq!(opened(), (1, 1));
+    table_connections.are(1).await;
+    sns_connections.are(1).await;
     assert_eq!(table.count("words").await, 1);
     assert_eq!(table.keys().await, ["some", "words"]);
 }

@@ -129,7 +129,7 @@ impl Address {
     }
 
     /// Where the calls to a service will go. The SDK finds that out by itself, but too late for opening a connection. For
-    /// a Region of a partition that is closed to the public this is wrong, and of no use.
+    /// a Region whose services are not at amazonaws.com this is wrong, and of no use.
     fn of(&self, service: &str) -> Option<Uri> {
         if let Some(endpoint) = &self.endpoint {
             return Some(endpoint.clone());

@@ -2,9 +2,12 @@
 
 #![expect(clippy::expect_used, reason = "a test fails by panicking")]
 
-use std::sync::{
-    Arc, Mutex,
-    atomic::{AtomicUsize, Ordering},
+use std::{
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
 };
 
 use aws_credential_types::{Credentials, provider::SharedCredentialsProvider};
@@ -20,6 +23,7 @@ use lambda_runtime::Context;
 use serde_json::{Value, json};
 use tokio::io::copy_bidirectional;
 use tokio::net::{TcpListener, TcpStream};
+use tokio::time::timeout;
 
 use crate::connections::Connections;
 
@@ -188,19 +192,41 @@ pub async fn scripted(
     config(&url)
 }
 
+/// Connections that an endpoint has accepted.
+#[derive(Clone, Default)]
+pub struct Accepted(Arc<AtomicUsize>);
+
+impl Accepted {
+    /// One more. Returns how many there were.
+    pub fn add(&self) -> usize {
+        self.0.fetch_add(1, Ordering::SeqCst)
+    }
+
+    /// So many, as soon as they are accepted, and not more.
+    pub async fn are(&self, connections: usize) {
+        let reached = async {
+            while self.0.load(Ordering::SeqCst) < connections {
+                tokio::task::yield_now().await;
+            }
+        };
+        timeout(Duration::from_secs(10), reached).await.expect("connections");
+        assert_eq!(self.0.load(Ordering::SeqCst), connections);
+    }
+}
+
 /// Passes on to an endpoint of this module, and counts the connections.
-pub async fn counted(url: &str) -> (String, Arc<AtomicUsize>) {
+pub async fn counted(url: &str) -> (String, Accepted) {
     let (listener, own) = listen().await;
-    let (upstream, connections) = (url.replace("http://", ""), Arc::new(AtomicUsize::new(0)));
-    let count = Arc::clone(&connections);
+    let (upstream, accepted) = (url.replace("http://", ""), Accepted::default());
+    let count = accepted.clone();
     tokio::spawn(async move {
         while let Ok((mut client, _)) = listener.accept().await {
-            count.fetch_add(1, Ordering::SeqCst);
+            count.add();
             let mut server = TcpStream::connect(&upstream).await.expect("an endpoint");
             tokio::spawn(async move { copy_bidirectional(&mut client, &mut server).await });
         }
     });
-    (own, connections)
+    (own, accepted)
 }
 
 /// An address where nothing listens.

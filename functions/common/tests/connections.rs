@@ -1,30 +1,26 @@
 //! Connections are there before the first call, which takes them, and are only relied on as long as they last.
 #![expect(clippy::expect_used, reason = "a test fails by panicking")]
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
-    time::Duration,
-};
+use std::sync::Arc;
 
 use aws_sdk_dynamodb::{Client, config::Builder, error::DisplayErrorContext};
 use aws_smithy_types::retry::RetryConfig;
-use common::{connections::Connections, testing};
+use common::{
+    connections::Connections,
+    testing::{self, Accepted},
+};
 use rcgen::{CertifiedKey, generate_simple_self_signed};
 use rustls::{RootCertStore, ServerConfig, crypto::ring};
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     net::TcpListener,
-    time::timeout,
 };
 use tokio_rustls::TlsAcceptor;
 
 /// A `DynamoDB` without tables that answers up to so many requests on a connection.
 struct Endpoint {
     url: String,
-    opened: Arc<AtomicUsize>,
+    accepted: Accepted,
 }
 
 impl Endpoint {
@@ -43,11 +39,11 @@ impl Endpoint {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let port = listener.local_addr().expect("an address").port();
         let scheme = if tls.is_some() { "https" } else { "http" };
-        let opened = Arc::new(AtomicUsize::new(0));
-        let count = opened.clone();
+        let accepted = Accepted::default();
+        let count = accepted.clone();
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                let is_first = count.fetch_add(1, Ordering::SeqCst) == 0;
+                let is_first = count.add() == 0;
                 let (limit, status) =
                     if is_first { (of_first, status) } else { (requests, "200 OK") };
                 let tls = tls.clone();
@@ -63,18 +59,7 @@ impl Endpoint {
                 });
             }
         });
-        Self { url: format!("{scheme}://localhost:{port}"), opened }
-    }
-
-    /// So many, and not more.
-    async fn opened(&self, connections: usize) {
-        let reached = async {
-            while self.opened.load(Ordering::SeqCst) < connections {
-                tokio::task::yield_now().await;
-            }
-        };
-        timeout(Duration::from_secs(10), reached).await.expect("connections");
-        assert_eq!(self.opened.load(Ordering::SeqCst), connections);
+        Self { url: format!("{scheme}://localhost:{port}"), accepted }
     }
 
     fn client(&self, connections: &Connections) -> Client {
@@ -136,16 +121,16 @@ async fn the_first_call_takes_the_connection_that_was_opened() {
     ] {
         let endpoint = Endpoint::start(tls, 100, 100).await;
         open(&connections, &endpoint).await;
-        endpoint.opened(1).await;
+        endpoint.accepted.are(1).await;
         let client = endpoint.client(&connections);
         for _ in 0..3 {
             list(&client).await.expect("an answer");
         }
-        endpoint.opened(1).await;
+        endpoint.accepted.are(1).await;
         // Two at the same time need one more.
         let (one, other) = tokio::join!(list(&client), list(&client));
         assert_eq!((one, other), (Ok(()), Ok(())));
-        endpoint.opened(2).await;
+        endpoint.accepted.are(2).await;
     }
 }
 
@@ -156,7 +141,7 @@ async fn one_connection_is_opened_to_a_host_of_several_services() {
     let url = || endpoint.url.parse().expect("a URL");
     connections.open([url(), url()]).await;
     list(&endpoint.client(&connections)).await.expect("an answer");
-    endpoint.opened(1).await;
+    endpoint.accepted.are(1).await;
 }
 
 #[tokio::test]
@@ -164,7 +149,7 @@ async fn a_connection_that_the_server_closed_meanwhile_is_no_error() {
     let endpoint = Endpoint::start(None, 0, 100).await;
     let connections = Connections::without_tls();
     open(&connections, &endpoint).await;
-    endpoint.opened(1).await;
+    endpoint.accepted.are(1).await;
     list(&endpoint.client(&connections)).await.expect("an answer");
 }
 
@@ -184,7 +169,7 @@ async fn after_a_server_error_another_connection_is_tried() {
     let connections = Connections::without_tls();
     open(&connections, &endpoint).await;
     list(&endpoint.client(&connections)).await.expect("an answer of the second");
-    endpoint.opened(2).await;
+    endpoint.accepted.are(2).await;
 }
 
 #[tokio::test]
@@ -193,7 +178,7 @@ async fn what_is_not_http_is_not_asked_for_again() {
     let connections = Connections::without_tls();
     let error = list(&endpoint.client(&connections)).await.expect_err("no HTTP");
     assert!(error.contains("invalid HTTP status-code parsed"), "{error}");
-    endpoint.opened(1).await;
+    endpoint.accepted.are(1).await;
 }
 
 #[tokio::test]
@@ -209,7 +194,7 @@ async fn a_server_that_nobody_vouches_for_is_not_talked_to() {
 
 #[tokio::test]
 async fn where_nobody_listens_the_call_says_so() {
-    let nowhere = Endpoint { url: "http://127.0.0.1:1".to_owned(), opened: Arc::default() };
+    let nowhere = Endpoint { url: "http://127.0.0.1:1".to_owned(), accepted: Accepted::default() };
     let connections = Connections::without_tls();
     open(&connections, &nowhere).await;
     let error = list(&nowhere.client(&connections)).await.expect_err("nobody");
