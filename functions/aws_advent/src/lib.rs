@@ -2,7 +2,10 @@
 
 use std::time::{Duration, Instant, SystemTime};
 
-use aws_lambda_events::{apigw::ApiGatewayV2httpResponse, http::Method};
+use aws_lambda_events::{
+    apigw::ApiGatewayV2httpResponse,
+    http::{HeaderName, HeaderValue, Method},
+};
 use common::{
     Error,
     aws::{Aws, variable},
@@ -19,6 +22,8 @@ use serde_json::{Value, json};
 
 /// Slack tries again for minutes.
 const KEEP: Duration = Duration::from_hours(24);
+
+const NO_RETRY: HeaderName = HeaderName::from_static("x-slack-no-retry");
 
 /// The function and what it works with.
 pub struct Function {
@@ -60,7 +65,13 @@ impl Function {
             "ms": started.elapsed().as_millis(),
             "error": error,
         }));
-        Ok(answer.into())
+        let wrong = matches!(answer.status, 400..500) && answer.status != 401;
+        let mut response = ApiGatewayV2httpResponse::from(answer);
+        if wrong {
+            // The same request will be no better.
+            response.headers.insert(NO_RETRY, HeaderValue::from_static("1"));
+        }
+        Ok(response)
     }
 
     async fn answer(&self, event: Value, request_id: &str) -> Result<Answer, Error> {

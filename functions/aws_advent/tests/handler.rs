@@ -209,7 +209,9 @@ async fn get_names_what_is_allowed() {
     let mut event = post_event(FORM, "");
     event["requestContext"]["http"]["method"] = json!("GET");
     let response = world.function.handle(LambdaEvent::new(event, context())).await;
-    assert_eq!(response.expect("an answer").headers["allow"], "POST");
+    let headers = response.expect("an answer").headers;
+    assert_eq!(headers["allow"], "POST");
+    assert_eq!(headers["x-slack-no-retry"], "1");
 }
 
 #[tokio::test]

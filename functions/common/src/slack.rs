@@ -1,23 +1,26 @@
 //! What Slack sends (outgoing webhooks, slash commands, the Events API), whether it is Slack, and what it gets back.
 
+mod event;
 mod form;
 mod signature;
 mod text;
 
-use std::{fmt::Write as _, time::SystemTime};
+use std::{env, fmt::Write as _, time::SystemTime};
 
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use crate::{
-    aws::variable,
     http::{Answer, Request},
+    log,
 };
 pub(crate) use form::Form;
 pub use signature::sign;
 pub use text::reply;
 
-/// What is needed to tell Slack from others. Without either, everyone is believed.
+const FORM: &str = "application/x-www-form-urlencoded";
+
+/// What is needed to tell Slack from others. Without either, everyone is believed; by one that is blank, nobody.
 #[derive(Clone, Default)]
 pub struct Secrets {
     /// An app's signing secret.
@@ -38,6 +41,16 @@ pub struct Message {
     pub signature: Option<String>,
     /// A command's answer is shown to its user alone unless it says otherwise.
     pub command: bool,
+    /// Where to say the answer that otherwise nobody sees: an event's.
+    pub place: Option<Place>,
+}
+
+/// Where in Slack something was said.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    pub channel: String,
+    /// The timestamp of the thread's first message.
+    pub thread: Option<String>,
 }
 
 /// A request that was understood.
@@ -51,7 +64,7 @@ pub enum Call {
 impl Secrets {
     /// From `SLACK_SIGNING_SECRET` and `SLACK_TOKEN`.
     pub fn from_env() -> Self {
-        Self { signing_secret: variable("SLACK_SIGNING_SECRET"), token: variable("SLACK_TOKEN") }
+        Self { signing_secret: secret("SLACK_SIGNING_SECRET"), token: secret("SLACK_TOKEN") }
     }
 
     /// Verifies and reads a request, or fails with the answer it deserves.
@@ -59,6 +72,12 @@ impl Secrets {
     /// A request with a signature stands or falls with it when a signing secret is set. One without needs the token:
     /// outgoing webhooks are not signed. So both can be set, for both kinds at the same address.
     pub fn accept(&self, request: &Request, now: SystemTime) -> Result<Call, Answer> {
+        let kind = request.content_type();
+        let form = if kind == FORM { Form::parse(&request.body) } else { None };
+        // Slack looks at the certificate now and then, and does not sign that.
+        if form.as_ref().is_some_and(|form| form.get("ssl_check") == Some("1")) {
+            return Ok(nothing());
+        }
         let signature = request.header(signature::SIGNATURE);
         let signed = match &self.signing_secret {
             Some(secret) if signature.is_some() || self.token.is_none() => {
@@ -70,16 +89,17 @@ impl Secrets {
         };
         let token = self.token.as_deref().filter(|_| signed.is_none());
         let check = |given: Option<&str>| match token {
-            Some(token) if !signature::same(token, given.unwrap_or_default()) => {
+            Some(token)
+                if is_blank(token) || !signature::same(token, given.unwrap_or_default()) =>
+            {
                 Err(unauthorized())
             }
             _ => Ok(()),
         };
 
-        let mut call = match request.content_type().as_str() {
-            "application/x-www-form-urlencoded" => {
-                let form = Form::parse(&request.body)
-                    .ok_or_else(|| Answer::refuse(400, "The form is not UTF-8."))?;
+        let mut call = match kind.as_str() {
+            FORM => {
+                let form = form.ok_or_else(|| Answer::refuse(400, "The form is not UTF-8."))?;
                 check(form.get("token"))?;
                 from_form(&form)
             }
@@ -87,7 +107,7 @@ impl Secrets {
                 let event = serde_json::from_slice(&request.body)
                     .map_err(|_| Answer::refuse(400, "The body is not JSON."))?;
                 check(field(&event, "/token"))?;
-                from_event(&event)
+                event::read(&event)
             }
             "" if request.body.is_empty() => {
                 check(None)?;
@@ -108,15 +128,29 @@ impl Secrets {
     }
 }
 
+/// A variable that was set to be verified by. What is there but cannot be a secret verifies nobody, for else a mistake
+/// would open the endpoint.
+fn secret(name: &str) -> Option<String> {
+    let secret = env::var_os(name)?.into_string().unwrap_or_default();
+    if is_blank(&secret) {
+        log::line(&json!({
+            "level": "error",
+            "error": format!("{name} is set, but to no secret: whatever it is to verify is refused"),
+        }));
+    }
+    Some(secret)
+}
+
+fn is_blank(secret: &str) -> bool {
+    secret.trim().is_empty()
+}
+
 /// The answer to a request that is not Slack's. It does not say what was wrong.
 pub fn unauthorized() -> Answer {
     Answer::refuse(401, "This request is not verified.")
 }
 
 fn from_form(form: &Form) -> Result<Call, Answer> {
-    if form.get("ssl_check").is_some() {
-        return Ok(nothing());
-    }
     if form.get("payload").is_some() {
         return Err(Answer::refuse(400, "Interactive messages are not understood."));
     }
@@ -134,35 +168,7 @@ fn from_form(form: &Form) -> Result<Call, Answer> {
         id,
         signature: None,
         command: form.get("command").is_some(),
-    }))
-}
-
-fn from_event(event: &Value) -> Result<Call, Answer> {
-    match field(event, "/type") {
-        Some("url_verification") => {
-            let challenge = field(event, "/challenge").unwrap_or_default();
-            return Ok(Call::Answer(Answer::new(200, json!({ "challenge": challenge }))));
-        }
-        Some("event_callback") => {}
-        _ => return Err(Answer::refuse(400, "Send Slack's url_verification or event_callback.")),
-    }
-    let said = matches!(field(event, "/event/type"), Some("message" | "app_mention"));
-    let by_machine = field(event, "/event/user") == Some("USLACKBOT")
-        || ["/event/bot_id", "/event/subtype"]
-            .iter()
-            .any(|path| event.pointer(path).is_some_and(|value| !value.is_null()));
-    if !said || by_machine {
-        return Ok(nothing());
-    }
-    let fields = |paths: &[&str]| paths.iter().map(|path| field(event, path)).collect();
-    // A message that mentions the app comes as two events.
-    let message = ["/team_id", "/event/channel", "/event/ts", "/event/user", "/event/text"];
-    Ok(Call::Message(Message {
-        text: field(event, "/event/text").unwrap_or_default().to_owned(),
-        id: identity("message", fields(&message))
-            .or_else(|| identity("event", fields(&["/event_id"]))),
-        signature: None,
-        command: false,
+        place: None,
     }))
 }
 

@@ -6,7 +6,7 @@ use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 use subtle::ConstantTimeEq;
 
-use super::hex;
+use super::{hex, is_blank};
 use crate::http::Request;
 
 pub const SIGNATURE: &str = "x-slack-signature";
@@ -22,8 +22,9 @@ pub fn verify(secret: &str, request: &Request, now: SystemTime) -> bool {
         return false;
     };
     let now = now.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+    let digits = timestamp.bytes().all(|byte| byte.is_ascii_digit());
     let fresh = timestamp.parse::<u64>().is_ok_and(|then| now.abs_diff(then) <= WINDOW);
-    fresh && same(&sign(secret, timestamp, &request.body), signature)
+    digits && fresh && !is_blank(secret) && same(&sign(secret, timestamp, &request.body), signature)
 }
 
 /// The signature of a body, as its header says it.

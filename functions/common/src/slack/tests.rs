@@ -173,15 +173,224 @@ fn events_are_read() {
     assert_eq!(message(open(json, &event(mention))).id, said.id, "one message, two events");
     assert!(message(open(json, &event(json!({"type": "message", "text": "a"})))).id.is_some());
 
-    for ignored in [
-        json!({"type": "message", "text": "a", "bot_id": "B1"}),
-        json!({"type": "message", "text": "a", "subtype": "message_changed"}),
-        json!({"type": "message", "text": "a", "user": "USLACKBOT"}),
-        json!({"type": "reaction_added"}),
-        json!(null),
-    ] {
+    for ignored in [json!({"type": "reaction_added"}), json!(null)] {
         assert_eq!(open(json, &event(ignored)), Ok(super::nothing()));
     }
+}
+
+/// An event with one message, some of whose fields are others.
+fn said(fields: &Value) -> String {
+    let mut event = json!({
+        "type": "event_callback", "team_id": "T1", "event_id": "Ev1",
+        "authorizations": [{"team_id": "T1", "user_id": "UBOT", "is_bot": true}, {"user_id": "U1", "is_bot": false}],
+        "event": {"type": "message", "channel": "C1", "user": "U1", "ts": "1.2", "text": "some words"},
+    });
+    for (name, value) in fields.as_object().expect("fields") {
+        event["event"][name] = value.clone();
+    }
+    event.to_string()
+}
+
+#[test]
+fn people_are_told_from_machines() {
+    let plain = message(open("application/json", &said(&json!({}))));
+    for of_people in [
+        json!({"subtype": "file_share", "files": [{"id": "F1"}], "upload": true}),
+        json!({"subtype": "me_message"}),
+        json!({"subtype": "thread_broadcast", "thread_ts": "1.1", "root": {"text": "other", "ts": "1.1"}}),
+        json!({"subtype": null, "bot_id": null, "edited": null, "hidden": false}),
+        json!({"channel_type": "im"}),
+        json!({"type": "app_mention"}),
+        json!({"blocks": [{"type": "rich_text"}], "attachments": [{"fallback": "x"}], "app_id": "A2"}),
+    ] {
+        let read = message(open("application/json", &said(&of_people)));
+        assert_eq!((&read.text, &read.id), (&plain.text, &plain.id), "{of_people}");
+        let place = read.place.expect("a place");
+        assert_eq!(
+            (place.channel.as_str(), place.thread.as_deref()),
+            ("C1", of_people["thread_ts"].as_str())
+        );
+    }
+    // Subtypes of Slack's documentation and of its SDKs.
+    for subtype in [
+        "assistant_app_thread",
+        "bot_add",
+        "bot_disable",
+        "bot_enable",
+        "bot_message",
+        "bot_remove",
+        "channel_archive",
+        "channel_convert_to_private",
+        "channel_join",
+        "channel_leave",
+        "channel_name",
+        "channel_posting_permissions",
+        "channel_purpose",
+        "channel_topic",
+        "channel_unarchive",
+        "document_mention",
+        "ekm_access_denied",
+        "file_comment",
+        "file_mention",
+        "group_archive",
+        "group_join",
+        "group_leave",
+        "group_name",
+        "group_purpose",
+        "group_topic",
+        "group_unarchive",
+        "huddle_thread",
+        "joiner_notification",
+        "message_changed",
+        "message_deleted",
+        "message_replied",
+        "pinned_item",
+        "reminder_add",
+        "reply_broadcast",
+        "sh_room_created",
+        "slackbot_response",
+        "tombstone",
+        "unpinned_item",
+        "of_tomorrow",
+        "",
+    ] {
+        let call = open("application/json", &said(&json!({ "subtype": subtype })));
+        assert_eq!(call, Ok(super::nothing()), "{subtype}");
+    }
+    for of_machines in [
+        json!({"bot_id": "B1"}),
+        json!({"bot_id": "B1", "subtype": "file_share"}),
+        json!({"bot_profile": {"id": "B1"}}),
+        json!({"user": "USLACKBOT"}),
+        json!({"user": "UBOT"}),
+        json!({"type": "app_mention", "edited": {"user": "U1", "ts": "1.3"}, "text": "some other words"}),
+        json!({"hidden": true}),
+        json!({"subtype": 5}),
+        json!({"type": "message.channels"}),
+    ] {
+        let call = open("application/json", &said(&of_machines));
+        assert_eq!(call, Ok(super::nothing()), "{of_machines}");
+    }
+}
+
+#[test]
+fn a_message_is_known_by_its_channel_and_time() {
+    let id = |fields: Value| message(open("application/json", &said(&fields))).id;
+    let first = id(json!({}));
+    assert_eq!(id(json!({"type": "app_mention", "text": "otherwise"})), first);
+    assert_ne!(id(json!({"ts": "1.3"})), first);
+    assert_ne!(id(json!({"channel": "C2"})), first);
+    // One without them is known by the event's own id.
+    assert!(id(json!({"ts": null})).is_some_and(|id| Some(id) != first));
+}
+
+#[test]
+fn a_look_at_the_certificate_is_answered_whoever_looks() {
+    let both = Secrets { signing_secret: Some(SECRET.into()), token: Some("right".into()) };
+    for secrets in [signing(), token("right"), both.clone(), Secrets::default()] {
+        for body in
+            ["ssl_check=1&token=other", "ssl_check=1", "token=right&ssl_check=1&text=some+words"]
+        {
+            let call = secrets.accept(&request(FORM, body, &json!({})), at(0));
+            assert_eq!(call, Ok(super::nothing()));
+        }
+    }
+    for body in
+        ["ssl_check=&text=a", "ssl_check=0&text=a", "text=ssl_check%3D1", "xssl_check=1&text=a"]
+    {
+        assert_eq!(status(both.accept(&request(FORM, body, &json!({})), at(0))), 401);
+    }
+    let as_json = request("application/json", r#"{"ssl_check":"1"}"#, &json!({}));
+    assert_eq!(status(signing().accept(&as_json, at(0))), 401);
+}
+
+#[test]
+fn what_slack_tells_of_itself_is_no_mistake() {
+    let challenge = request("application/json", r#"{"type":"url_verification"}"#, &json!({}));
+    assert_eq!(status(signing().accept(&challenge, at(0))), 401);
+    for kind in ["app_rate_limited", "app_requested", "\u{1b}[31m of tomorrow"] {
+        let told = json!({"type": kind, "minute_rate_limited": 1_518_467_820}).to_string();
+        assert_eq!(open("application/json", &told), Ok(super::nothing()));
+        assert_eq!(
+            status(signing().accept(&request("application/json", &told, &json!({})), at(0))),
+            401
+        );
+    }
+}
+
+#[test]
+fn a_blank_secret_lets_nobody_in() {
+    for blank in ["", " ", "\n", "\t\r\n", "\u{a0}"] {
+        let set = |signing: bool, token: bool| Secrets {
+            signing_secret: signing.then(|| blank.to_owned()),
+            token: token.then(|| blank.to_owned()),
+        };
+        for secrets in [set(true, false), set(false, true), set(true, true)] {
+            let signature = signature::sign(blank, "5", b"text=a");
+            let signed = json!({"x-slack-request-timestamp": "5", "x-slack-signature": signature});
+            for headers in [signed, json!({})] {
+                assert_eq!(status(secrets.accept(&request(FORM, "text=a", &headers), at(5))), 401);
+                assert_eq!(status(secrets.accept(&request("", "", &headers), at(5))), 401);
+            }
+            let mut body = b"text=a&token=".to_vec();
+            body.extend(blank.bytes().flat_map(|byte| format!("%{byte:02x}").into_bytes()));
+            let body = String::from_utf8(body).expect("ASCII");
+            assert_eq!(status(secrets.accept(&request(FORM, &body, &json!({})), at(5))), 401);
+            let event = json!({"type": "event_callback", "token": blank}).to_string();
+            let event = request("application/json", &event, &json!({}));
+            assert_eq!(status(secrets.accept(&event, at(5))), 401);
+        }
+    }
+    // The one that is a secret goes on doing its work.
+    let one = Secrets { signing_secret: Some("\n".into()), token: Some("right".into()) };
+    assert!(one.accept(&request(FORM, "token=right&text=a", &json!({})), at(0)).is_ok());
+}
+
+#[test]
+fn a_signature_is_read_strictly() {
+    let now = SIGNED_AT.to_string();
+    let accept = |headers: Value| signing().accept(&request(FORM, BODY, &headers), at(SIGNED_AT));
+    let cased = json!({"X-Slack-Request-Timestamp": now, "X-SLACK-Signature": SIGNATURE});
+    assert!(accept(cased).is_ok());
+    for (timestamp, signature) in [
+        // What an HTTP API makes of a header that comes twice.
+        (now.clone(), format!("{SIGNATURE},{SIGNATURE}")),
+        (format!("{now},{now}"), SIGNATURE.to_owned()),
+        (now.clone(), SIGNATURE.replace("v0=", "v1=")),
+        (now.clone(), SIGNATURE.replace("v0=", "")),
+        (now.clone(), format!("{SIGNATURE}0")),
+        (format!("{now}.0"), signature::sign(SECRET, &format!("{now}.0"), BODY.as_bytes())),
+        (format!("+{now}"), signature::sign(SECRET, &format!("+{now}"), BODY.as_bytes())),
+        ("now".to_owned(), signature::sign(SECRET, "now", BODY.as_bytes())),
+        (String::new(), signature::sign(SECRET, "", BODY.as_bytes())),
+    ] {
+        let headers =
+            json!({"x-slack-request-timestamp": timestamp, "x-slack-signature": signature});
+        assert_eq!(status(accept(headers)), 401, "{timestamp} {signature}");
+    }
+}
+
+#[test]
+fn the_very_bytes_are_signed() {
+    use base64::{Engine, engine::general_purpose::STANDARD};
+
+    let body = b"text=\xff\xfe+a\0";
+    let signature = signature::sign(SECRET, "5", body);
+    let request = |body: &[u8]| {
+        let event = json!({
+            "requestContext": {"http": {"method": "POST"}},
+            "headers": {"content-type": FORM, "x-slack-request-timestamp": "5", "x-slack-signature": signature},
+            "body": STANDARD.encode(body),
+            "isBase64Encoded": true,
+        });
+        Request::receive(event, &[Method::POST]).expect("a request")
+    };
+    // It is Slack's, but no form.
+    assert_eq!(status(signing().accept(&request(body), at(5))), 400);
+    assert_eq!(
+        status(signing().accept(&request("text=\u{fffd}\u{fffd}+a\0".as_bytes()), at(5))),
+        401
+    );
 }
 
 #[test]
@@ -192,7 +401,7 @@ fn what_is_not_understood_gets_a_reason() {
     assert_eq!(status(open(FORM, "payload=%7B%7D")), 400);
     assert_eq!(status(open("application/json", "{")), 400);
     assert_eq!(status(open("application/json", "[]")), 400);
-    assert_eq!(status(open("application/json", r#"{"type":"other"}"#)), 400);
+    assert_eq!(status(open("application/json", r#"{"type":5}"#)), 400);
     assert_eq!(open(FORM, "ssl_check=1&token=t"), Ok(super::nothing()));
     assert_eq!(open(FORM, "text=a&user_id=USLACKBOT"), Ok(super::nothing()));
     assert_eq!(open(FORM, "text=a&bot_id=B1"), Ok(super::nothing()));

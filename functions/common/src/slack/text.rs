@@ -74,7 +74,8 @@ mod tests {
     use proptest::prelude::*;
 
     fn said(text: &str) -> String {
-        let message = Message { text: String::new(), id: None, signature: None, command: false };
+        let message =
+            Message { text: String::new(), id: None, signature: None, command: false, place: None };
         let reply = reply(&message, &Words::of(text), &Counts::new());
         reply["text"].as_str().expect("text").to_owned()
     }
