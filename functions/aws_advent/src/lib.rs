@@ -13,10 +13,11 @@ use common::{
     http::{Answer, Request},
     lambda::in_time,
     log,
-    slack::{self, Call, Message, Secrets},
+    slack::{self, Bot, Call, Message, Place, Secrets},
     sns::Topic,
     words::{MOST, Words},
 };
+use futures::future::join;
 use lambda_runtime::LambdaEvent;
 use serde_json::{Value, json};
 
@@ -30,17 +31,31 @@ pub struct Function {
     pub secrets: Secrets,
     pub counter: Option<Counter>,
     pub topic: Option<Topic>,
+    /// Answers events, which otherwise are counted in silence.
+    pub bot: Option<Bot>,
 }
 
 impl Function {
-    /// From `DYNAMO_TABLE`, `SNS_TOPIC_ARN`, `SLACK_SIGNING_SECRET` and `SLACK_TOKEN`.
+    /// From `DYNAMO_TABLE`, `SNS_TOPIC_ARN`, `SLACK_SIGNING_SECRET`, `SLACK_TOKEN` and
+    /// `SLACK_BOT_TOKEN`. What is wrong with the last is logged, and the function counts all the same.
     pub fn from_env(aws: &mut Aws) -> Self {
         let counter = variable("DYNAMO_TABLE").map(|table| {
             Counter::new(aws.client("dynamodb", aws_sdk_dynamodb::Client::new), table)
         });
         let topic = variable("SNS_TOPIC_ARN")
             .map(|arn| Topic::new(aws.client("sns", aws_sdk_sns::Client::new), arn));
-        Self { secrets: Secrets::from_env(), counter, topic }
+        let secrets = Secrets::from_env();
+        let bot = Bot::from_env(aws).unwrap_or_else(|error| {
+            log::line(
+                &json!({"level": "error", "error": format!("cannot answer events: {error}")}),
+            );
+            None
+        });
+        if bot.is_some() && secrets.signing_secret.is_none() && secrets.token.is_none() {
+            let warning = "whoever knows the URL can make the bot speak: set SLACK_SIGNING_SECRET";
+            log::line(&json!({"level": "warn", "error": warning}));
+        }
+        Self { secrets, counter, topic, bot }
     }
 
     /// Always answers: what went wrong is in the status, and 503 makes Slack try again.
@@ -85,6 +100,7 @@ impl Function {
 
     /// First the counts, then the publication, which is noted last: whatever fails, Slack's next attempt finds out
     /// from the marker what is missing. The counts are read before the publication, whose consumers change them.
+    /// The bot's answer is noted before it is said, and what becomes of it changes nothing else.
     async fn count(&self, message: &Message, request_id: &str) -> Result<Answer, Error> {
         let Some(counter) = &self.counter else {
             let text = "Set DYNAMO_TABLE to the name of a DynamoDB table with the key `word`, and I will count.";
@@ -104,18 +120,28 @@ impl Function {
             .as_ref()
             .map(|id| Marker::new("aws_advent", id, KEEP).signed(message.signature.as_deref()));
         let earlier = counter.add(&words.counted, 1, marker.as_ref()).await?;
-        let done = earlier.counted && (earlier.published || self.topic.is_none());
+        let bot = self.bot.as_ref().zip(message.place.as_ref()).filter(|_| !earlier.told);
+        let topic = self.topic.as_ref().filter(|_| !earlier.published);
+        let done = earlier.counted && topic.is_none() && bot.is_none();
         let seen = message.signature.as_ref().is_some_and(|own| earlier.signatures.contains(own));
         if done && seen {
             return Ok(slack::unauthorized());
         }
         let counts = counter.read(&words.counted).await?;
-        if let Some(topic) = &self.topic
-            && !earlier.published
-        {
-            let id = message.id.as_deref().unwrap_or(request_id);
-            topic.publish(&message.text, id).await?;
-        }
+        let reply = slack::reply(message, &words, &counts);
+        let telling = async {
+            let Some((bot, place)) = bot else { return };
+            if let Err(error) = tell(bot, place, &reply, counter, marker.as_ref()).await {
+                let error = format!("the answer is not in the channel: {error}");
+                log::line(&json!({"level": "error", "request_id": request_id, "error": error}));
+            }
+        };
+        let publishing = async {
+            let Some(topic) = topic else { return Ok(()) };
+            topic.publish(&message.text, message.id.as_deref().unwrap_or(request_id)).await
+        };
+        let ((), published) = join(telling, publishing).await;
+        published?;
         let noted = match &marker {
             Some(marker) if done => counter.signed(marker).await,
             Some(marker) if self.topic.is_some() => counter.published(marker).await,
@@ -127,6 +153,22 @@ impl Function {
                 &json!({"level": "warn", "request_id": request_id, "error": error.to_string()}),
             );
         }
-        Ok(Answer::new(200, slack::reply(message, &words, &counts)))
+        Ok(Answer::new(200, reply))
     }
+}
+
+/// Says the reply if no other delivery of the message does.
+async fn tell(
+    bot: &Bot,
+    place: &Place,
+    reply: &Value,
+    counter: &Counter,
+    marker: Option<&Marker>,
+) -> Result<(), Error> {
+    if let Some(marker) = marker
+        && !counter.may_tell(marker).await?
+    {
+        return Ok(());
+    }
+    bot.say(place, reply["text"].as_str().unwrap_or_default()).await
 }

@@ -23,6 +23,8 @@ use serde_json::{Value, json};
 mod again;
 #[path = "handler/any.rs"]
 mod any;
+#[path = "handler/bot.rs"]
+mod bot;
 #[path = "../../../src/fuzz.rs"]
 mod fuzz;
 
@@ -47,6 +49,7 @@ impl World {
             secrets: Secrets::default(),
             counter: Some(Counter::new(table.client.clone(), table.name)),
             topic: Some(Topic::new(sns.client(), TOPIC)),
+            bot: None,
         };
         Self { table, sns, function }
     }
@@ -227,7 +230,7 @@ async fn by_hand_every_request_counts() {
 
 #[tokio::test]
 async fn without_a_table_it_says_what_to_set() {
-    let function = Function { secrets: Secrets::default(), counter: None, topic: None };
+    let function = Function { secrets: Secrets::default(), counter: None, topic: None, bot: None };
     let (status, body) = send(&function, form("a")).await;
     assert_eq!(status, 200);
     assert!(body["text"].as_str().expect("text").contains("DYNAMO_TABLE"));
@@ -326,6 +329,7 @@ async fn the_first_message_finds_its_connections_open() {
             table.name,
         )),
         topic: Some(Topic::new(to_sns.client("sns", aws_sdk_sns::Client::new), TOPIC)),
+        bot: None,
     };
     futures::future::join(to_table.connect(), to_sns.connect()).await;
     table_connections.are(1).await;

@@ -11,7 +11,7 @@ use aws_credential_types::{Credentials, provider::SharedCredentialsProvider};
 use aws_smithy_runtime_api::client::behavior_version::BehaviorVersion;
 use aws_smithy_types::{retry::RetryConfig, timeout::TimeoutConfig};
 use aws_types::{SdkConfig, region::Region};
-use futures::future::join;
+use futures::future::{join, join_all};
 use http::{Uri, uri::Scheme};
 use tokio::task::yield_now;
 
@@ -29,6 +29,7 @@ pub struct Aws {
     address: Address,
     connections: Connections,
     services: Vec<&'static str>,
+    others: Vec<(Connections, Uri)>,
     making: Vec<Box<dyn FnOnce()>>,
 }
 
@@ -42,14 +43,14 @@ impl Aws {
     pub fn new(region: Option<String>, endpoint: Option<String>) -> Result<Self, Error> {
         let endpoint: Option<Uri> = endpoint.map(|url| url.parse()).transpose()?;
         let address = Address { region, endpoint };
-        let connections =
-            if address.is_plain() { Connections::without_tls() } else { Connections::with_tls()? };
+        let connections = connections(address.is_plain())?;
         let (for_clients, at) = (connections.clone(), address.clone());
         Ok(Self {
             config: Lazy::new(|| config(at, for_clients)),
             address,
             connections,
             services: Vec::new(),
+            others: Vec::new(),
             making: Vec::new(),
         })
     }
@@ -70,12 +71,27 @@ impl Aws {
         client
     }
 
-    /// Opens a connection to each service that has a client. What AWS takes to answer within a handshake is time to make
+    /// Connections to a server that is not AWS's. Fails where it needs certificates to verify it and there are none.
+    pub fn connections_to(&mut self, url: &Uri) -> Result<Connections, Error> {
+        let plain = is_plain(url);
+        let connections = if plain == self.address.is_plain() {
+            self.connections.clone()
+        } else {
+            connections(plain)?
+        };
+        self.others.push((connections.clone(), url.clone()));
+        Ok(connections)
+    }
+
+    /// Opens a connection to each service that has a client, and to the other servers. What AWS takes to answer within a handshake is time to make
     /// the clients, for each of which the SDK reads its table of all Regions. Without TLS there is no such time, and they
     /// are made when they are first used.
     pub async fn connect(self) {
         let urls = self.services.iter().filter_map(|service| self.address.of(service));
-        let opening = self.connections.open(urls);
+        let others = self.others.iter().map(|(connections, url)| connections.open([url.clone()]));
+        let opening = async {
+            join(self.connections.open(urls), join_all(others)).await;
+        };
         if self.address.is_plain() {
             return opening.await;
         }
@@ -117,6 +133,14 @@ fn config(address: Address, connections: Connections) -> SdkConfig {
     config.build()
 }
 
+fn connections(plain: bool) -> Result<Connections, Error> {
+    if plain { Ok(Connections::without_tls()) } else { Connections::with_tls() }
+}
+
+fn is_plain(url: &Uri) -> bool {
+    url.scheme() == Some(&Scheme::HTTP)
+}
+
 #[derive(Clone)]
 struct Address {
     region: Option<String>,
@@ -125,7 +149,7 @@ struct Address {
 
 impl Address {
     fn is_plain(&self) -> bool {
-        self.endpoint.as_ref().is_some_and(|url| url.scheme() == Some(&Scheme::HTTP))
+        self.endpoint.as_ref().is_some_and(is_plain)
     }
 
     /// Where the calls to a service will go. The SDK finds that out by itself, but too late for opening a connection. For

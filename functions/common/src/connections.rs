@@ -1,4 +1,4 @@
-//! The HTTP client under the AWS clients: its first connections are opened before there is anything to send.
+//! The HTTP client, of the AWS clients too: its first connections are opened before there is anything to send.
 //!
 //! A TLS handshake takes most of a second at 128 MB, but not while Lambda initialises a function, which then has a whole
 //! processor (<https://docs.aws.amazon.com/lambda/latest/dg/lambda-runtime-environment.html>). The SDK's own client
@@ -28,7 +28,8 @@ use aws_smithy_runtime_api::{
 };
 use aws_smithy_types::body::SdkBody;
 use futures::future::join_all;
-use http::Uri;
+use http::{Request, Response, Uri};
+use http_body_util::{BodyExt as _, Limited};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder, MaybeHttpsStream};
 use hyper_util::{
     client::legacy::{
@@ -47,6 +48,8 @@ use crate::Error;
 const PATIENCE: Duration = Duration::from_secs(1);
 /// For everything that is opened ahead: Lambda gives an initialisation up after 10 s.
 const PATIENCE_AHEAD: Duration = Duration::from_secs(3);
+/// Bytes of an answer that are read by [`Connections::send`].
+const LONGEST: usize = 64 * 1024;
 /// What was opened ahead is not trusted for longer: a server need not keep a connection on which nothing comes. A first
 /// event that takes longer, as with provisioned concurrency, opens its own.
 const FRESH: Duration = Duration::from_secs(5);
@@ -96,6 +99,14 @@ impl Connections {
             .pool_timer(TokioTimer::new())
             .build(connector.clone());
         Self { client, connector }
+    }
+
+    /// Sends a request once and reads the answer, whatever its status. After an error the request may have arrived, unless
+    /// there was no connection.
+    pub async fn send(&self, request: Request<SdkBody>) -> Result<Response<Vec<u8>>, Error> {
+        let (parts, body) = self.client.request(request).await?.into_parts();
+        let body = Limited::new(body, LONGEST).collect().await?;
+        Ok(Response::from_parts(parts, body.to_bytes().into()))
     }
 
     /// Opens a connection to each host within 3 s, for the first request that goes there. Where that fails, the request

@@ -16,7 +16,7 @@ use aws_sdk_dynamodb::{
     Client,
     operation::{
         transact_write_items::TransactWriteItemsError,
-        update_item::builders::UpdateItemFluentBuilder,
+        update_item::{UpdateItemError, builders::UpdateItemFluentBuilder},
     },
     types::{
         AttributeValue, KeysAndAttributes, Put, ReturnValuesOnConditionCheckFailure,
@@ -97,6 +97,8 @@ pub struct Earlier {
     pub counted: bool,
     /// [`Counter::published`] was called.
     pub published: bool,
+    /// [`Counter::may_tell`] was answered with yes.
+    pub told: bool,
     /// Of the request that counted, and of those that were noted after it.
     pub signatures: Vec<String>,
 }
@@ -134,8 +136,8 @@ impl Counter {
             Some(AttributeValue::Ss(signatures)) => signatures.clone(),
             _ => Vec::new(),
         };
-        let published = first.is_some_and(|item| item.contains_key("published"));
-        Ok(Earlier { counted, published, signatures })
+        let has = |name| first.as_ref().is_some_and(|item| item.contains_key(name));
+        Ok(Earlier { counted, published: has("published"), told: has("told"), signatures })
     }
 
     /// The marker of an earlier delivery, or `None` if the words were added now.
@@ -254,37 +256,59 @@ impl Counter {
     /// Notes that the message was published, so that another delivery does not publish it again, and the signature of
     /// the request that saw to it.
     pub async fn published(&self, marker: &Marker) -> Result<(), Error> {
-        let mut change = self
-            .note(marker)
-            .expression_attribute_names("#p", "published")
-            .expression_attribute_values(":true", AttributeValue::Bool(true));
-        let mut expression = "SET #p = :true".to_owned();
-        if let Some(signature) = marker.signature() {
-            expression.push_str(" ADD #s :s");
-            change = change
-                .expression_attribute_names("#s", "signatures")
-                .expression_attribute_values(":s", signature);
-        }
-        let sent = change.update_expression(expression).send().await;
-        sent.map_err(|error| self.failed("note what was published in", &error))?;
+        let note = self.note(marker, Some(("published", AttributeValue::Bool(true)))).send().await;
+        note.map_err(|error| self.failed("note what was published in", &error))?;
         Ok(())
+    }
+
+    /// Whether the caller is the one delivery of the message that answers it: the first that asks. It is asked before
+    /// the answer, so whoever ends in between leaves the message without one, and none ever gets two.
+    pub async fn may_tell(&self, marker: &Marker) -> Result<bool, Error> {
+        // The SDK asks again when an answer is lost, and is to find its own note then.
+        let own = AttributeValue::S(format!("{:016x}", random_bits()));
+        let note = self
+            .note(marker, Some(("told", own)))
+            .condition_expression("attribute_not_exists(#told) OR #told = :told");
+        match note.send().await {
+            Ok(_) => Ok(true),
+            Err(error) => match error.as_service_error() {
+                Some(UpdateItemError::ConditionalCheckFailedException(_)) => Ok(false),
+                _ => Err(self.failed("note who answers in", &error)),
+            },
+        }
     }
 
     /// Notes the signature of one more request with the same message.
     pub async fn signed(&self, marker: &Marker) -> Result<(), Error> {
-        let Some(signature) = marker.signature() else { return Ok(()) };
-        let change = self
-            .note(marker)
-            .update_expression("ADD #s :s")
-            .expression_attribute_names("#s", "signatures")
-            .expression_attribute_values(":s", signature);
-        let sent = change.send().await;
-        sent.map_err(|error| self.failed("note a signature in", &error))?;
+        if marker.signature.is_none() {
+            return Ok(());
+        }
+        let note = self.note(marker, None).send().await;
+        note.map_err(|error| self.failed("note a signature in", &error))?;
         Ok(())
     }
 
-    fn note(&self, marker: &Marker) -> UpdateItemFluentBuilder {
-        self.client.update_item().table_name(&self.table).key(KEY, marker.key(0))
+    /// Sets an attribute of the marker and adds the request's signature, if there is one.
+    fn note(
+        &self,
+        marker: &Marker,
+        set: Option<(&str, AttributeValue)>,
+    ) -> UpdateItemFluentBuilder {
+        let mut change = self.client.update_item().table_name(&self.table).key(KEY, marker.key(0));
+        let mut expression = String::new();
+        if let Some((name, value)) = set {
+            expression = format!("SET #{name} = :{name} ");
+            change = change
+                .expression_attribute_names(format!("#{name}"), name)
+                .expression_attribute_values(format!(":{name}"), value);
+        }
+        if let Some(signature) = marker.signature() {
+            expression.push_str("ADD #s :s");
+            change = change
+                .expression_attribute_names("#s", "signatures")
+                .expression_attribute_values(":s", signature);
+        }
+        change.update_expression(expression.trim_end())
     }
 
     fn failed(&self, what: &str, error: &dyn std::error::Error) -> Error {
@@ -294,6 +318,9 @@ impl Counter {
 
 /// From 0.5 to 1, so that those who collided once do not meet again.
 fn random() -> f64 {
-    let bits = RandomState::new().hash_one(0) % 1000;
-    0.5 + f64::from(u16::try_from(bits).unwrap_or_default()) / 2000.0
+    0.5 + f64::from(u16::try_from(random_bits() % 1000).unwrap_or_default()) / 2000.0
+}
+
+fn random_bits() -> u64 {
+    RandomState::new().hash_one(0)
 }

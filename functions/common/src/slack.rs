@@ -1,5 +1,6 @@
 //! What Slack sends (outgoing webhooks, slash commands, the Events API), whether it is Slack, and what it gets back.
 
+mod bot;
 mod event;
 mod form;
 mod signature;
@@ -14,6 +15,7 @@ use crate::{
     http::{Answer, Request},
     log,
 };
+pub use bot::Bot;
 pub(crate) use form::Form;
 pub use signature::sign;
 pub use text::reply;

@@ -1,6 +1,8 @@
-//! For tests: a real `DynamoDB` engine in process, and an SNS that can fail.
+//! For tests: a real `DynamoDB` engine in process, an SNS that can fail, and a Slack that can do worse.
 
 #![expect(clippy::expect_used, reason = "a test fails by panicking")]
+
+mod slack;
 
 use std::{
     sync::{
@@ -26,6 +28,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
 
 use crate::connections::Connections;
+pub use slack::{Mood, Post, Slack};
 
 /// A table in an engine that this process serves on a loopback port.
 pub struct Table {

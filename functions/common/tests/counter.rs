@@ -70,7 +70,7 @@ async fn the_marker_tells_what_happened_before() {
     let (counter, _, _) = counter([cancelled(&[seen, json!({"Code": "None"})])]).await;
     let earlier = counter.add(&words(&["a"]), 1, Some(&marker())).await.expect("seen");
     let signatures = vec!["v0".to_owned()];
-    assert_eq!(earlier, Earlier { counted: true, published: true, signatures });
+    assert_eq!(earlier, Earlier { counted: true, published: true, told: false, signatures });
 }
 
 #[tokio::test]
