@@ -15,6 +15,7 @@ mod proxy;
 mod readme;
 mod scale;
 mod secrets;
+mod slack;
 mod stages;
 mod strangers;
 #[expect(dead_code, reason = "the scenarios that need the rest come with the commands")]

@@ -15,6 +15,7 @@ use tempfile::TempDir;
 const REQUIREMENTS: &str = include_str!("python/requirements.txt");
 const SERVE: &str = include_str!("python/serve.py");
 const CLIENT: &str = include_str!("python/client.py");
+const SIGN: &str = include_str!("python/sign.py");
 
 /// A virtual environment with everything in `requirements.txt`.
 pub struct Python {
@@ -29,7 +30,8 @@ pub fn python() -> Option<&'static Python> {
         Ok(python) => Some(python),
         Err(reason) => {
             let test = std::thread::current().name().unwrap_or("a test").to_owned();
-            let notice = format!("SKIPPED: {test} needs moto, ministack and boto3: {reason}");
+            let notice =
+                format!("SKIPPED: {test} needs moto, ministack, boto3 and slack_sdk: {reason}");
             assert!(std::env::var("CI").as_deref() != Ok("true"), "{notice}");
             // Not `eprintln!`, which the test harness swallows when a test passes.
             drop(writeln!(io::stderr(), "{notice}"));
@@ -54,7 +56,7 @@ impl Python {
         if !complete.exists() {
             drop(writeln!(
                 io::stderr(),
-                "installing moto, ministack and boto3 in {}",
+                "installing moto, ministack, boto3 and slack_sdk in {}",
                 dir.display()
             ));
             drop(fs::remove_dir_all(&python.dir));
@@ -72,6 +74,22 @@ impl Python {
     /// A program of the environment: `python`, `aws`.
     pub fn program(&self, name: &str) -> PathBuf {
         self.dir.join(if cfg!(windows) { "Scripts" } else { "bin" }).join(name)
+    }
+
+    /// The signatures of Slack's own SDK for bodies that are sent at this time, in seconds.
+    pub fn slack_signatures(&self, secret: &str, timestamp: &str, bodies: &[&str]) -> Vec<String> {
+        let mut child = Command::new(self.program("python"))
+            .args(["-c", SIGN])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("the SDK starts");
+        let request = json!({ "secret": secret, "timestamp": timestamp, "bodies": bodies });
+        let mut stdin = child.stdin.take().expect("stdin is a pipe");
+        write!(stdin, "{request}").expect("the SDK listens");
+        drop(stdin);
+        let output = child.wait_with_output().expect("the SDK ends");
+        serde_json::from_slice(&output.stdout).expect("signatures")
     }
 
     /// A moto server with nothing in it: every control plane, but it runs no function.
