@@ -24,7 +24,7 @@ use super::pace;
 use super::retry::{Call, Scouts};
 use crate::failure::Failure;
 use crate::resources::permission::Policy;
-use crate::resources::subscription::Subscribed;
+use crate::resources::subscription::{Listings, Subscribed};
 
 /// Bytes a second that a line must carry for an upload to succeed.
 const SLOWEST_UPLOAD: u64 = 50_000;
@@ -67,6 +67,7 @@ pub struct Cloud {
     pub topic_tags: Cache<Option<Tags>>,
     /// By topic ARN; `None` if there is no such topic.
     pub subscriptions: Cache<Option<Vec<Subscribed>>>,
+    pub listings: Listings,
     /// By function name.
     pub policies: Cache<Policy>,
     /// Held by whoever writes a function's resource policy: parallel writes lose statements.
@@ -116,6 +117,7 @@ impl Cloud {
             roles: Scouts::default(),
             topic_tags: Cache::default(),
             subscriptions: Cache::default(),
+            listings: Listings::default(),
             policies: Cache::default(),
             policy_locks: Mutex::default(),
         })

@@ -1,6 +1,7 @@
 //! The only retry loop: throttling, faults of the network or the service, and what AWS needs a
 //! moment to become consistent about.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::future::Future;
 use std::sync::OnceLock;
@@ -12,7 +13,7 @@ use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep};
 
-use super::{Context, pace};
+use super::{Context, pace, young};
 use crate::trace;
 
 /// Longest time that throttling may slow down one call.
@@ -33,8 +34,23 @@ pub struct Wait {
     pub at_most: Duration,
 }
 
+/// How services say that somebody else is at it, or that they are still at it themselves.
+const BUSY: [Wait; 7] = [
+    busy("StaleTag", "", "waiting for SNS to forget the deleted topic of the same name"),
+    busy("ConcurrentAccess", "", "waiting for another change of the tags to end"),
+    busy("ConcurrentModification", "", "waiting for another change of the same to end"),
+    busy("OperationAborted", "", "waiting for another change of the same to end"),
+    busy("Conflict", "try again later", "waiting for another change of the same to end"),
+    busy("ResourceConflict", "cannot be performed at this time", "waiting for an earlier change"),
+    busy("LimitExceeded", "simultaneously", "waiting for changes of the account's other tables"),
+];
+
+const fn busy(code: &'static str, message: &'static str, note: &'static str) -> Wait {
+    Wait { code, message, note, at_most: Duration::from_mins(2) }
+}
+
 /// An answer that is an error, or none.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct ApiError {
     /// As IAM writes it: `lambda:CreateFunction`.
     pub operation: &'static str,
@@ -67,6 +83,19 @@ impl ApiError {
             gave_up: None,
             // Of an answer that was cut off only the status is known.
             unanswered: status.is_none_or(|status| status < 400),
+        }
+    }
+
+    /// An error that came within the answer to another call.
+    pub fn within(operation: &'static str, target: &str, code: &str, message: &str) -> Self {
+        Self {
+            operation,
+            target: target.to_owned(),
+            code: Some(code.to_owned()),
+            message: message.to_owned(),
+            status: None,
+            gave_up: None,
+            unanswered: false,
         }
     }
 
@@ -193,14 +222,15 @@ impl<'a> Call<'a> {
     }
 
     /// # Errors
-    /// The last answer, once repeating cannot help or took too long. Permission errors are never
-    /// repeated.
+    /// The last answer, once repeating cannot help or took too long. Permission errors are repeated
+    /// only where rights may hang on tags that this run has just written, and only twice.
     pub async fn send<T, E, F>(self, request: impl Fn() -> F) -> Result<T, ApiError>
     where
         F: Future<Output = Result<T, SdkError<E, Response>>>,
         E: std::error::Error + ProvideErrorMetadata + 'static,
     {
-        let (mut attempt, mut unanswered, mut noted) = (0, 0, "");
+        let (mut attempt, mut unanswered, mut denials) = (0, 0, 0);
+        let mut noted = Cow::Borrowed("");
         let (mut begun, mut scouting) = (None, false);
         loop {
             let turn = pace::turn(self.operation, || {
@@ -216,6 +246,7 @@ impl<'a> Call<'a> {
             let error = match answer {
                 Ok(answer) => {
                     pace::passed(self.operation);
+                    young::succeeded(self.operation, self.target);
                     if let Some(scouts) = self.scouts.filter(|_| scouting) {
                         scouts.through(begun.elapsed());
                     }
@@ -231,17 +262,20 @@ impl<'a> Call<'a> {
                 pace::throttled(self.operation);
             }
             unanswered += u32::from(error.unanswered);
-            let waited = self.waits.iter().find(|wait| error.matches(wait));
+            let waited = self.waits.iter().chain(&BUSY).find(|wait| error.matches(wait));
             let (note, bound, pause) = if let Some(wait) = waited {
-                (wait.note, wait.at_most, poll_pause(begun.elapsed()))
+                (Cow::Borrowed(wait.note), wait.at_most, poll_pause(begun.elapsed()))
+            } else if let Some(young) = young::patience(&error, begun, denials, Instant::now()) {
+                denials += usize::from(error.is_denied());
+                (Cow::Owned(young.note), young.at_most, young.pause)
             } else if error.is_throttling() {
-                ("slowed down by AWS's rate limits", THROTTLED, backoff(attempt))
+                ("slowed down by AWS's rate limits".into(), THROTTLED, backoff(attempt))
             } else if error.is_fault() && self.repeatable {
                 if unanswered >= UNANSWERED {
                     return Err(give_up(error, begun, attempt));
                 }
                 (
-                    "trying again after a fault of the network or the service",
+                    "trying again after a fault of the network or the service".into(),
                     FAULTY,
                     backoff(attempt),
                 )
@@ -252,7 +286,7 @@ impl<'a> Call<'a> {
                 return Err(give_up(error, begun, attempt));
             }
             if let Some(cx) = self.cx.filter(|_| note != noted) {
-                cx.note(note);
+                cx.note(&note);
                 noted = note;
             }
             match self.scouts.filter(|_| waited.is_some()) {

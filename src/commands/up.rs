@@ -1,5 +1,6 @@
 //! `advent up`: create the stack, or bring it up to date.
 
+use std::error::Error;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
@@ -8,12 +9,16 @@ use super::session::Session;
 use super::{document, url};
 use crate::aws::ApiError;
 use crate::cli::{Global, Up};
-use crate::engine::{Action, Applied, Outcome, Plan, Report as StepReport, Step};
+use crate::engine::{Action, Applied, Outcome, Overtaken, Plan, Report as StepReport, Step};
 use crate::failure::Failure;
 use crate::report::Report;
 
-/// How often a stack is planned that another run is changing at the same time.
+/// How often a stack is planned that is not as it was read: another run is changing it, or reads
+/// still show what was before.
 const ROUNDS: u32 = 4;
+/// The least pause before the second round. It doubles with each, and as much again is left to
+/// chance, so that two runs do not keep step.
+const PAUSE: Duration = Duration::from_millis(500);
 
 pub async fn run(global: &Global, args: &Up, report: &Report) -> Result<u8> {
     let session = Session::open(global, report).await?;
@@ -34,12 +39,12 @@ pub async fn run(global: &Global, args: &Up, report: &Report) -> Result<u8> {
         begun.get_or_insert_with(Instant::now);
         let (applied, interrupted) = session.apply(&deployment, &plan).await;
         merge(&mut reports, &applied.reports);
-        if interrupted || !overtaken(&applied) || round == ROUNDS {
-            break (deployment, applied, interrupted);
-        }
+        let again = look_again(&applied).filter(|_| !interrupted && round < ROUNDS);
+        let Some(why) = again else { break (deployment, applied, interrupted) };
+        report.note(&format!("{why}: looking again"));
+        tokio::time::sleep(pause(round)).await;
         round += 1;
         session.cloud.forget_answers();
-        report.note("another run is changing this stack as well: looking again");
     };
     let api = deployment.http_api.and_then(|api| applied.state(api));
     let manifest = &session.app.manifest;
@@ -62,13 +67,27 @@ pub async fn run(global: &Global, args: &Up, report: &Report) -> Result<u8> {
     Ok(u8::from(!done))
 }
 
-/// Whether the cloud was not as it had been read: another run is changing it.
-fn overtaken(applied: &Applied) -> bool {
-    let gone = |step: &StepReport| match &step.outcome {
-        Outcome::Failed(error) => ApiError::is_not_found_in(error),
-        _ => false,
+/// Why the stack must be planned anew, if it must.
+fn look_again(applied: &Applied) -> Option<&'static str> {
+    let failed = |is: fn(&anyhow::Error) -> bool| {
+        applied.reports.iter().any(|step| match &step.outcome {
+            Outcome::Failed(error) => is(error),
+            _ => false,
+        })
     };
-    applied.overtaken || applied.reports.iter().any(gone)
+    let other_run = |error: &anyhow::Error| error.chain().any(<dyn Error>::is::<Overtaken>);
+    if failed(other_run) {
+        return Some("another run is changing this stack as well");
+    }
+    let differs = applied.overtaken || failed(ApiError::is_not_found_in);
+    differs.then_some("the cloud was not as it had been read")
+}
+
+/// Between a round and the next.
+fn pause(round: u32) -> Duration {
+    let least = PAUSE * 2_u32.pow(round - 1);
+    let chance = f64::from(uuid::Uuid::new_v4().as_fields().0) / f64::from(u32::MAX);
+    least + least.mul_f64(chance)
 }
 
 /// What became of each resource in the end, and what was done to it on the way there.

@@ -1,21 +1,23 @@
 //! A Lambda function on `provided.al2023`.
 
+mod read;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Result, bail};
-use aws_sdk_lambda::operation::get_function::GetFunctionOutput;
-use aws_sdk_lambda::primitives::{Blob, DateTime, DateTimeFormat};
+use aws_sdk_lambda::primitives::{Blob, DateTime};
 use aws_sdk_lambda::types::{
-    Architecture, Environment, FunctionCode, FunctionConfiguration, LastUpdateStatus, Runtime,
-    State as Lifecycle,
+    Architecture, Environment, FunctionCode, LastUpdateStatus, LastUpdateStatusReasonCode, Runtime,
+    State as Lifecycle, StateReasonCode,
 };
 use bytes::Bytes;
 use tokio::time::{Instant, sleep};
 
-use super::role;
-use crate::aws::naming::Tags;
+pub use read::{lookup, stranger};
+
+use super::role::{self, Role};
 use crate::aws::retry::poll_pause;
 use crate::aws::{ApiError, Call, Cloud, Context, Names, Wait};
 use crate::engine::{AlreadyExists, Changes, Diff, Found, Overtaken, Resource};
@@ -25,6 +27,10 @@ const RUNTIME: &str = "provided.al2023";
 const HANDLER: &str = "bootstrap";
 const HIDDEN: &str = "(hidden)";
 const LONGEST_TRANSITION: Duration = Duration::from_mins(5);
+/// What a read does not find for so long is gone.
+const UNKNOWN: Duration = Duration::from_secs(20);
+/// What the plan says of a role that was deleted and made again.
+const EARLIER_ROLE: &str = "an earlier role of the same name";
 /// A role is assumable within seconds; after so many it is time to see whether it still exists.
 const ROLE_CHECK: Duration = Duration::from_secs(15);
 
@@ -83,7 +89,8 @@ pub struct State {
     role_arn: String,
     memory: i32,
     timeout: i32,
-    environment: BTreeMap<String, String>,
+    /// Or why it could not be read.
+    environment: Result<BTreeMap<String, String>, ApiError>,
     architecture: String,
     runtime: String,
     sha256: String,
@@ -133,7 +140,7 @@ impl Resource for Function {
         self.compare_environment(state, &mut changes);
         // Lambda's grants belong to the role's id, which a re-created role does not have.
         if state.modified.is_some_and(|modified| inputs.role_created.secs() > modified.secs() + 1) {
-            changes.push("role", "an earlier role of the same name", self.role_arn.as_str());
+            changes.push("role", EARLIER_ROLE, self.role_arn.as_str());
         }
         changes.update()
     }
@@ -165,8 +172,8 @@ impl Resource for Function {
                 .scouts(&cx.cloud.roles)
                 .send(request)
         };
-        match self.with_role(cx, create).await? {
-            Ok(_) => Ok(self.state(environment, &code.sha256)),
+        match self.with_role(cx, &self.role_arn, create).await? {
+            Ok(_) => Ok(self.state(Ok(environment), &code.sha256)),
             Err(error) if error.message.contains("already exist") => {
                 Err(anyhow::Error::new(AlreadyExists).context(error))
             }
@@ -176,7 +183,11 @@ impl Resource for Function {
 
     async fn update(&self, inputs: &Inputs, state: &State, cx: &Context<'_>) -> Result<State> {
         let lambda = &cx.cloud.lambda;
-        let environment = self.wanted_environment(Some(state));
+        // What could not be read is not written either: it stays as it is.
+        let environment = match &state.environment {
+            Ok(_) => Ok(self.wanted_environment(Some(state))),
+            Err(error) => Err(error.clone()),
+        };
         let changes = match self.diff(inputs, state) {
             Diff::Update(changes) => changes,
             _ => Vec::new(),
@@ -184,6 +195,9 @@ impl Resource for Function {
         let in_code = |field: &str| matches!(field, "code" | "architecture");
         let (code, configuration): (Vec<_>, Vec<_>) =
             changes.into_iter().partition(|change| in_code(&change.field));
+        let same_role = state.role_arn == self.role_arn;
+        let again = same_role && configuration.iter().any(|change| change.from == EARLIER_ROLE);
+        let other = if again { Some(self.leave_role(cx).await?) } else { None };
         if !configuration.is_empty() {
             let request = lambda
                 .update_function_configuration()
@@ -193,13 +207,13 @@ impl Resource for Function {
                 .handler(HANDLER)
                 .memory_size(self.memory)
                 .timeout(self.timeout)
-                .environment(variables(&environment));
+                .set_environment(environment.as_ref().ok().map(variables));
             let update = || {
                 Call::new("lambda:UpdateFunctionConfiguration", &self.name)
                     .wait(cx, &WAITS)
                     .send(|| request.clone().send())
             };
-            self.with_role(cx, update).await??;
+            self.with_role(cx, &self.role_arn, update).await??;
         }
         if let (Some(wanted), false) = (&self.code, code.is_empty()) {
             if !configuration.is_empty() {
@@ -220,12 +234,22 @@ impl Resource for Function {
                 .send(request)
                 .await?;
         }
+        if let Some((role, state)) = other {
+            role.delete(&state, cx).await?;
+        }
         let sha256 = self.code.as_ref().map_or(state.sha256.as_str(), |code| &code.sha256);
         Ok(self.state(environment, sha256))
     }
 
-    async fn settle(&self, _: &State, cx: &Context<'_>) -> Result<()> {
-        self.wait_ready(cx).await
+    async fn settle(&self, state: &State, cx: &Context<'_>) -> Result<()> {
+        self.wait_ready(cx).await?;
+        let Err(error) = &state.environment else { return Ok(()) };
+        let what = format!(
+            "the environment of function {} could not be read and is left as it is; whether it is \
+             as advent.toml says is not known",
+            self.name
+        );
+        Err(anyhow::Error::new(error.clone()).context(what))
     }
 
     async fn delete(&self, _: &State, cx: &Context<'_>) -> Result<()> {
@@ -238,7 +262,7 @@ impl Resource for Function {
             deleted => drop(deleted?),
         }
         let begun = Instant::now();
-        while get(cx, &self.name).await?.is_some() {
+        while read::get(cx, &self.name).await?.is_some() {
             self.pause(cx, begun, "waiting for the function to be gone").await?;
         }
         Ok(())
@@ -265,6 +289,7 @@ impl Function {
     async fn with_role<T, F>(
         &self,
         cx: &Context<'_>,
+        role_arn: &str,
         call: impl Fn() -> F,
     ) -> Result<Result<T, ApiError>>
     where
@@ -276,7 +301,7 @@ impl Function {
                 Err(error) if error.is("InvalidParameterValue") && error.gave_up.is_some() => error,
                 answered => return Ok(answered),
             };
-            let name = self.role_arn.rsplit('/').next().unwrap_or_default();
+            let name = role_arn.rsplit('/').next().unwrap_or_default();
             if !role::exists(cx, name).await? {
                 return Err(anyhow::Error::new(Overtaken).context(error));
             }
@@ -286,22 +311,74 @@ impl Function {
         }
     }
 
+    /// Gives the function another role for a moment, one that may do nothing. Lambda's grant to read
+    /// the environment is to the id of a role, and setting the role that it has already is no
+    /// change: after a role was made again, every invocation would fail.
+    async fn leave_role(&self, cx: &Context<'_>) -> Result<(Role, role::State)> {
+        cx.note("the role was made again: setting another one first, or invocations would fail");
+        let other = Role {
+            name: self.names.role(None, &format!("{}-other", self.name)),
+            policies: BTreeMap::new(),
+            names: self.names.clone(),
+        };
+        let existed =
+            |error: &anyhow::Error| error.chain().any(<dyn std::error::Error>::is::<AlreadyExists>);
+        let state = match other.create(&(), cx).await {
+            // A run was killed meanwhile.
+            Err(error) if existed(&error) => match other.read(cx).await? {
+                Found::Ours(state) => state,
+                _ => return Err(error),
+            },
+            created => created?,
+        };
+        let other_arn = self.names.role_arn(&other.name);
+        let request = cx
+            .cloud
+            .lambda
+            .update_function_configuration()
+            .function_name(&self.name)
+            .role(&other_arn);
+        let update = || {
+            Call::new("lambda:UpdateFunctionConfiguration", &self.name)
+                .wait(cx, &WAITS)
+                .send(|| request.clone().send())
+        };
+        self.with_role(cx, &other_arn, update).await??;
+        self.wait_ready(cx).await?;
+        Ok((other, state))
+    }
+
     /// Until it can be invoked and changed.
     async fn wait_ready(&self, cx: &Context<'_>) -> Result<()> {
         let begun = Instant::now();
+        let mut seen = begun;
         loop {
             // A read replica may not know the function yet.
-            let configuration = get(cx, &self.name).await?.and_then(|answer| answer.configuration);
-            let failed = |reason: Option<&str>| {
+            let configuration =
+                read::get(cx, &self.name).await?.and_then(|answer| answer.configuration);
+            let failed = |code: Option<&str>, reason: Option<&str>| {
                 let reason = reason.unwrap_or("Lambda gives no reason");
-                anyhow::anyhow!("function {} did not become ready: {reason}", self.name)
+                let code = code.map_or_else(String::new, |code| format!(" ({code})"));
+                anyhow::anyhow!("function {} did not become ready: {reason}{code}", self.name)
             };
+            let gone = match &configuration {
+                Some(found) => found.state == Some(Lifecycle::Deleting),
+                None => seen.elapsed() > UNKNOWN,
+            };
+            if gone {
+                return Err(anyhow::Error::new(Overtaken)
+                    .context(format!("function {} is gone again", self.name)));
+            }
             if let Some(found) = configuration {
+                seen = Instant::now();
                 if found.state == Some(Lifecycle::Failed) {
-                    return Err(failed(found.state_reason()));
+                    let code = found.state_reason_code().map(StateReasonCode::as_str);
+                    return Err(failed(code, found.state_reason()));
                 }
                 if found.last_update_status == Some(LastUpdateStatus::Failed) {
-                    return Err(failed(found.last_update_status_reason()));
+                    let code = found.last_update_status_reason_code();
+                    let code = code.map(LastUpdateStatusReasonCode::as_str);
+                    return Err(failed(code, found.last_update_status_reason()));
                 }
                 let pending = found.state == Some(Lifecycle::Pending)
                     || found.last_update_status == Some(LastUpdateStatus::InProgress);
@@ -326,7 +403,8 @@ impl Function {
     fn wanted_environment(&self, state: Option<&State>) -> BTreeMap<String, String> {
         let mut environment = self.environment.clone();
         for (key, value) in &self.secrets {
-            let kept = || state.and_then(|state| state.environment.get(key)).cloned();
+            let known = state.and_then(|state| state.environment.as_ref().ok());
+            let kept = || known.and_then(|known| known.get(key)).cloned();
             let value = value.clone().or_else(kept).filter(|value| !value.is_empty());
             environment.extend(value.map(|value| (key.clone(), value)));
         }
@@ -334,9 +412,16 @@ impl Function {
     }
 
     fn compare_environment(&self, state: &State, changes: &mut Changes) {
+        let known = match &state.environment {
+            Ok(known) => known,
+            Err(error) => {
+                let why = format!("could not be read: it needs {}", error.operation);
+                return changes.push("environment", why, "left as it is");
+            }
+        };
         let wanted = self.wanted_environment(Some(state));
         for (key, to) in &wanted {
-            let from = state.environment.get(key);
+            let from = known.get(key);
             if from == Some(to) {
                 continue;
             }
@@ -347,12 +432,16 @@ impl Function {
             let from = from.map_or_else(|| "none".to_owned(), |from| show(from));
             changes.push(&format!("environment {key}"), from, show(to));
         }
-        for key in state.environment.keys().filter(|key| !wanted.contains_key(*key)) {
+        for key in known.keys().filter(|key| !wanted.contains_key(*key)) {
             changes.push(&format!("environment {key}"), HIDDEN, "none");
         }
     }
 
-    fn state(&self, environment: BTreeMap<String, String>, sha256: &str) -> State {
+    fn state(
+        &self,
+        environment: Result<BTreeMap<String, String>, ApiError>,
+        sha256: &str,
+    ) -> State {
         State {
             role_arn: self.role_arn.clone(),
             memory: self.memory,
@@ -366,33 +455,6 @@ impl Function {
     }
 }
 
-async fn get(cx: &Context<'_>, name: &str) -> Result<Option<GetFunctionOutput>, ApiError> {
-    let answer = Call::new("lambda:GetFunction", name)
-        .send(|| cx.cloud.lambda.get_function().function_name(name).send())
-        .await;
-    match answer {
-        Ok(answer) => Ok(Some(answer)),
-        Err(error) if error.is_not_found() => Ok(None),
-        Err(error) => Err(error),
-    }
-}
-
-/// What Lambda says of a function, asked for once a run.
-pub async fn lookup(
-    cx: &Context<'_>,
-    name: &str,
-) -> Result<Option<Arc<GetFunctionOutput>>, ApiError> {
-    let ask = || async { Ok(get(cx, name).await?.map(Arc::new)) };
-    cx.cloud.functions.get(cx, name, ask).await
-}
-
-/// Whose a function is, unless it is ours.
-pub fn stranger(names: &Names, found: &GetFunctionOutput) -> Option<String> {
-    let tags: Tags =
-        found.tags().into_iter().flatten().map(|(k, v)| (k.clone(), v.clone())).collect();
-    names.stranger(&tags)
-}
-
 impl Code {
     pub fn new(zip: Arc<[u8]>, sha256: String) -> Self {
         Self { zip: Blob::from_maybe_shared(Bytes::from_owner(zip)), sha256 }
@@ -402,31 +464,7 @@ impl Code {
 impl State {
     /// Whether it is given this environment variable.
     pub fn has(&self, variable: &str) -> bool {
-        self.environment.contains_key(variable)
-    }
-}
-
-impl From<&FunctionConfiguration> for State {
-    fn from(found: &FunctionConfiguration) -> Self {
-        let environment = found.environment().and_then(|environment| environment.variables());
-        let modified = found.last_modified().and_then(|text| {
-            // Lambda writes the zone as +0000, which RFC 3339 does not know.
-            DateTime::from_str(&text.replace("+0000", "Z"), DateTimeFormat::DateTime).ok()
-        });
-        Self {
-            role_arn: found.role().unwrap_or_default().to_owned(),
-            memory: found.memory_size().unwrap_or_default(),
-            timeout: found.timeout().unwrap_or_default(),
-            environment: environment.cloned().unwrap_or_default().into_iter().collect(),
-            architecture: found
-                .architectures()
-                .first()
-                .map_or("x86_64", Architecture::as_str)
-                .to_owned(),
-            runtime: found.runtime().map_or("", Runtime::as_str).to_owned(),
-            sha256: found.code_sha256().unwrap_or_default().to_owned(),
-            modified,
-        }
+        self.environment.as_ref().is_ok_and(|environment| environment.contains_key(variable))
     }
 }
 

@@ -2,21 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::Result;
 
 use crate::aws::naming::Tags;
 use crate::aws::retry::gone;
-use crate::aws::{ApiError, Call, Cloud, Context, Names, Wait};
+use crate::aws::{ApiError, Call, Cloud, Context, Names};
 use crate::engine::{AlreadyExists, Changes, Diff, Found, Purpose, Resource};
-
-const BUSY: Wait = Wait {
-    code: "OperationAborted",
-    message: "",
-    note: "waiting for another change of the log group to end",
-    at_most: Duration::from_mins(2),
-};
 
 pub struct LogGroup {
     pub name: String,
@@ -108,7 +100,7 @@ impl Resource for LogGroup {
             .log_group_name(&self.name)
             .set_tags(Some(self.names.tags().into_iter().collect()));
         let created = Call::new("logs:CreateLogGroup", &self.name)
-            .wait(cx, &[BUSY])
+            .wait(cx, &[])
             .send(|| request.clone().send())
             .await;
         match created {
@@ -128,7 +120,7 @@ impl Resource for LogGroup {
             .log_group_name(&self.name)
             .retention_in_days(self.retention);
         Call::new("logs:PutRetentionPolicy", &self.name)
-            .wait(cx, &[BUSY])
+            .wait(cx, &[])
             .send(|| request.clone().send())
             .await?;
         Ok(State { retention: Some(self.retention) })
@@ -136,7 +128,7 @@ impl Resource for LogGroup {
 
     async fn delete(&self, _: &State, cx: &Context<'_>) -> Result<()> {
         let deleted = Call::new("logs:DeleteLogGroup", &self.name)
-            .wait(cx, &[BUSY])
+            .wait(cx, &[])
             .send(|| cx.cloud.logs.delete_log_group().log_group_name(&self.name).send())
             .await;
         Ok(gone(deleted)?)

@@ -12,24 +12,11 @@ use tokio::time::{Instant, sleep};
 
 use crate::aws::naming::Tags;
 use crate::aws::retry::{gone, poll_pause};
-use crate::aws::{ApiError, Call, Cloud, Context, Names, Wait};
+use crate::aws::{ApiError, Call, Cloud, Context, Names};
 use crate::engine::{AlreadyExists, Changes, Diff, Found, Purpose, Resource};
 
 /// How long IAM's replicas may take to see that a role's last policy is gone.
 const IN_USE: Duration = Duration::from_mins(2);
-const CONCURRENT: Wait = Wait {
-    code: "ConcurrentModification",
-    message: "",
-    note: "waiting for another change of the role to end",
-    at_most: Duration::from_mins(1),
-};
-/// A read replica that does not know the new role yet.
-const NOT_SEEN: Wait = Wait {
-    code: "NoSuchEntity",
-    message: "",
-    note: "waiting for IAM to see the new role",
-    at_most: Duration::from_secs(20),
-};
 
 pub struct Role {
     pub name: String,
@@ -124,7 +111,7 @@ impl Resource for Role {
             .assume_role_policy_document(trust().to_string())
             .set_tags(Some(tags?));
         let created = Call::new("iam:CreateRole", &self.name)
-            .wait(cx, &[CONCURRENT])
+            .wait(cx, &[])
             .send(|| request.clone().send())
             .await;
         let role = match created {
@@ -141,14 +128,13 @@ impl Resource for Role {
 
     async fn update(&self, (): &(), state: &State, cx: &Context<'_>) -> Result<State> {
         let iam = &cx.cloud.iam;
-        let waits = [CONCURRENT, NOT_SEEN];
         if normal(&state.trust) != normal(&trust()) {
             let request = iam
                 .update_assume_role_policy()
                 .role_name(&self.name)
                 .policy_document(trust().to_string());
             Call::new("iam:UpdateAssumeRolePolicy", &self.name)
-                .wait(cx, &waits)
+                .wait(cx, &[])
                 .send(|| request.clone().send())
                 .await?;
         }
@@ -163,7 +149,7 @@ impl Resource for Role {
                 .policy_name(name)
                 .policy_document(policy.to_string());
             Call::new("iam:PutRolePolicy", &self.name)
-                .wait(cx, &waits)
+                .wait(cx, &[])
                 .send(|| request.clone().send())
                 .await
         }))
@@ -178,7 +164,7 @@ impl Resource for Role {
         let begun = Instant::now();
         loop {
             let deleted = Call::new("iam:DeleteRole", &self.name)
-                .wait(cx, &[CONCURRENT])
+                .wait(cx, &[])
                 .send(|| cx.cloud.iam.delete_role().role_name(&self.name).send())
                 .await;
             match deleted {
@@ -254,7 +240,7 @@ impl Role {
         try_join_all(attached.iter().filter_map(|policy| policy.policy_arn()).map(async |arn| {
             cx.note(&format!("detaching {arn}, which somebody has attached"));
             let detached = Call::new("iam:DetachRolePolicy", &self.name)
-                .wait(cx, &[CONCURRENT])
+                .wait(cx, &[])
                 .send(|| iam.detach_role_policy().role_name(&self.name).policy_arn(arn).send())
                 .await;
             gone(detached)
@@ -265,7 +251,7 @@ impl Role {
 
     async fn delete_policy(&self, name: &str, cx: &Context<'_>) -> Result<()> {
         let deleted = Call::new("iam:DeleteRolePolicy", &self.name)
-            .wait(cx, &[CONCURRENT])
+            .wait(cx, &[])
             .send(|| {
                 cx.cloud.iam.delete_role_policy().role_name(&self.name).policy_name(name).send()
             })

@@ -1,10 +1,26 @@
 //! A function's subscription to a topic.
 
-use anyhow::Result;
+use std::collections::{BTreeSet, HashMap};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
-use crate::aws::retry::gone;
+use anyhow::{Result, bail};
+use tokio::sync::Notify;
+use tokio::time::{Instant, sleep, timeout};
+
+use crate::aws::retry::{gone, poll_pause};
 use crate::aws::{ApiError, Call, Cloud, Context, Names};
-use crate::engine::{Diff, Found, Purpose, Resource};
+use crate::engine::{Diff, Found, Overtaken, Purpose, Resource};
+
+/// How long SNS may take to list a subscription, or to forget the one of a deleted topic of the
+/// same name, whose ARN `Subscribe` then answers although it delivers nothing.
+const LISTED: Duration = Duration::from_mins(1);
+/// After this long the list does not lag any more: it is subscribed again.
+const SUBSCRIBE_AGAIN: Duration = Duration::from_secs(3);
+/// A topic that is unknown for so long is gone.
+const TOPIC_UNKNOWN: Duration = Duration::from_secs(15);
+/// How long a listing waits for the topic's other subscriptions, to be one for all.
+const GATHER: Duration = Duration::from_secs(3);
 
 pub struct Subscription {
     /// `{topic} -> {function}`, for people.
@@ -54,8 +70,14 @@ impl Resource for Subscription {
         let (found, ours) = match cx.purpose {
             Purpose::Delete => tokio::try_join!(find, ours)?,
             Purpose::Compare => match find.await? {
-                Some(found) => (Some(found), ours.await?),
-                None => (None, false),
+                Some(found) => {
+                    cx.cloud.listings.arrived(&topic, &function);
+                    (Some(found), ours.await?)
+                }
+                None => {
+                    cx.cloud.listings.expect(&topic, &function);
+                    (None, false)
+                }
             },
         };
         Ok(found.filter(|_| ours).map_or(Found::Missing, Found::Ours))
@@ -65,35 +87,81 @@ impl Resource for Subscription {
         Diff::Same
     }
 
-    /// Subscribing twice gives the same subscription.
     async fn create(&self, (): &(), cx: &Context<'_>) -> Result<Subscribed> {
         let topic = self.names.topic_arn(&self.topic);
         let function = self.names.function_arn(&self.function);
-        let request = cx
-            .cloud
-            .sns
-            .subscribe()
-            .topic_arn(&topic)
-            .protocol("lambda")
-            .endpoint(&function)
-            .return_subscription_arn(true);
-        let answer = Call::new("sns:Subscribe", &topic).send(|| request.clone().send()).await?;
-        Ok(Subscribed {
-            arn: answer.subscription_arn.unwrap_or_default(),
-            protocol: "lambda".to_owned(),
-            endpoint: function,
-        })
+        let subscribed = self.subscribe(&topic, &function, cx).await;
+        cx.cloud.listings.arrived(&topic, &function);
+        Ok(Subscribed { arn: subscribed?, protocol: "lambda".to_owned(), endpoint: function })
     }
 
     async fn update(&self, (): &(), state: &Subscribed, _: &Context<'_>) -> Result<Subscribed> {
         Ok(state.clone())
     }
 
+    /// It exists when it is listed.
+    async fn settle(&self, state: &Subscribed, cx: &Context<'_>) -> Result<()> {
+        let topic = self.names.topic_arn(&self.topic);
+        let listings = &cx.cloud.listings;
+        let begun = Instant::now();
+        let (mut asked, mut subscribed, mut noted) = (begun, begun, false);
+        listings.gathered(&topic).await;
+        loop {
+            let listed = listings.since(&topic, asked, cx).await?;
+            let found = |all: &Vec<Subscribed>| all.iter().any(|s| s.is_function(&state.endpoint));
+            match listed.as_ref() {
+                Some(all) if found(all) => return Ok(()),
+                None if begun.elapsed() > TOPIC_UNKNOWN => return Err(Overtaken.into()),
+                _ if begun.elapsed() > LISTED => bail!(
+                    "SNS has answered that {} is subscribed, but does not list it; gave up after {} \
+                     s: it would hear nothing",
+                    self.label,
+                    LISTED.as_secs()
+                ),
+                Some(_) if subscribed.elapsed() > SUBSCRIBE_AGAIN => {
+                    self.subscribe(&topic, &state.endpoint, cx).await?;
+                    subscribed = Instant::now();
+                }
+                _ => {}
+            }
+            if !std::mem::replace(&mut noted, true) {
+                cx.note("waiting for the subscription to be listed");
+            }
+            sleep(poll_pause(begun.elapsed())).await;
+            asked = Instant::now();
+        }
+    }
+
     async fn delete(&self, state: &Subscribed, cx: &Context<'_>) -> Result<()> {
+        if !state.arn.starts_with("arn:") {
+            // "PendingConfirmation": SNS forgets it by itself, and has no other name for it.
+            return Ok(());
+        }
         let deleted = Call::new("sns:Unsubscribe", &state.arn)
+            .wait(cx, &[])
             .send(|| cx.cloud.sns.unsubscribe().subscription_arn(&state.arn).send())
             .await;
-        Ok(gone(deleted)?)
+        match deleted {
+            Err(error) if error.message.contains("pending confirmation") => Ok(()),
+            deleted => Ok(gone(deleted)?),
+        }
+    }
+}
+
+impl Subscription {
+    /// Subscribing twice gives the same subscription.
+    async fn subscribe(&self, topic: &str, function: &str, cx: &Context<'_>) -> Result<String> {
+        let request = cx
+            .cloud
+            .sns
+            .subscribe()
+            .topic_arn(topic)
+            .protocol("lambda")
+            .endpoint(function)
+            .return_subscription_arn(true);
+        let answer =
+            Call::new("sns:Subscribe", topic).wait(cx, &[]).send(|| request.clone().send()).await?;
+        Ok(answer.subscription_arn.unwrap_or_default())
     }
 }
 
@@ -109,29 +177,93 @@ pub async fn subscriptions(
     cx: &Context<'_>,
     topic: &str,
 ) -> Result<Option<Vec<Subscribed>>, ApiError> {
-    let ask = || async {
-        let (mut all, mut token) = (Vec::new(), None);
-        loop {
-            let request =
-                cx.cloud.sns.list_subscriptions_by_topic().topic_arn(topic).set_next_token(token);
-            let answer = Call::new("sns:ListSubscriptionsByTopic", topic)
-                .send(|| request.clone().send())
-                .await;
-            let answer = match answer {
-                Ok(answer) => answer,
-                Err(error) if error.is_not_found() => return Ok(None),
-                Err(error) => return Err(error),
-            };
-            all.extend(answer.subscriptions().iter().map(|subscription| Subscribed {
-                arn: subscription.subscription_arn().unwrap_or_default().to_owned(),
-                protocol: subscription.protocol().unwrap_or_default().to_owned(),
-                endpoint: subscription.endpoint().unwrap_or_default().to_owned(),
-            }));
-            token = answer.next_token;
-            if token.is_none() {
-                return Ok(Some(all));
-            }
+    cx.cloud.subscriptions.get(cx, topic, || list(cx, topic)).await
+}
+
+async fn list(cx: &Context<'_>, topic: &str) -> Result<Option<Vec<Subscribed>>, ApiError> {
+    let (mut all, mut token) = (Vec::new(), None);
+    loop {
+        let request =
+            cx.cloud.sns.list_subscriptions_by_topic().topic_arn(topic).set_next_token(token);
+        let answer = Call::new("sns:ListSubscriptionsByTopic", topic)
+            .wait(cx, &[])
+            .send(|| request.clone().send())
+            .await;
+        let answer = match answer {
+            Ok(answer) => answer,
+            Err(error) if error.is_not_found() => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let known = answer.subscriptions().iter().map(|subscription| Subscribed {
+            arn: subscription.subscription_arn().unwrap_or_default().to_owned(),
+            protocol: subscription.protocol().unwrap_or_default().to_owned(),
+            endpoint: subscription.endpoint().unwrap_or_default().to_owned(),
+        });
+        // Some are listed for days after they were deleted.
+        all.extend(known.filter(|known| known.arn != "Deleted"));
+        token = answer.next_token;
+        if token.is_none() {
+            return Ok(Some(all));
         }
-    };
-    cx.cloud.subscriptions.get(cx, topic, ask).await
+    }
+}
+
+type Listed = Arc<Option<Vec<Subscribed>>>;
+
+/// Lists of topics' subscriptions, each taken for all that this run has subscribed by then.
+#[derive(Debug, Default)]
+pub struct Listings {
+    /// The functions that this run is going to subscribe, by topic.
+    expected: Mutex<HashMap<String, BTreeSet<String>>>,
+    arrived: Notify,
+    /// The last of each topic, and when it was asked for.
+    last: Mutex<HashMap<String, Arc<tokio::sync::Mutex<Option<(Instant, Listed)>>>>>,
+}
+
+impl Listings {
+    fn expect(&self, topic: &str, function: &str) {
+        let mut expected = locked(&self.expected);
+        expected.entry(topic.to_owned()).or_default().insert(function.to_owned());
+    }
+
+    /// It is subscribed, or could not be.
+    fn arrived(&self, topic: &str, function: &str) {
+        if let Some(expected) = locked(&self.expected).get_mut(topic) {
+            expected.remove(function);
+        }
+        self.arrived.notify_waiters();
+    }
+
+    /// Until all that are expected have arrived, but not for long: they may never begin.
+    async fn gathered(&self, topic: &str) {
+        let all = async {
+            loop {
+                let arrived = self.arrived.notified();
+                if locked(&self.expected).get(topic).is_none_or(BTreeSet::is_empty) {
+                    return;
+                }
+                arrived.await;
+            }
+        };
+        timeout(GATHER, all).await.ok();
+    }
+
+    /// A list that was asked for at this time or later.
+    async fn since(&self, topic: &str, asked: Instant, cx: &Context<'_>) -> Result<Listed> {
+        let last = Arc::clone(locked(&self.last).entry(topic.to_owned()).or_default());
+        let mut last = last.lock().await;
+        if let Some((at, listed)) = last.as_ref()
+            && *at >= asked
+        {
+            return Ok(Arc::clone(listed));
+        }
+        let at = Instant::now();
+        let listed = Arc::new(list(cx, topic).await?);
+        *last = Some((at, Arc::clone(&listed)));
+        Ok(listed)
+    }
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -13,7 +13,8 @@ use tokio::time::{Instant, sleep};
 use crate::aws::naming::Tags;
 use crate::aws::retry::poll_pause;
 use crate::aws::{ApiError, Call, Cloud, Context, Names, Wait};
-use crate::engine::{AlreadyExists, Changes, Diff, Found, Purpose, Resource};
+use crate::engine::{AlreadyExists, Changes, Diff, Found, Overtaken, Purpose, Resource};
+use crate::failure::Failure;
 
 /// Measured 2 to 7 s to become ACTIVE and 4 to 6 s to vanish; the rest is for a bad day.
 const LONGEST_TRANSITION: Duration = Duration::from_mins(5);
@@ -24,6 +25,10 @@ const IN_TRANSITION: Wait = Wait {
     note: "waiting for an earlier change of the table to end",
     at_most: LONGEST_TRANSITION,
 };
+/// What a read does not find for so long is gone.
+const UNKNOWN: Duration = Duration::from_secs(20);
+/// How DynamoDB refuses a second change of the expiry within an hour or so.
+const TOO_SOON: &str = "multiple times within a fixed interval";
 /// The tag API answers 404 for most of the time that a table is being created.
 const TAGS_LAG: Wait = Wait {
     code: "ResourceNotFound",
@@ -45,9 +50,19 @@ pub struct State {
     arn: String,
     key: String,
     on_demand: bool,
-    ttl: Option<String>,
+    ttl: Ttl,
     items: i64,
     deletion_protected: bool,
+}
+
+/// Whether items expire.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Ttl {
+    Off,
+    /// By this attribute; no other can be set then.
+    On(String),
+    /// No longer by this attribute, and for up to an hour by no other.
+    Ending(String),
 }
 
 impl Resource for Table {
@@ -130,8 +145,19 @@ impl Resource for Table {
         if !state.on_demand {
             changes.push("billing", "provisioned", "on demand");
         }
-        if let Some(ttl) = &self.ttl {
-            changes.compare("ttl", state.ttl.as_deref().unwrap_or("off"), ttl.as_str());
+        if let Some(wanted) = &self.ttl {
+            let (from, to) = match &state.ttl {
+                Ttl::Off => ("off".to_owned(), wanted.clone()),
+                Ttl::On(attribute) if attribute == wanted => (wanted.clone(), wanted.clone()),
+                Ttl::On(attribute) => (
+                    attribute.clone(),
+                    format!("off; {wanted} up to an hour later, by another `advent up`"),
+                ),
+                Ttl::Ending(attribute) => {
+                    (format!("{attribute}, which ends within an hour"), wanted.clone())
+                }
+            };
+            changes.compare("ttl", &from, &to);
         }
         changes.update()
     }
@@ -162,7 +188,7 @@ impl Resource for Table {
                     .unwrap_or_else(|| self.names.table_arn(&self.name)),
                 key: self.key.clone(),
                 on_demand: true,
-                ttl: None,
+                ttl: Ttl::Off,
                 items: 0,
                 deletion_protected: false,
             }),
@@ -191,9 +217,17 @@ impl Resource for Table {
 
     async fn settle(&self, state: &State, cx: &Context<'_>) -> Result<()> {
         self.wait_active(cx).await?;
-        match &self.ttl {
-            Some(ttl) if state.ttl.as_ref() != Some(ttl) => self.enable_ttl(ttl, cx).await,
-            _ => Ok(()),
+        let Some(wanted) = &self.ttl else { return Ok(()) };
+        match &state.ttl {
+            Ttl::On(attribute) if attribute == wanted => Ok(()),
+            Ttl::Off => self.set_ttl(wanted, true, cx).await,
+            Ttl::On(attribute) => {
+                self.set_ttl(attribute, false, cx).await?;
+                Err(self.not_yet(&format!("items no longer expire by {attribute}")).into())
+            }
+            Ttl::Ending(attribute) => {
+                Err(self.not_yet(&format!("{attribute} is still being switched off")).into())
+            }
         }
     }
 
@@ -218,7 +252,7 @@ impl Resource for Table {
 }
 
 impl Table {
-    fn state(&self, table: &TableDescription, ttl: Option<String>) -> State {
+    fn state(&self, table: &TableDescription, ttl: Ttl) -> State {
         let key: Vec<_> = table.key_schema().iter().map(KeySchemaElement::attribute_name).collect();
         let billing = table.billing_mode_summary().and_then(|summary| summary.billing_mode());
         State {
@@ -270,8 +304,10 @@ impl Table {
         done: impl Fn(Option<&TableStatus>) -> bool,
     ) -> Result<()> {
         let begun = Instant::now();
+        let mut seen = begun;
         loop {
             let described = Call::new("dynamodb:DescribeTable", &self.name)
+                .wait(cx, &[])
                 .send(|| cx.cloud.dynamodb.describe_table().table_name(&self.name).send())
                 .await;
             let status = match &described {
@@ -285,6 +321,12 @@ impl Table {
             if done(status) {
                 return Ok(());
             }
+            if status.is_some() {
+                seen = Instant::now();
+            } else if seen.elapsed() > UNKNOWN {
+                return Err(anyhow::Error::new(Overtaken)
+                    .context(format!("table {} is gone again", self.name)));
+            }
             if begun.elapsed() > LONGEST_TRANSITION {
                 bail!("gave up {note} {} after 5 minutes", self.name);
             }
@@ -293,42 +335,56 @@ impl Table {
         }
     }
 
-    /// The attribute whose expiry is on, if anybody cares.
-    async fn ttl_of(&self, cx: &Context<'_>) -> Result<Option<String>> {
+    /// Whether items expire, if anybody cares.
+    async fn ttl_of(&self, cx: &Context<'_>) -> Result<Ttl> {
         if self.ttl.is_none() || cx.purpose == Purpose::Delete {
-            return Ok(None);
+            return Ok(Ttl::Off);
         }
         let answer = Call::new("dynamodb:DescribeTimeToLive", &self.name)
             .send(|| cx.cloud.dynamodb.describe_time_to_live().table_name(&self.name).send())
             .await?;
-        Ok(answer
-            .time_to_live_description
-            .filter(|ttl| {
-                matches!(
-                    ttl.time_to_live_status,
-                    Some(TimeToLiveStatus::Enabled | TimeToLiveStatus::Enabling)
-                )
-            })
-            .and_then(|ttl| ttl.attribute_name))
+        let Some(found) = answer.time_to_live_description else { return Ok(Ttl::Off) };
+        let attribute = found.attribute_name.unwrap_or_default();
+        Ok(match found.time_to_live_status {
+            Some(TimeToLiveStatus::Enabled | TimeToLiveStatus::Enabling) => Ttl::On(attribute),
+            Some(TimeToLiveStatus::Disabling) => Ttl::Ending(attribute),
+            _ => Ttl::Off,
+        })
     }
 
-    async fn enable_ttl(&self, attribute: &str, cx: &Context<'_>) -> Result<()> {
+    async fn set_ttl(&self, attribute: &str, on: bool, cx: &Context<'_>) -> Result<()> {
         let spec =
-            TimeToLiveSpecification::builder().enabled(true).attribute_name(attribute).build()?;
+            TimeToLiveSpecification::builder().enabled(on).attribute_name(attribute).build()?;
         let request = cx
             .cloud
             .dynamodb
             .update_time_to_live()
             .table_name(&self.name)
             .time_to_live_specification(spec);
-        let enabled = Call::new("dynamodb:UpdateTimeToLive", &self.name)
+        let set = Call::new("dynamodb:UpdateTimeToLive", &self.name)
             .wait(cx, &[IN_TRANSITION])
             .send(|| request.clone().send())
             .await;
-        match enabled {
-            Err(error) if error.message.contains("already enabled") => Ok(()),
-            enabled => Ok(enabled.map(drop)?),
+        match set {
+            // Not: with a different attribute.
+            Err(error) if error.message.ends_with("already enabled") && on => Ok(()),
+            Err(error) if error.message.ends_with("already disabled") && !on => Ok(()),
+            Err(error) if error.message.contains(TOO_SOON) => {
+                Err(self.not_yet("it was changed within the last hour").source(error).into())
+            }
+            set => Ok(set.map(drop)?),
         }
+    }
+
+    /// What is left to be done when DynamoDB allows it.
+    fn not_yet(&self, why: &str) -> Failure {
+        let wanted = self.ttl.as_deref().unwrap_or("off");
+        let what = format!(
+            "the expiry of table {} could not be set to {wanted} yet: {why}, and DynamoDB takes \
+             another change only after up to an hour",
+            self.name
+        );
+        Failure::new(what).hint("run `advent up` again in an hour")
     }
 }
 

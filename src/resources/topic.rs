@@ -5,6 +5,7 @@ use aws_sdk_sns::types::Tag;
 
 use super::subscription::subscriptions;
 use crate::aws::naming::Tags;
+use crate::aws::retry::gone;
 use crate::aws::{ApiError, Call, Cloud, Context, Names};
 use crate::engine::{AlreadyExists, Diff, Found, Purpose, Resource};
 
@@ -64,8 +65,10 @@ impl Resource for Topic {
         let own: Result<Vec<_>, _> =
             own.map(|(key, value)| Tag::builder().key(key).value(value).build()).collect();
         let request = cx.cloud.sns.create_topic().name(&self.name).set_tags(Some(own?));
-        let created =
-            Call::new("sns:CreateTopic", &self.name).send(|| request.clone().send()).await;
+        let created = Call::new("sns:CreateTopic", &self.name)
+            .wait(cx, &[])
+            .send(|| request.clone().send())
+            .await;
         match created {
             Ok(_) => Ok(()),
             // CreateTopic adopts what exists, but not if its tags are others: somebody else's.
@@ -82,10 +85,11 @@ impl Resource for Topic {
 
     async fn delete(&self, (): &(), cx: &Context<'_>) -> Result<()> {
         let arn = self.arn();
-        Call::new("sns:DeleteTopic", &arn)
+        let deleted = Call::new("sns:DeleteTopic", &arn)
+            .wait(cx, &[])
             .send(|| cx.cloud.sns.delete_topic().topic_arn(&arn).send())
-            .await?;
-        Ok(())
+            .await;
+        Ok(gone(deleted)?)
     }
 }
 
@@ -93,6 +97,7 @@ impl Resource for Topic {
 pub async fn tags(cx: &Context<'_>, arn: &str) -> Result<Option<Tags>, ApiError> {
     let ask = || async {
         let answer = Call::new("sns:ListTagsForResource", arn)
+            .wait(cx, &[])
             .send(|| cx.cloud.sns.list_tags_for_resource().resource_arn(arn).send())
             .await;
         match answer {

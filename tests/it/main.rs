@@ -4,6 +4,7 @@
 mod consistency;
 mod counts;
 mod drift;
+mod early;
 mod emulators;
 mod examples;
 mod index;

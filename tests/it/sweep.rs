@@ -7,7 +7,9 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::support::cli::Run;
-use crate::support::proxy::{Answer, Fault, Operation, Records, Rule};
+use crate::support::proxy::{
+    Answer, Fault, Operation, Records, Rule, busy, unknown, without_tags, writes_to_existing,
+};
 use crate::support::python::{Python, python};
 use crate::support::rig::{Backend, Rig};
 use crate::support::world::World;
@@ -27,13 +29,15 @@ struct Point {
     /// How many like it come before.
     nth: usize,
     mutating: bool,
+    of_existing: bool,
 }
 
 impl Point {
     fn of(operation: &Operation) -> Self {
         let Operation { service, name, subject, mutating, .. } = operation.clone();
         let subject = if service == "apigateway" { String::new() } else { subject };
-        Self { service, name, subject, nth: 0, mutating }
+        let of_existing = writes_to_existing(operation);
+        Self { service, name, subject, nth: 0, mutating, of_existing }
     }
 
     fn all(records: &Records) -> Vec<Self> {
@@ -69,10 +73,16 @@ enum Failure {
     KillBefore,
     KillAfter,
     Denied,
+    /// As if what it writes to did not exist, were being changed, or had no tags yet.
+    Unknown,
+    Busy,
+    Untagged,
+    /// The function's tags are left out.
+    TagsDenied,
 }
 
 impl Failure {
-    const ALL: [Self; 12] = [
+    const ALL: [Self; 16] = [
         Self::Throttled,
         Self::Internal,
         Self::Unavailable,
@@ -85,6 +95,10 @@ impl Failure {
         Self::KillBefore,
         Self::KillAfter,
         Self::Denied,
+        Self::Unknown,
+        Self::Busy,
+        Self::Untagged,
+        Self::TagsDenied,
     ];
 
     /// The fault, and how many times in a row.
@@ -100,6 +114,10 @@ impl Failure {
             Self::StallAfter => (Fault::Stall { applied: true }, 1),
             Self::Twice => (Fault::Duplicate, 1),
             Self::Denied => (Fault::Answer(Answer::denied), usize::MAX),
+            Self::Unknown => (Fault::Answer(unknown), 2),
+            Self::Busy => (Fault::Answer(busy), 2),
+            Self::Untagged => (Fault::Answer(Answer::denied), 1),
+            Self::TagsDenied => (Fault::Rewrite(without_tags), usize::MAX),
             Self::KillBefore => (Fault::lost_request(), 1),
             Self::KillAfter => (Fault::lost_answer(), 1),
         }
@@ -114,6 +132,10 @@ impl Failure {
             {
                 false
             }
+            // What is created from nothing has nothing that could be unknown or untagged.
+            Self::Unknown | Self::Untagged => point.of_existing,
+            Self::Busy => point.mutating,
+            Self::TagsDenied => point.service == "lambda" && point.name == "GetFunction",
             // Of a read it does not matter.
             Self::KillAfter | Self::ResetAfter | Self::StallAfter => point.mutating,
             _ => true,
@@ -178,10 +200,14 @@ impl Bench {
         Ok(())
     }
 
-    /// What is temporary is survived; what is forbidden is said at once, and once.
+    /// What is temporary is survived; what is forbidden is said soon, and after few requests.
     fn ended_well(&self, case: &Case, run: &Run, struck: usize) -> Result<(), String> {
         let Case { failure, command, point } = case;
         let text = format!("{}\n{}", run.stdout, run.stderr);
+        if *failure == Failure::TagsDenied && *command == "down" {
+            let said = run.code == Some(1) && text.contains("lambda:ListTags");
+            return if said { Ok(()) } else { Err(format!("not said: {text}")) };
+        }
         if *failure != Failure::Denied {
             if run.code != Some(0) {
                 return Err(format!("failed: {text}"));
@@ -208,7 +234,8 @@ impl Bench {
         if !text.contains(&action) || !text.contains(&point.subject) {
             return Err(format!("does not name {action} and {}: {text}", point.subject));
         }
-        // Each resource that needs the answer asks for it once.
+        // Each resource that needs the answer asks for it once; and what this run has just tagged
+        // is tried twice more, since rights may hang on the tags.
         if struck > 3 {
             return Err(format!("was sent {struck} times: {text}"));
         }

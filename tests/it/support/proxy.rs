@@ -3,6 +3,7 @@
 mod answer;
 mod fault;
 mod imitation;
+mod newness;
 mod operation;
 mod record;
 
@@ -30,6 +31,7 @@ pub use answer::Answer;
 pub use fault::{Fault, Rule};
 use imitation::Imitator;
 pub use imitation::{Imitation, Rate};
+pub use newness::{busy, unknown, without_tags, writes_to_existing};
 pub use operation::Operation;
 pub use record::{Record, Records};
 
@@ -131,6 +133,11 @@ impl Proxy {
     /// How many requests the imitated rates have refused so far.
     pub fn throttled(&self) -> usize {
         lock(&self.shared.imitation).throttled
+    }
+
+    /// Functions that can no longer be invoked, since their roles were made again and not set again.
+    pub fn ungranted(&self) -> Vec<String> {
+        lock(&self.shared.imitation).newness.ungranted()
     }
 
     /// No faults, no delay, no imitation from here on.

@@ -8,6 +8,7 @@ use hyper::body::Bytes;
 use serde_json::Value;
 
 use super::answer::Answer;
+use super::newness::{self, Newness};
 use super::operation::{Operation, name_of_arn};
 
 /// What to imitate; nothing by default.
@@ -30,6 +31,14 @@ pub struct Imitation {
     /// How long a change to a part of an API, or to a function's policy, takes. Another one to the
     /// same API or function meanwhile is refused.
     pub exclusive: Duration,
+    /// How long writes to a created thing are answered as if it did not exist, and as if its tags
+    /// gave no rights yet.
+    pub young: Duration,
+    pub untagged: Duration,
+    /// For how long after the first attempt a topic of a deleted one's name cannot be created, and
+    /// nothing comes of subscribing to it.
+    pub stale_tag: Duration,
+    pub vanishing: Duration,
     pub rates: Vec<Rate>,
 }
 
@@ -88,6 +97,7 @@ pub(super) struct Imitator {
     busy: HashMap<Object, usize>,
     changes: HashMap<String, Vec<Instant>>,
     reads: HashMap<String, (Instant, Answer)>,
+    pub(super) newness: Newness,
 }
 
 impl Imitator {
@@ -109,6 +119,11 @@ impl Imitator {
         if !operation.mutating
             && let Some(answer) = self.stale(operation, request)
         {
+            return Some(answer);
+        }
+        let object = (operation.service.clone(), operation.subject.clone());
+        let age = self.created.get(&object).map(Instant::elapsed);
+        if let Some(answer) = self.newness.before(operation, age, &self.settings) {
             return Some(answer);
         }
         let refused = match operation.service.as_str() {
@@ -139,6 +154,7 @@ impl Imitator {
         }
         if answer.status.is_success() {
             self.remember(operation, &mut answer);
+            self.newness.after(operation, request);
         }
         let now = Instant::now();
         if operation.mutating {
@@ -286,15 +302,7 @@ impl Imitator {
         if operation.mutating || !one || !self.younger(service, subject, self.settings.hidden) {
             return None;
         }
-        let (status, code) = match (service.as_str(), name.as_str()) {
-            ("sns", "ListTagsForResource") => (404, "ResourceNotFound"),
-            ("sns", _) => (404, "NotFound"),
-            ("iam", _) => (404, "NoSuchEntity"),
-            ("apigateway", _) => (404, "NotFoundException"),
-            ("lambda", _) => (404, "ResourceNotFoundException"),
-            _ => (400, "ResourceNotFoundException"),
-        };
-        Some(Answer::error(operation, status, code, &format!("{subject} not found")))
+        Some(newness::unknown(operation))
     }
 
     fn conflict(&mut self, operation: &Operation) -> Option<Answer> {
@@ -425,7 +433,7 @@ fn key(request: &Request<Bytes>) -> String {
     format!("{} {} {target} {body}", request.method(), request.uri())
 }
 
-fn edit(answer: &mut Answer, change: impl FnOnce(&mut Value)) {
+pub(super) fn edit(answer: &mut Answer, change: impl FnOnce(&mut Value)) {
     let Ok(mut body) = serde_json::from_slice(&answer.body) else { return };
     change(&mut body);
     answer.body = body.to_string().into();

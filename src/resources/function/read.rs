@@ -1,0 +1,106 @@
+//! Reading a function: what Lambda says of it, and what it leaves out.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use aws_sdk_lambda::operation::get_function::GetFunctionOutput;
+use aws_sdk_lambda::primitives::{DateTime, DateTimeFormat};
+use aws_sdk_lambda::types::{Architecture, FunctionConfiguration, Runtime};
+
+use super::State;
+use crate::aws::naming::Tags;
+use crate::aws::{ApiError, Call, Context, Names};
+
+pub(super) async fn get(
+    cx: &Context<'_>,
+    name: &str,
+) -> Result<Option<GetFunctionOutput>, ApiError> {
+    let answer = Call::new("lambda:GetFunction", name)
+        .wait(cx, &[])
+        .send(|| cx.cloud.lambda.get_function().function_name(name).send())
+        .await;
+    match answer {
+        Ok(answer) => Ok(Some(answer)),
+        Err(error) if error.is_not_found() => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// What Lambda says of a function, asked for once a run: with its tags, or not at all.
+pub async fn lookup(
+    cx: &Context<'_>,
+    name: &str,
+) -> Result<Option<Arc<GetFunctionOutput>>, ApiError> {
+    let ask = || async {
+        let Some(mut found) = get(cx, name).await? else { return Ok(None) };
+        if found.tags().is_none_or(HashMap::is_empty) {
+            found.tags = tags(cx, name, &found).await?;
+        }
+        Ok(Some(Arc::new(found)))
+    };
+    cx.cloud.functions.get(cx, name, ask).await
+}
+
+/// The tags of a function that seems to have none. `GetFunction` leaves them out for who may not
+/// list them, not always saying so.
+async fn tags(
+    cx: &Context<'_>,
+    name: &str,
+    found: &GetFunctionOutput,
+) -> Result<Option<HashMap<String, String>>, ApiError> {
+    let arn = cx.cloud.names.function_arn(name);
+    if let Some(error) = found.tags_error() {
+        let (code, message) = (error.error_code(), error.message());
+        return Err(ApiError::within("lambda:ListTags", &arn, code, message));
+    }
+    let answer = Call::new("lambda:ListTags", &arn)
+        .wait(cx, &[])
+        .send(|| cx.cloud.lambda.list_tags().resource(&arn).send())
+        .await;
+    match answer {
+        Ok(answer) => Ok(answer.tags),
+        // Deleted since.
+        Err(error) if error.is_not_found() => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Whose a function is, unless it is ours.
+pub fn stranger(names: &Names, found: &GetFunctionOutput) -> Option<String> {
+    let tags: Tags =
+        found.tags().into_iter().flatten().map(|(k, v)| (k.clone(), v.clone())).collect();
+    names.stranger(&tags)
+}
+
+impl From<&FunctionConfiguration> for State {
+    fn from(found: &FunctionConfiguration) -> Self {
+        let environment = found.environment();
+        let variables = environment.and_then(|environment| environment.variables());
+        let unreadable = environment.and_then(|environment| environment.error()).map(|error| {
+            let key = found.kms_key_arn().unwrap_or("the key of its environment");
+            let code = error.error_code().unwrap_or("AccessDenied");
+            ApiError::within("kms:Decrypt", key, code, error.message().unwrap_or_default())
+        });
+        let modified = found.last_modified().and_then(|text| {
+            // Lambda writes the zone as +0000, which RFC 3339 does not know.
+            DateTime::from_str(&text.replace("+0000", "Z"), DateTimeFormat::DateTime).ok()
+        });
+        Self {
+            role_arn: found.role().unwrap_or_default().to_owned(),
+            memory: found.memory_size().unwrap_or_default(),
+            timeout: found.timeout().unwrap_or_default(),
+            environment: match unreadable {
+                Some(error) => Err(error),
+                None => Ok(variables.cloned().unwrap_or_default().into_iter().collect()),
+            },
+            architecture: found
+                .architectures()
+                .first()
+                .map_or("x86_64", Architecture::as_str)
+                .to_owned(),
+            runtime: found.runtime().map_or("", Runtime::as_str).to_owned(),
+            sha256: found.code_sha256().unwrap_or_default().to_owned(),
+            modified,
+        }
+    }
+}

@@ -1,0 +1,272 @@
+//! What AWS refuses for seconds after a creation or deletion, and what it leaves out of an answer.
+
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+
+use crate::support::cli::Cli;
+use crate::support::local::Local;
+use crate::support::proxy::{
+    Answer, Fault, Imitation, Operation, Proxy, Rule, unknown, without_tags,
+};
+use crate::support::python::{Boto, python};
+use crate::support::rig::{Backend, Rig};
+
+const ROLE: &str = "small-front-us-east-1";
+const FRONT: &str = "small-front";
+const LOG_GROUP: &str = "/aws/lambda/small-front";
+
+#[test]
+fn writes_to_what_was_just_created_wait_until_it_is_known() {
+    let Some(python) = python() else { return };
+    let rig = Rig::new(python, Backend::Local);
+    let clean = rig.clean();
+    for young in [Duration::from_millis(100), Duration::from_secs(2)] {
+        rig.proxy.imitate(Imitation { young, ..Imitation::default() });
+        let run = rig.people.ok(["up"]);
+        let said = run.stderr.contains("to be known everywhere");
+        assert!(said, "nothing is said of the wait: {}", run.stderr);
+        // Nobody else was there, and nothing had to be looked at again.
+        assert!(!run.stderr.contains("looking again"), "{}", run.stderr);
+        clean.assert_same(&rig.world(), "after up");
+        rig.assert_down("young");
+    }
+}
+
+/// It has been there for long: somebody has deleted it, or the service is at fault.
+#[test]
+fn what_stays_unknown_is_not_waited_for_long_nor_put_down_to_another_run() {
+    let Some(python) = python() else { return };
+    let rig = Rig::new(python, Backend::Local);
+    rig.cli.ok(["up"]);
+    let clean = rig.world();
+    let policy = rig.boto.call("lambda", "get_policy", json!({ "FunctionName": FRONT }));
+    let policy: serde_json::Value =
+        serde_json::from_str(policy["Policy"].as_str().expect("a policy")).expect("JSON");
+    let statement = json!({ "FunctionName": FRONT, "StatementId": policy["Statement"][0]["Sid"] });
+    rig.boto.call("lambda", "remove_permission", statement);
+
+    let begun = Instant::now();
+    let early = move |operation: &Operation| {
+        operation.name == "AddPermission" && begun.elapsed() < Duration::from_secs(6)
+    };
+    rig.proxy.inject(Rule::new(early, Fault::Answer(unknown)));
+    let run = rig.people.ok(["up"]);
+    assert!(run.stderr.contains("not as it had been read: looking again"), "{}", run.stderr);
+    assert!(!run.stderr.contains("another run"), "{}", run.stderr);
+    clean.assert_same(&rig.world(), "after up");
+    rig.proxy.heal();
+    rig.assert_down("at last");
+}
+
+#[test]
+fn rights_that_hang_on_tags_are_waited_for_and_no_others() {
+    let Some(python) = python() else { return };
+    let rig = Rig::new(python, Backend::Local);
+    let clean = rig.clean();
+    rig.proxy.imitate(Imitation { untagged: Duration::from_secs(1), ..Imitation::default() });
+    let run = rig.people.ok(["up"]);
+    assert!(run.stderr.contains("waiting for the tags of"), "{}", run.stderr);
+    clean.assert_same(&rig.world(), "after up");
+    rig.proxy.heal();
+
+    // What was there before is not denied for its age.
+    rig.boto.call("logs", "delete_retention_policy", json!({ "logGroupName": LOG_GROUP }));
+    let denied = Rule::operation("logs", "PutRetentionPolicy", Fault::Answer(Answer::denied));
+    let denied = rig.proxy.inject(denied);
+    let run = rig.people.run(["up"]).code(1);
+    assert!(run.stderr.contains("logs:PutRetentionPolicy"), "{}", run.stderr);
+    assert_eq!(denied.struck(), 1, "{}", run.stderr);
+    rig.proxy.heal();
+    rig.assert_down("at last");
+}
+
+#[test]
+fn a_topic_of_a_deleted_ones_name_is_created_and_really_subscribed() {
+    let Some(python) = python() else { return };
+    let rig = Rig::new(python, Backend::Local);
+    rig.proxy.imitate(Imitation {
+        stale_tag: Duration::from_secs(1),
+        vanishing: Duration::from_secs(2),
+        ..Imitation::default()
+    });
+    rig.cli.ok(["up"]);
+    let clean = rig.world();
+    rig.cli.ok(["down"]);
+    let run = rig.people.ok(["up"]);
+    assert!(run.stderr.contains("waiting for SNS to forget"), "{}", run.stderr);
+    assert!(run.stderr.contains("waiting for the subscription to be listed"), "{}", run.stderr);
+    clean.assert_same(&rig.world(), "after up");
+    rig.proxy.heal();
+    rig.assert_up(&clean, "up again");
+
+    // A list that is no list of ARNs.
+    let subscriptions =
+        Rule::operation("sns", "ListSubscriptionsByTopic", Fault::Rewrite(without_arns));
+    rig.proxy.inject(subscriptions);
+    rig.proxy.take();
+    rig.cli.ok(["down"]);
+    let records = rig.proxy.take();
+    assert_eq!(records.count("sns", "Unsubscribe"), 0, "{records}");
+    rig.world().assert_empty("after down");
+}
+
+fn without_arns(_: &Operation, mut answer: Answer) -> Answer {
+    let body = String::from_utf8_lossy(&answer.body).into_owned();
+    let (open, close) = ("<SubscriptionArn>", "</SubscriptionArn>");
+    if let (Some(begin), Some(end)) = (body.find(open), body.find(close)) {
+        answer.body =
+            format!("{}PendingConfirmation{}", &body[..begin + open.len()], &body[end..]).into();
+    }
+    answer
+}
+
+#[test]
+fn what_may_not_be_read_is_said_and_is_nobody_elses() {
+    let Some(python) = python() else { return };
+    let rig = Rig::new(python, Backend::Local);
+    rig.cli.ok(["up"]);
+    let clean = rig.world();
+    let silent = |_: &Operation, mut answer: Answer| {
+        let mut body: serde_json::Value = serde_json::from_slice(&answer.body).expect("JSON");
+        body.as_object_mut().expect("an object").remove("Tags");
+        answer.body = body.to_string().into();
+        answer
+    };
+    let denied = || Rule::operation("lambda", "ListTags", Fault::Answer(Answer::denied));
+    for rewrite in [without_tags as fn(&Operation, Answer) -> Answer, silent] {
+        rig.proxy.inject(Rule::operation("lambda", "GetFunction", Fault::Rewrite(rewrite)));
+        rig.proxy.inject(denied());
+        rig.proxy.take();
+        for command in ["up", "plan", "status", "down"] {
+            let run = rig.people.run([command]).code(1);
+            assert!(run.stderr.contains("lambda:ListTags"), "{command}: {}", run.stderr);
+            assert!(!run.stderr.contains("not made by advent"), "{command}: {}", run.stderr);
+        }
+        assert_eq!(rig.proxy.take().mutating(), [""; 0]);
+        rig.proxy.heal();
+    }
+
+    let unreadable = Rule::new(
+        |operation| operation.is("lambda", "GetFunction") && operation.subject == FRONT,
+        Fault::Rewrite(without_environment),
+    );
+    rig.proxy.inject(unreadable);
+    let plan = rig.people.run(["plan"]);
+    assert!(plan.stdout.contains("could not be read: it needs kms:Decrypt"), "{plan:?}");
+    assert!(!plan.stdout.contains("GREETING"), "{plan:?}");
+    let drift = json!({ "FunctionName": FRONT, "MemorySize": 512 });
+    rig.boto.call("lambda", "update_function_configuration", drift);
+    let run = rig.people.run(["up"]).code(1);
+    assert!(run.stderr.contains("kms:Decrypt"), "{}", run.stderr);
+    // The memory is repaired, the environment kept.
+    clean.assert_same(&rig.world(), "after up");
+    rig.assert_down("with an unreadable environment");
+}
+
+fn without_environment(_: &Operation, mut answer: Answer) -> Answer {
+    let mut body: serde_json::Value = serde_json::from_slice(&answer.body).expect("JSON");
+    if let Some(environment) = body.pointer_mut("/Configuration/Environment") {
+        *environment = json!({ "Error": {
+            "ErrorCode": "AccessDeniedException",
+            "Message": "Lambda was unable to decrypt your environment variables because the KMS \
+                        access was denied.",
+        }});
+    }
+    answer.body = body.to_string().into();
+    answer
+}
+
+#[test]
+fn a_role_that_was_made_again_is_set_again() {
+    let Some(python) = python() else { return };
+    let rig = Rig::new(python, Backend::Local);
+    rig.proxy.imitate(Imitation::default());
+    rig.cli.ok(["up"]);
+    let clean = rig.world();
+    let remake = || {
+        let names = rig.boto.call("iam", "list_role_policies", json!({ "RoleName": ROLE }));
+        for name in names["PolicyNames"].as_array().expect("names") {
+            let with = json!({ "RoleName": ROLE, "PolicyName": name });
+            rig.boto.call("iam", "delete_role_policy", with);
+        }
+        rig.boto.call("iam", "delete_role", json!({ "RoleName": ROLE }));
+        // The function must be older than the role, by their times in seconds.
+        std::thread::sleep(Duration::from_millis(2100));
+    };
+    remake();
+    rig.cli.ok(["up"]);
+    assert_eq!(rig.proxy.ungranted(), [""; 0], "its invocations fail");
+    rig.assert_up(&clean, "after the role was made again");
+
+    // Killed while the function has the other role.
+    remake();
+    let at = |fault| Rule::operation("lambda", "UpdateFunctionConfiguration", fault).at(0);
+    assert_eq!(rig.kill_in_place("up", at).code, None);
+    rig.assert_up(&clean, "after a kill in between");
+    assert_eq!(rig.proxy.ungranted(), [""; 0], "its invocations fail");
+
+    // That the role which it has already is no change is what is imitated.
+    remake();
+    let through = Boto::new(python, &rig.proxy.url);
+    let trust = json!({ "Version": "2012-10-17", "Statement": [{
+        "Effect": "Allow", "Principal": { "Service": "lambda.amazonaws.com" },
+        "Action": "sts:AssumeRole"
+    }]});
+    let with = json!({ "RoleName": ROLE, "AssumeRolePolicyDocument": trust.to_string() });
+    through.call("iam", "create_role", with);
+    let function = rig.boto.call("lambda", "get_function", json!({ "FunctionName": FRONT }));
+    let role = &function["Configuration"]["Role"];
+    let same = json!({ "FunctionName": FRONT, "Role": role });
+    drop(through.try_call("lambda", "update_function_configuration", same));
+    assert_eq!(rig.proxy.ungranted(), [FRONT]);
+}
+
+#[test]
+fn another_ttl_attribute_is_set_in_two_runs() {
+    let Some(python) = python() else { return };
+    let local = Local::start();
+    let proxy = Proxy::start(&local.url);
+    let cli = Cli::new(local.project.path()).endpoint(&proxy.url).arg("--yes");
+    let boto = Boto::new(python, &local.url);
+    let ttl = || {
+        let described =
+            boto.call("dynamodb", "describe_time_to_live", json!({ "TableName": "small-items" }));
+        described["TimeToLiveDescription"]["AttributeName"].clone()
+    };
+    local.project.edit("key = \"id\"", "key = \"id\"\nttl = \"first\"");
+    cli.ok(["up"]);
+    assert_eq!(ttl(), "first");
+
+    local.project.edit("ttl = \"first\"", "ttl = \"second\"");
+    let plan = cli.run(["plan"]);
+    assert!(plan.stdout.contains("off; second up to an hour later"), "{plan:?}");
+    let run = cli.run(["up"]).code(1);
+    assert!(run.stderr.contains("items no longer expire by first"), "{}", run.stderr);
+    assert_eq!(ttl(), json!(null));
+
+    let ending = |_: &Operation, mut answer: Answer| {
+        let description = json!({ "TimeToLiveStatus": "DISABLING", "AttributeName": "first" });
+        answer.body = json!({ "TimeToLiveDescription": description }).to_string().into();
+        answer.headers.remove("x-amz-crc32");
+        answer
+    };
+    proxy.inject(Rule::operation("dynamodb", "DescribeTimeToLive", Fault::Rewrite(ending)));
+    proxy.take();
+    let run = cli.run(["up"]).code(1);
+    assert!(run.stderr.contains("first is still being switched off"), "{}", run.stderr);
+    assert_eq!(proxy.take().mutating(), [""; 0], "{}", run.stderr);
+    proxy.heal();
+
+    let message = "Time to live has been modified multiple times within a fixed interval";
+    let early = Fault::Error(400, "ValidationException", message);
+    let early = proxy.inject(Rule::operation("dynamodb", "UpdateTimeToLive", early));
+    let run = cli.run(["up"]).code(1);
+    assert!(run.stderr.contains("it was changed within the last hour"), "{}", run.stderr);
+    assert_eq!(early.struck(), 1);
+    proxy.heal();
+
+    cli.ok(["up"]);
+    assert_eq!(ttl(), "second");
+    cli.ok(["down"]);
+}
