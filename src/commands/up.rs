@@ -25,6 +25,7 @@ pub async fn run(global: &Global, args: &Up, report: &Report) -> Result<u8> {
         let (deployment, plan) = session.plan(&artifacts).await?;
         if round == 1 {
             refuse_strangers(&plan)?;
+            super::refuse_protected(&session, &plan)?;
         }
         report.plan(&plan);
         if !allowed(global, args, report, &plan)? {
