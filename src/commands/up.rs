@@ -8,9 +8,10 @@ use super::session::Session;
 use super::{document, url};
 use crate::aws::ApiError;
 use crate::cli::{Global, Up};
-use crate::engine::{Action, Applied, Outcome, Plan, Report as StepReport, Step};
+use crate::engine::{Action, Applied, Outcome, Plan, Report as StepReport, Resource as _, Step};
 use crate::failure::Failure;
 use crate::report::Report;
+use crate::resources::permission::Permission;
 
 /// How often a stack is planned that another run is changing at the same time.
 const ROUNDS: u32 = 4;
@@ -118,10 +119,12 @@ fn allowed(global: &Global, args: &Up, report: &Report, plan: &Plan) -> Result<b
         let hint = format!("if that is meant, say --replace-table {name}");
         return Err(Failure::refused(what).hint(hint).into());
     }
+    // A permission that no trigger needs any longer is no loss.
     let destroyed: Vec<_> = plan
         .steps
         .iter()
         .filter(|step| matches!(step.action, Action::Replace(_) | Action::Delete))
+        .filter(|step| step.kind != Permission::KIND)
         .collect();
     super::consent(global, report, "delete or replace", &destroyed)
 }
