@@ -1,6 +1,7 @@
 //! What is deployed: the manifest as resources, and what each needs of the others.
 
 mod leftovers;
+mod limits;
 mod permissions;
 mod policies;
 
@@ -10,6 +11,7 @@ use std::sync::Arc;
 use anyhow::Result;
 
 pub use leftovers::Leftovers;
+pub use limits::{check as check_limits, check_names};
 
 use crate::aws::{Cloud, Names};
 use crate::bundle::{Arch, Artifact};

@@ -18,6 +18,7 @@ const ROUNDS: u32 = 4;
 
 pub async fn run(global: &Global, args: &Up, report: &Report) -> Result<u8> {
     let session = Session::open(global, report).await?;
+    session.check_limits()?;
     let artifacts = session.build().await?;
     let mut begun = None;
     let mut reports = Vec::new();
