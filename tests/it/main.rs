@@ -8,7 +8,9 @@ mod emulators;
 mod examples;
 mod index;
 mod interrupts;
+mod limits;
 mod mistakes;
+mod models;
 mod operators;
 mod order;
 mod proxy;
@@ -17,7 +19,6 @@ mod scale;
 mod secrets;
 mod stages;
 mod strangers;
-#[expect(dead_code, reason = "the scenarios that need the rest come with the commands")]
 mod support;
 mod sweep;
 mod tour;
