@@ -17,7 +17,7 @@ use anyhow::Result;
 
 use crate::aws::naming::DEFAULT_STAGE;
 use crate::cli::{Cli, Command, Global};
-use crate::engine::Step;
+use crate::engine::{Plan, Step};
 use crate::failure::Failure;
 use crate::report::Report;
 use crate::trace;
@@ -45,6 +45,39 @@ pub async fn run(cli: Cli, report: &Report) -> Result<u8> {
     };
     trace::end();
     code
+}
+
+/// # Errors
+/// A refusal that names everything that would be deleted and is protected from it.
+fn refuse_protected(session: &Session<'_>, plan: &Plan) -> Result<()> {
+    let (mut what, mut lifts) = (Vec::new(), Vec::new());
+    let mut target = format!(" --region {}", session.cloud.names.region);
+    let named = [("endpoint-url", &session.cloud.endpoint), ("profile", &session.global.profile)];
+    for (option, value) in named {
+        if let Some(value) = value {
+            target = format!("{target} --{option} {}", quoted(value));
+        }
+    }
+    for (step, lift) in plan.protected() {
+        what.push(format!("the {} {} is protected from being deleted", step.kind, step.name));
+        lifts.push(format!("aws {lift}{target}"));
+    }
+    if what.is_empty() {
+        return Ok(());
+    }
+    let what = format!("{}; nothing was changed", what.join("; "));
+    let hint = format!("lift the protection if you mean to:\n  {}", lifts.join("\n  "));
+    Err(Failure::refused(what).hint(hint).into())
+}
+
+/// As one word of a shell's.
+fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:@".contains(c);
+    if word.chars().all(plain) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', r"'\''"))
+    }
 }
 
 /// Asks whether these may be deleted or replaced, unless `--yes` was said.

@@ -5,6 +5,7 @@ mod function;
 mod mistake;
 mod names;
 mod parse;
+mod place;
 mod reference;
 mod route;
 mod section;
@@ -14,6 +15,8 @@ mod tests;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+
+pub use place::refusal;
 
 use crate::failure::Failure;
 

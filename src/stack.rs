@@ -1,15 +1,18 @@
 //! What is deployed: the manifest as resources, and what each needs of the others.
 
 mod leftovers;
+mod limits;
+mod permissions;
 mod policies;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use anyhow::Result;
 
 pub use leftovers::Leftovers;
+pub use limits::{check as check_limits, check_names};
 
-use crate::aws::naming::short_hash;
 use crate::aws::{Cloud, Names};
 use crate::bundle::{Arch, Artifact};
 use crate::engine::{Handle, Known, Purpose, Reporter, Stack};
@@ -18,12 +21,13 @@ use crate::manifest::{self, Manifest, Value};
 use crate::resources::function::{self, Code, Function, Inputs};
 use crate::resources::http_api::{self, HttpApi};
 use crate::resources::log_group::LogGroup;
-use crate::resources::permission::{Permission, SID_PREFIX};
+use crate::resources::permission::{Permission, Wanted};
 use crate::resources::role::{self, Role};
 use crate::resources::subscription::Subscription;
 use crate::resources::table::Table;
 use crate::resources::topic::Topic;
 use crate::trace;
+use permissions::{Source, Statement};
 
 /// As many log groups are looked up one by one, which the rate limit lets through at once.
 const FEW_LOG_GROUPS: usize = 4;
@@ -41,8 +45,8 @@ pub struct Deployment {
     log_groups: Option<String>,
     /// ARNs of the manifest's topics.
     topics: Vec<String>,
-    /// Function and statement id of each wanted permission.
-    permissions: BTreeSet<(String, String)>,
+    /// What the resource policy of each function is to have, by the function's name.
+    permissions: BTreeMap<String, Arc<Wanted>>,
 }
 
 /// What a deployment is made of besides its manifest.
@@ -64,7 +68,7 @@ impl Deployment {
             functions: Vec::new(),
             log_groups: log_groups(manifest, names),
             topics: Vec::new(),
-            permissions: BTreeSet::new(),
+            permissions: BTreeMap::new(),
         };
         let stack = &mut this.stack;
         for (id, table) in &manifest.tables {
@@ -104,11 +108,18 @@ impl Deployment {
         });
         for (id, function) in &manifest.functions {
             let handle = this.add_function(manifest, id, function, parts);
-            for topic in &function.topics {
-                this.add_subscription(manifest, id, handle, topic, topics[topic]);
+            let of_topics = function.topics.iter().map(|topic| permissions::topic(topic));
+            let of_routes = permissions::routes(manifest, id, function, names);
+            let wanted = Wanted {
+                sids: of_topics.clone().chain(of_routes.iter().cloned()).map(|s| s.sid).collect(),
+                served: permissions::served(function),
+            };
+            this.permissions.insert(function_name(manifest, names, id), Arc::new(wanted));
+            for topic in of_topics {
+                this.add_subscription(manifest, id, handle, &topic, &topics);
             }
-            for key in &function.routes {
-                this.add_route_permission(manifest, id, handle, key);
+            for route in of_routes {
+                this.add_route_permission(manifest, id, handle, &route);
             }
         }
         this
@@ -203,37 +214,27 @@ impl Deployment {
         manifest: &Manifest,
         id: &str,
         function: Handle<Function>,
-        topic_id: &str,
-        topic: Handle<Topic>,
+        statement: &Statement,
+        topics: &BTreeMap<&String, Handle<Topic>>,
     ) {
+        let topic_id = &statement.id;
         let names = &self.names;
-        let function_name = names.function(manifest.functions[id].name.as_deref(), id);
+        let name = function_name(manifest, names, id);
         let topic_name = names.physical(manifest.topics[topic_id].name.as_deref(), topic_id);
         let source = names.topic_arn(&topic_name);
-        let label = format!("{topic_name} -> {function_name}");
-        let permission = Permission {
-            label: label.clone(),
-            function: function_name.clone(),
-            sid: sid("topic", topic_id),
-            principal: "sns.amazonaws.com".to_owned(),
-            names: names.clone(),
-        };
-        self.permissions.insert((permission.function.clone(), permission.sid.clone()));
+        let label = format!("{topic_name} -> {name}");
+        let permission = self.permission(&label, &name, statement);
         let permission_id = format!("permission.{id}.{topic_id}");
         let source = move |()| source.clone();
         let permission = self.stack.add_with(&permission_id, permission, (), source);
         self.stack.after(permission, function.place());
         self.stack.dies_with(permission, function);
-        let subscription = Subscription {
-            label,
-            topic: topic_name,
-            function: function_name,
-            names: names.clone(),
-        };
+        let subscription =
+            Subscription { label, topic: topic_name, function: name, names: self.names.clone() };
         let subscription = self.stack.add(&format!("subscription.{id}.{topic_id}"), subscription);
         // What SNS may not deliver it drops.
         self.stack.after(subscription, permission.place());
-        self.stack.after(subscription, topic.place());
+        self.stack.after(subscription, topics[topic_id].place());
     }
 
     fn add_route_permission(
@@ -241,25 +242,38 @@ impl Deployment {
         manifest: &Manifest,
         id: &str,
         function: Handle<Function>,
-        key: &str,
+        statement: &Statement,
     ) {
         let Some(api) = self.http_api else { return };
-        let function_name = self.names.function(manifest.functions[id].name.as_deref(), id);
-        let permission = Permission {
-            label: format!("{key} -> {function_name}"),
-            function: function_name,
-            sid: sid("route", key),
-            principal: "apigateway.amazonaws.com".to_owned(),
-            names: self.names.clone(),
+        let name = function_name(manifest, &self.names, id);
+        let label = format!("{} -> {name}", statement.trigger);
+        let permission = self.permission(&label, &name, statement);
+        let (names, source) = (self.names.clone(), statement.source.clone());
+        let id = format!("permission.{id}.{}", statement.id);
+        let source = move |api: &http_api::State| match &source {
+            Source::Route(route) => names.route_arn(&api.id, route),
+            _ => names.routes_arn(&api.id),
         };
-        self.permissions.insert((permission.function.clone(), permission.sid.clone()));
-        let (names, key) = (self.names.clone(), key.to_owned());
-        let id = format!("permission.{id}.{}", key.replace(' ', "_"));
-        let source = move |api: &http_api::State| names.route_arn(&api.id, &key);
         let permission = self.stack.add_with(&id, permission, api, source);
         self.stack.after(permission, function.place());
         self.stack.dies_with(permission, function);
     }
+
+    fn permission(&self, label: &str, function: &str, statement: &Statement) -> Permission {
+        Permission {
+            label: label.to_owned(),
+            function: function.to_owned(),
+            sid: statement.sid.clone(),
+            principal: statement.source.principal().to_owned(),
+            wanted: self.permissions.get(function).cloned().unwrap_or_default(),
+            names: self.names.clone(),
+        }
+    }
+}
+
+/// Physical name of the function of this id.
+fn function_name(manifest: &Manifest, names: &Names, id: &str) -> String {
+    names.function(manifest.functions[id].name.as_deref(), id)
 }
 
 /// The beginning of the log groups' names, if so many have it that looking each up would take
@@ -269,13 +283,6 @@ fn log_groups(manifest: &Manifest, names: &Names) -> Option<String> {
     let unnamed = manifest.functions.values().filter(|function| function.name.is_none()).count();
     let all = unnamed == manifest.functions.len();
     (all && unnamed > FEW_LOG_GROUPS).then(|| Names::log_group(&prefix))
-}
-
-/// A statement id that is readable, legal and unique to its trigger.
-fn sid(kind: &str, trigger: &str) -> String {
-    let legal = |c: char| if c.is_ascii_alphanumeric() { c } else { '-' };
-    let readable: String = trigger.chars().map(legal).take(60).collect();
-    format!("{SID_PREFIX}{kind}-{}-{}", readable.trim_matches('-'), short_hash(trigger))
 }
 
 /// The text that a reference stands for. Secrets are none of its business.
@@ -289,7 +296,7 @@ fn resolve(manifest: &Manifest, names: &Names, value: &Value) -> String {
         Value::TableArn(id) => names.table_arn(&table(id)),
         Value::TopicName(id) => topic(id),
         Value::TopicArn(id) => names.topic_arn(&topic(id)),
-        Value::FunctionName(id) => names.function(manifest.functions[id].name.as_deref(), id),
+        Value::FunctionName(id) => function_name(manifest, names, id),
     }
 }
 

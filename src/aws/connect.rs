@@ -1,6 +1,6 @@
 //! From a target to clients, account and Region.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -23,6 +23,7 @@ use super::naming::{Names, Tags};
 use super::pace;
 use super::retry::{Call, Scouts};
 use crate::failure::Failure;
+use crate::resources::log_group;
 use crate::resources::permission::Policy;
 use crate::resources::subscription::{Listings, Subscribed};
 
@@ -59,8 +60,8 @@ pub struct Cloud {
     pub index: Index,
     /// By function name.
     pub functions: Cache<Option<Arc<GetFunctionOutput>>>,
-    /// Log groups' retention in days by name, by the beginning of their names.
-    pub log_groups: Cache<Arc<BTreeMap<String, Option<i32>>>>,
+    /// By the beginning of their names.
+    pub log_groups: Cache<log_group::Listed>,
     /// Functions that wait for their roles to be assumable. Each attempt sends the code again.
     pub roles: Scouts,
     /// By topic ARN.

@@ -92,12 +92,15 @@ impl Names {
         format!("arn:{}:apigateway:{}::/apis/{id}", self.partition, self.region)
     }
 
-    /// The source that API Gateway names when it calls a function: any stage, the route's method
-    /// (any for `ANY`) and path.
-    pub fn route_arn(&self, api: &str, route_key: &str) -> String {
-        let (method, path) = route_key.split_once(' ').unwrap_or(("ANY", "/$default"));
-        let method = if method == "ANY" { "*" } else { method };
-        self.arn("execute-api", &format!("{api}/*/{method}{path}"))
+    /// The source that API Gateway names when it calls a function for a route, in any stage.
+    /// `route` is what [`route_source`] makes of the route's key.
+    pub fn route_arn(&self, api: &str, route: &str) -> String {
+        self.arn("execute-api", &format!("{api}/*/{route}"))
+    }
+
+    /// Every source of an API.
+    pub fn routes_arn(&self, api: &str) -> String {
+        self.arn("execute-api", &format!("{api}/*"))
     }
 
     fn arn(&self, service: &str, resource: &str) -> String {
@@ -122,6 +125,20 @@ impl Names {
             (None, _) => Some("it was not made by advent (it has no advent:stack tag)".to_owned()),
         }
     }
+}
+
+/// What stands behind the stage in the source of a route: `METHOD/path`, any method for `ANY`, any
+/// text for a parameter. `$default` has neither method nor path.
+pub fn route_source(key: &str) -> String {
+    let Some((method, path)) = key.split_once(' ') else { return key.to_owned() };
+    let method = if method == "ANY" { "*" } else { method };
+    format!("{method}{}", without_parameters(path))
+}
+
+/// A route's key or path with `*` for each parameter.
+pub fn without_parameters(route: &str) -> String {
+    let any = |segment| if str::starts_with(segment, '{') { "*" } else { segment };
+    route.split('/').map(any).collect::<Vec<_>>().join("/")
 }
 
 /// Cuts a name to what IAM and Lambda allow, keeping it unique by a hash of the whole.
@@ -174,10 +191,16 @@ mod tests {
     #[test]
     fn routes_become_sources() {
         let names = names("default");
-        let arn = |key| names.route_arn("a1", key).split(':').nth(5).map(str::to_owned);
+        let arn = |key| {
+            let arn = names.route_arn("a1", &route_source(key));
+            arn.split(':').nth(5).map(str::to_owned)
+        };
         assert_eq!(arn("ANY /aws_advent").as_deref(), Some("a1/*/*/aws_advent"));
-        assert_eq!(arn("GET /users/{id}").as_deref(), Some("a1/*/GET/users/{id}"));
-        assert_eq!(arn("$default").as_deref(), Some("a1/*/*/$default"));
+        assert_eq!(arn("GET /").as_deref(), Some("a1/*/GET/"));
+        assert_eq!(arn("GET /users/{id}/x").as_deref(), Some("a1/*/GET/users/*/x"));
+        assert_eq!(arn("ANY /{proxy+}").as_deref(), Some("a1/*/*/*"));
+        assert_eq!(arn("$default").as_deref(), Some("a1/*/$default"));
+        assert_eq!(names.routes_arn("a1"), "arn:aws:execute-api:eu-central-1:123456789012:a1/*");
     }
 
     #[test]

@@ -31,6 +31,7 @@ pub async fn run(global: &Global, report: &Report) -> Result<u8> {
     for (step, whose) in plan.strangers() {
         report.note(&format!("left alone: {} {}, because {whose}", step.kind, step.name));
     }
+    super::refuse_protected(&session, &plan)?;
     let doomed: Vec<_> = plan.steps.iter().filter(|step| step.action == Action::Delete).collect();
     if !doomed.is_empty() {
         report.plan(&plan);

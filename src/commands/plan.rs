@@ -10,6 +10,7 @@ use crate::report::Report;
 /// Exit code 0 without changes, 2 with.
 pub async fn run(global: &Global, report: &Report) -> Result<u8> {
     let session = Session::open(global, report).await?;
+    session.check_limits()?;
     let (deployment, plan) = session.plan(&session.build().await?).await?;
     let api = deployment.http_api.and_then(|api| plan.state(api));
     let url = api.and_then(|api| url::of(&session.app.manifest, &api.endpoint));

@@ -39,6 +39,7 @@ impl<'a> Session<'a> {
     pub async fn of(app: Application, global: &'a Global, report: &'a Report) -> Result<Self> {
         let arch = global.arch.map_or_else(|| app.arch(), Ok)?;
         stack::check_stage(&global.stage)?;
+        stack::check_names(&app, &global.stage)?;
         let local = if global.local {
             let dir = local::state_dir(folder(&app))?;
             if local::find(&dir).await.is_none() {
@@ -60,6 +61,12 @@ impl<'a> Session<'a> {
         let connect = Cloud::connect(&target, &app.manifest.name, &global.stage);
         let cloud = trace::step("session", "connect", connect).await?;
         Ok(Self { global, report, app, arch, cloud, local })
+    }
+
+    /// Refuses what AWS would refuse of the application, but not before half of it is made.
+    pub fn check_limits(&self) -> Result<()> {
+        let secrets = |variable: &str| std::env::var(variable).ok();
+        Ok(stack::check_limits(&self.app, &self.cloud.names, &secrets)?)
     }
 
     /// Reads the whole stack and plans to bring it to what it should be.

@@ -9,9 +9,12 @@ use super::session::Session;
 use super::{document, url};
 use crate::aws::ApiError;
 use crate::cli::{Global, Up};
-use crate::engine::{Action, Applied, Outcome, Overtaken, Plan, Report as StepReport, Step};
+use crate::engine::{
+    Action, Applied, Outcome, Overtaken, Plan, Report as StepReport, Resource as _, Step,
+};
 use crate::failure::Failure;
 use crate::report::Report;
+use crate::resources::permission::Permission;
 
 /// How often a stack is planned that is not as it was read: another run is changing it, or reads
 /// still show what was before.
@@ -22,6 +25,7 @@ const PAUSE: Duration = Duration::from_millis(500);
 
 pub async fn run(global: &Global, args: &Up, report: &Report) -> Result<u8> {
     let session = Session::open(global, report).await?;
+    session.check_limits()?;
     let artifacts = session.build().await?;
     let mut begun = None;
     let mut reports = Vec::new();
@@ -30,6 +34,7 @@ pub async fn run(global: &Global, args: &Up, report: &Report) -> Result<u8> {
         let (deployment, plan) = session.plan(&artifacts).await?;
         if round == 1 {
             refuse_strangers(&plan)?;
+            super::refuse_protected(&session, &plan)?;
         }
         report.plan(&plan);
         if !allowed(global, args, report, &plan)? {
@@ -136,10 +141,12 @@ fn allowed(global: &Global, args: &Up, report: &Report, plan: &Plan) -> Result<b
         let hint = format!("if that is meant, say --replace-table {name}");
         return Err(Failure::refused(what).hint(hint).into());
     }
+    // A permission that no trigger needs any longer is no loss.
     let destroyed: Vec<_> = plan
         .steps
         .iter()
         .filter(|step| matches!(step.action, Action::Replace(_) | Action::Delete))
+        .filter(|step| step.kind != Permission::KIND)
         .collect();
     super::consent(global, report, "delete or replace", &destroyed)
 }

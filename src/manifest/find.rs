@@ -11,7 +11,7 @@ use super::{MAX_BYTES, Manifest};
 use crate::failure::Failure;
 
 /// Name of the file.
-const FILE: &str = "advent.toml";
+pub(super) const FILE: &str = "advent.toml";
 
 impl Manifest {
     /// Looks for `advent.toml` in `start` and the folders above it. Returns the folder, the file's
@@ -74,7 +74,7 @@ fn unreadable(path: &Path, error: io::Error) -> Failure {
 }
 
 /// `path` as seen from the working directory, if it is below it.
-fn shown(path: &Path) -> String {
+pub(super) fn shown(path: &Path) -> String {
     let here = std::env::current_dir().unwrap_or_default();
     path.strip_prefix(here).unwrap_or(path).display().to_string()
 }

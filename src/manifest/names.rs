@@ -111,7 +111,10 @@ fn word(character: char) -> bool {
 impl Rule {
     fn fits(&self, name: &str) -> bool {
         let mut characters = name.chars();
-        (self.least..=self.most).contains(&name.len())
+        // DynamoDB counts bytes.
+        let bytes = self.kind == ATTRIBUTE.kind;
+        let length = if bytes { name.len() } else { name.chars().count() };
+        (self.least..=self.most).contains(&length)
             && characters.next().is_some_and(self.first)
             && characters.all(self.rest)
     }

@@ -71,6 +71,11 @@ fn action(action: &Word<'_>) -> Result<()> {
 fn check_resource(resource: &Word<'_>, ids: &Ids<'_>) -> Result<()> {
     ids.resource(resource)?;
     let text = *resource.get_ref();
+    if let Some(odd) = text.chars().find(|c| c.is_control() || u32::from(*c) > 0xff) {
+        let what = format!("a policy cannot have the character {odd:?}");
+        return Err(Mistake::new(resource.span(), what)
+            .hint("IAM takes Latin-1 only, without control characters. Cover it with `*`."));
+    }
     if text == "*" || text.starts_with("arn:") || text.starts_with("${") {
         return Ok(());
     }

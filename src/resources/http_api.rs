@@ -12,12 +12,14 @@ use tokio::time::{Instant, sleep};
 
 use crate::aws::naming::Tags;
 use crate::aws::retry::{gone, poll_pause};
-use crate::aws::{Call, Cloud, Context, Names, Wait};
+use crate::aws::{ApiError, Call, Cloud, Context, Names, Wait};
 use crate::engine::{Changes, Diff, Found, Overtaken, Purpose, Resource};
 
 const STAGE: &str = "$default";
 /// How long a list of APIs may lack one that was just created.
 const HIDDEN: Duration = Duration::from_secs(20);
+/// How long the parts of an API that was just created may be unknown although it is listed.
+const UNSEEN: Duration = Duration::from_secs(5);
 const PAYLOAD: &str = "2.0";
 /// Times that the creation of an API is tried after a fault.
 const ATTEMPTS: u64 = 4;
@@ -95,25 +97,37 @@ impl Resource for HttpApi {
     async fn read(&self, cx: &Context<'_>) -> Result<Found<State>> {
         let (mut ours, others): (Vec<_>, Vec<_>) =
             read::list(cx).await?.into_iter().partition(|api| stranger(&self.names, api).is_none());
+        // Which of them is real decides which one stays. Of only one, its parts tell.
+        if ours.len() > 1 {
+            ours = read::existing(cx, ours).await?;
+        }
         // Everybody who looks takes the same one for the first.
         ours.sort_by_key(|api| (api.created_date.map(|date| date.secs()), api.api_id.clone()));
         let mut ours = ours.into_iter();
-        let Some(first) = ours.next() else {
-            let namesake = others.iter().find(|api| api.name() == Some(&self.name));
-            let whose = namesake.and_then(|api| stranger(&self.names, api));
-            return Ok(whose.map_or(Found::Missing, Found::Foreign));
-        };
-        let mut state = bare(&first);
-        state.duplicates = ours.filter_map(|api| api.api_id).collect();
-        if cx.purpose == Purpose::Compare {
-            let id = state.id.clone();
-            ((state.integrations, state.strays), state.routes, state.stage) = tokio::try_join!(
-                read::integrations(cx, &id),
-                read::routes(cx, &id),
-                read::stage(cx, &id)
-            )?;
+        if let Some(first) = ours.next() {
+            let mut state = bare(&first);
+            state.duplicates = ours.filter_map(|api| api.api_id).collect();
+            if cx.purpose == Purpose::Delete {
+                return Ok(Found::Ours(state));
+            }
+            let begun = Instant::now();
+            loop {
+                match read::parts(cx, state.clone()).await {
+                    Err(error) if !ApiError::is_not_found_in(&error) => return Err(error),
+                    Ok(state) => return Ok(Found::Ours(state)),
+                    Err(_) if read::is_young(&first) && begun.elapsed() < UNSEEN => {
+                        cx.note("waiting for the new API to be seen");
+                        sleep(poll_pause(begun.elapsed())).await;
+                    }
+                    // Deleted: lists go on to have it for a while.
+                    Err(_) => break,
+                }
+            }
         }
-        Ok(Found::Ours(state))
+        let namesakes = others.into_iter().filter(|api| api.name() == Some(&self.name)).collect();
+        let namesakes = read::existing(cx, namesakes).await?;
+        let whose = namesakes.first().and_then(|api| stranger(&self.names, api));
+        Ok(whose.map_or(Found::Missing, Found::Foreign))
     }
 
     fn diff(&self, (): &(), state: &State) -> Diff {
@@ -187,7 +201,7 @@ impl Resource for HttpApi {
                         break state;
                     }
                 }
-                Err(error) => return Err(error.into()),
+                Err(error) => return Err(read::unavailable(cx, error)),
             }
         };
         self.update(&(), &state, cx).await

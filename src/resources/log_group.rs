@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use anyhow::Result;
+use aws_sdk_cloudwatchlogs::types::LogGroup as LogGroupDescription;
 
 use crate::aws::naming::Tags;
 use crate::aws::retry::gone;
@@ -19,10 +20,11 @@ pub struct LogGroup {
     pub names: Names,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct State {
     /// `None`: for ever.
     retention: Option<i32>,
+    protected: bool,
 }
 
 impl Resource for LogGroup {
@@ -42,6 +44,15 @@ impl Resource for LogGroup {
 
     fn data(&self, _: &State) -> Option<String> {
         Some("the logs in it".to_owned())
+    }
+
+    fn protection(&self, state: &State) -> Option<String> {
+        let lift = format!(
+            "logs put-log-group-deletion-protection --log-group-identifier {} \
+             --no-deletion-protection-enabled",
+            self.name
+        );
+        state.protected.then_some(lift)
     }
 
     async fn read(&self, cx: &Context<'_>) -> Result<Found<State>> {
@@ -64,8 +75,7 @@ impl Resource for LogGroup {
                 (groups?, None, indexed)
             }
         };
-        let Some(&retention) = groups.get(&self.name) else { return Ok(Found::Missing) };
-        let state = State { retention };
+        let Some(state) = groups.get(&self.name).cloned() else { return Ok(Found::Missing) };
         if indexed && self.diff(&(), &state) == Diff::Same {
             return Ok(Found::Ours(state));
         }
@@ -104,7 +114,7 @@ impl Resource for LogGroup {
             .send(|| request.clone().send())
             .await;
         match created {
-            Ok(_) => self.update(&(), &State { retention: None }, cx).await,
+            Ok(_) => self.update(&(), &State::default(), cx).await,
             Err(error) if error.is("ResourceAlreadyExists") => {
                 Err(anyhow::Error::new(AlreadyExists).context(error))
             }
@@ -112,7 +122,7 @@ impl Resource for LogGroup {
         }
     }
 
-    async fn update(&self, (): &(), _: &State, cx: &Context<'_>) -> Result<State> {
+    async fn update(&self, (): &(), state: &State, cx: &Context<'_>) -> Result<State> {
         let request = cx
             .cloud
             .logs
@@ -123,7 +133,7 @@ impl Resource for LogGroup {
             .wait(cx, &[])
             .send(|| request.clone().send())
             .await?;
-        Ok(State { retention: Some(self.retention) })
+        Ok(State { retention: Some(self.retention), ..state.clone() })
     }
 
     async fn delete(&self, _: &State, cx: &Context<'_>) -> Result<()> {
@@ -135,10 +145,11 @@ impl Resource for LogGroup {
     }
 }
 
-type Retentions = Arc<BTreeMap<String, Option<i32>>>;
+/// Groups by name.
+pub type Listed = Arc<BTreeMap<String, State>>;
 
 /// The groups whose names begin so, asked for once a run: all of them, or up to `name`.
-async fn listed(cx: &Context<'_>, prefix: &str, name: &str) -> Result<Retentions, ApiError> {
+async fn listed(cx: &Context<'_>, prefix: &str, name: &str) -> Result<Listed, ApiError> {
     let ask = || async {
         let (mut all, mut token) = (BTreeMap::new(), None);
         loop {
@@ -151,7 +162,14 @@ async fn listed(cx: &Context<'_>, prefix: &str, name: &str) -> Result<Retentions
             let page =
                 Call::new("logs:DescribeLogGroups", prefix).send(|| request.clone().send()).await?;
             let groups = page.log_groups.unwrap_or_default().into_iter();
-            all.extend(groups.filter_map(|g| Some((g.log_group_name?, g.retention_in_days))));
+            let state = |group: LogGroupDescription| {
+                let protected = group.deletion_protection_enabled.unwrap_or_default();
+                Some((
+                    group.log_group_name?,
+                    State { retention: group.retention_in_days, protected },
+                ))
+            };
+            all.extend(groups.filter_map(state));
             token = page.next_token;
             // They come in order, the shortest name with a prefix first.
             if token.is_none() || prefix == name {

@@ -1,5 +1,7 @@
 //! Leave for a topic or a route to invoke a function: one statement of its resource policy.
 
+use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Result;
@@ -9,6 +11,7 @@ use super::function;
 use crate::aws::retry::gone;
 use crate::aws::{ApiError, Call, Cloud, Context, Names, Wait};
 use crate::engine::{AlreadyExists, Changes, Diff, Found, Purpose, Resource};
+use crate::failure::Failure;
 
 /// Statements whose id begins so are ours.
 pub const SID_PREFIX: &str = "advent-";
@@ -29,7 +32,18 @@ pub struct Permission {
     pub sid: String,
     /// Service that may invoke it: `sns.amazonaws.com`.
     pub principal: String,
+    pub wanted: Arc<Wanted>,
     pub names: Names,
+}
+
+/// What a function's resource policy is to have, of which a permission is a part.
+#[derive(Debug, Default)]
+pub struct Wanted {
+    /// Statement ids.
+    pub sids: BTreeSet<String>,
+    /// What stands behind API and stage in the sources of the function's routes, `GET/path`, in
+    /// every form that lets calls through.
+    pub served: BTreeSet<String>,
 }
 
 /// The ARN that the service must call on behalf of. No account besides: for SNS that is
@@ -81,7 +95,7 @@ impl Resource for Permission {
     async fn create(&self, source: &SourceArn, cx: &Context<'_>) -> Result<Statement> {
         let lock = cx.cloud.policy_lock(&self.function);
         let _held = lock.lock().await;
-        self.add(source, cx).await
+        self.put(source, cx).await
     }
 
     async fn update(
@@ -92,18 +106,76 @@ impl Resource for Permission {
     ) -> Result<Statement> {
         let lock = cx.cloud.policy_lock(&self.function);
         let _held = lock.lock().await;
-        self.remove(cx).await?;
-        self.add(source, cx).await
+        self.remove(&self.sid, cx).await?;
+        self.put(source, cx).await
     }
 
     async fn delete(&self, _: &Statement, cx: &Context<'_>) -> Result<()> {
         let lock = cx.cloud.policy_lock(&self.function);
         let _held = lock.lock().await;
-        self.remove(cx).await
+        self.remove(&self.sid, cx).await
     }
 }
 
 impl Permission {
+    /// Adds the statement, although the policy may be full of earlier ones.
+    async fn put(&self, source: &SourceArn, cx: &Context<'_>) -> Result<Statement> {
+        let mut removed = BTreeSet::new();
+        loop {
+            let error = match self.add(source, cx).await {
+                Err(error) if is_too_long(&error) => error,
+                added => return added,
+            };
+            let policy = policy(&cx.fresh(), &self.function).await?;
+            let Some(superseded) = self.superseded(&policy, &removed) else {
+                return Err(self.no_room(&policy, error));
+            };
+            cx.note(&format!("making room in the function's policy: removing {superseded}"));
+            self.remove(superseded, cx).await?;
+            removed.insert(superseded.to_owned());
+        }
+    }
+
+    /// The id of the statement of ours that is missed least: none that is wanted, and one that
+    /// still lets a route's calls through only if there is no other.
+    fn superseded<'a>(
+        &self,
+        policy: &'a [Statement],
+        removed: &BTreeSet<String>,
+    ) -> Option<&'a str> {
+        let unwanted = |statement: &&Statement| {
+            let sid = &statement.sid;
+            sid.starts_with(SID_PREFIX) && !self.wanted.sids.contains(sid) && !removed.contains(sid)
+        };
+        let serves = |statement: &&Statement| {
+            let route = statement.source_arn.split_once("/*/").map(|(_, route)| route);
+            statement.principal == "apigateway.amazonaws.com"
+                && route.is_some_and(|route| self.wanted.served.contains(route))
+        };
+        policy.iter().filter(unwanted).min_by_key(serves).map(|statement| statement.sid.as_str())
+    }
+
+    fn no_room(&self, policy: &[Statement], error: anyhow::Error) -> anyhow::Error {
+        let theirs = policy.iter().filter(|statement| !statement.sid.starts_with(SID_PREFIX));
+        let theirs: Vec<_> = theirs.map(|statement| statement.sid.as_str()).collect();
+        let what = format!(
+            "the resource policy of function {} has no room for the permission {}",
+            self.function, self.label
+        );
+        let hint = if theirs.is_empty() {
+            "Lambda takes 20,480 bytes: share the triggers among several functions".to_owned()
+        } else {
+            format!(
+                "Lambda takes 20,480 bytes, and these statements were not made by advent: {}; \
+                 remove those that nobody needs with `aws lambda remove-permission \
+                 --function-name {} --statement-id ID`",
+                theirs.join(", "),
+                self.function
+            )
+        };
+        Failure::new(what).hint(hint).source(error).into()
+    }
+
     async fn add(&self, source: &SourceArn, cx: &Context<'_>) -> Result<Statement> {
         let request = cx
             .cloud
@@ -132,19 +204,19 @@ impl Permission {
         }
     }
 
-    async fn remove(&self, cx: &Context<'_>) -> Result<()> {
-        let request = cx
-            .cloud
-            .lambda
-            .remove_permission()
-            .function_name(&self.function)
-            .statement_id(&self.sid);
+    async fn remove(&self, sid: &str, cx: &Context<'_>) -> Result<()> {
+        let request =
+            cx.cloud.lambda.remove_permission().function_name(&self.function).statement_id(sid);
         let removed = Call::new("lambda:RemovePermission", &self.function)
             .wait(cx, &[CONCURRENT])
             .send(|| request.clone().send())
             .await;
         Ok(gone(removed)?)
     }
+}
+
+fn is_too_long(error: &anyhow::Error) -> bool {
+    error.downcast_ref().is_some_and(|error: &ApiError| error.is("PolicyLengthExceeded"))
 }
 
 /// A function's resource policy, asked for once a run.

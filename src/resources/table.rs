@@ -87,6 +87,13 @@ impl Resource for Table {
         })
     }
 
+    fn protection(&self, state: &State) -> Option<String> {
+        let name = &self.name;
+        let lift =
+            format!("dynamodb update-table --table-name {name} --no-deletion-protection-enabled");
+        state.deletion_protected.then_some(lift)
+    }
+
     async fn read(&self, cx: &Context<'_>) -> Result<Found<State>> {
         // What is to be deleted is there, most likely: its tags can be asked for at once.
         let arn = self.names.table_arn(&self.name);
@@ -232,11 +239,9 @@ impl Resource for Table {
     }
 
     async fn delete(&self, state: &State, cx: &Context<'_>) -> Result<()> {
+        // Refused before anything is deleted, and so not to be met here.
         if state.deletion_protected {
-            bail!(
-                "table {} is protected against deletion; switch its deletion protection off first",
-                self.name
-            );
+            bail!("table {} is protected from being deleted", self.name);
         }
         let deleted = Call::new("dynamodb:DeleteTable", &self.name)
             .wait(cx, &[IN_TRANSITION])

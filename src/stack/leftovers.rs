@@ -3,6 +3,8 @@
 //! Candidates come from the tagging API (and for roles, which it does not know, from the IAM
 //! path). Its index lags, so each is read for deletion: its own tags are checked.
 
+use std::sync::Arc;
+
 use anyhow::Result;
 
 use super::Deployment;
@@ -169,6 +171,7 @@ impl Leftovers {
                 function: function.clone(),
                 sid: sid.clone(),
                 principal: String::new(),
+                wanted: Arc::default(),
                 names: names.clone(),
             };
             let id = format!("leftover.permission.{function}.{sid}");
@@ -214,7 +217,7 @@ async fn stray_triggers(wanted: &Deployment, cx: &Context<'_>) -> Result<(Pairs,
         let policy = permission::policy(cx, function).await?;
         let sids = policy.into_iter().map(|statement| statement.sid);
         let stray = |sid: &String| {
-            let known = wanted.permissions.contains(&(function.clone(), sid.clone()));
+            let known = wanted.permissions.get(function).is_some_and(|all| all.sids.contains(sid));
             sid.starts_with(SID_PREFIX) && !known
         };
         Ok::<_, ApiError>(sids.filter(stray).map(|sid| (function.clone(), sid)).collect::<Pairs>())

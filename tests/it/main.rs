@@ -9,7 +9,9 @@ mod emulators;
 mod examples;
 mod index;
 mod interrupts;
+mod limits;
 mod mistakes;
+mod models;
 mod operators;
 mod order;
 mod proxy;
@@ -19,7 +21,6 @@ mod secrets;
 mod slack;
 mod stages;
 mod strangers;
-#[expect(dead_code, reason = "the scenarios that need the rest come with the commands")]
 mod support;
 mod sweep;
 mod tour;

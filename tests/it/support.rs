@@ -4,6 +4,7 @@ pub mod cli;
 pub mod http;
 pub mod local;
 pub mod local_project;
+pub mod models;
 pub mod project;
 pub mod proxy;
 pub mod python;

@@ -2,25 +2,71 @@
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::time::{Duration, SystemTime};
 
 use anyhow::Result;
 use aws_sdk_apigatewayv2::types::Api;
+use futures::future::try_join_all;
 
-use super::{Integration, Route, STAGE, Stage};
-use crate::aws::{Call, Context};
+use super::{Integration, Route, STAGE, Stage, State};
+use crate::aws::{ApiError, Call, Context};
+use crate::failure::Failure;
+
+/// How long an API is new.
+const YOUNG: Duration = Duration::from_secs(30);
 
 pub(super) async fn list(cx: &Context<'_>) -> Result<Vec<Api>> {
     let (mut all, mut token) = (Vec::new(), None);
     loop {
         let request = cx.cloud.apigateway.get_apis().max_results("500").set_next_token(token);
-        let page =
-            Call::new("apigateway:GetApis", "all APIs").send(|| request.clone().send()).await?;
+        let page = Call::new("apigateway:GetApis", "all APIs")
+            .send(|| request.clone().send())
+            .await
+            .map_err(|error| unavailable(cx, error))?;
         all.extend(page.items.unwrap_or_default());
         token = page.next_token;
         if token.is_none() {
             return Ok(all);
         }
     }
+}
+
+/// That the Region has no HTTP APIs, if the error says so. Some of these Regions answer to
+/// `GetApis` all the same, and refuse to create one only.
+pub(super) fn unavailable(cx: &Context<'_>, error: ApiError) -> anyhow::Error {
+    if !error.message.contains("HTTP APIs are not available") {
+        return error.into();
+    }
+    let what = format!("the Region {} has no HTTP APIs", cx.cloud.names.region);
+    let hint = "deploy to another one with --region REGION, or give no function a `route`";
+    Failure::refused(what).hint(hint).source(error).into()
+}
+
+/// Those of several that exist: one that was just deleted is listed for a while.
+pub(super) async fn existing(cx: &Context<'_>, apis: Vec<Api>) -> Result<Vec<Api>> {
+    let exists = async |api: &Api| match routes(cx, api.api_id().unwrap_or_default()).await {
+        Ok(_) => Ok(true),
+        Err(error) if ApiError::is_not_found_in(&error) => Ok(false),
+        // Somebody else's may be hidden from us.
+        Err(error) if error.downcast_ref().is_some_and(ApiError::is_denied) => Ok(true),
+        Err(error) => Err(error),
+    };
+    let exist = try_join_all(apis.iter().map(exists)).await?;
+    Ok(apis.into_iter().zip(exist).filter_map(|(api, exists)| exists.then_some(api)).collect())
+}
+
+/// Whether it was created a moment ago, by this machine's clock: its parts may not be known yet.
+pub(super) fn is_young(api: &Api) -> bool {
+    let created = api.created_date.and_then(|date| SystemTime::try_from(date).ok());
+    created.and_then(|created| created.elapsed().ok()).is_some_and(|age| age < YOUNG)
+}
+
+/// An API with its parts. Fails with an API's "not found" if there is no such API.
+pub(super) async fn parts(cx: &Context<'_>, mut state: State) -> Result<State> {
+    let id = state.id.clone();
+    ((state.integrations, state.strays), state.routes, state.stage) =
+        tokio::try_join!(integrations(cx, &id), routes(cx, &id), stage(cx, &id))?;
+    Ok(state)
 }
 
 /// The first integration of each function, and the ids of all others.

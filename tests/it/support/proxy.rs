@@ -53,6 +53,8 @@ struct Shared {
     own: String,
     settings: Mutex<Settings>,
     records: Mutex<Vec<Record>>,
+    /// Whole requests, once somebody watches.
+    watched: Mutex<Option<Vec<(Operation, Request<Bytes>)>>>,
     in_flight: AtomicUsize,
     imitation: Mutex<Imitator>,
 }
@@ -96,6 +98,7 @@ impl Proxy {
             own: own.clone(),
             settings: Mutex::default(),
             records: Mutex::default(),
+            watched: Mutex::default(),
             in_flight: AtomicUsize::new(0),
             imitation: Mutex::default(),
         });
@@ -151,6 +154,12 @@ impl Proxy {
     pub fn take(&self) -> Records {
         self.settle();
         Records(std::mem::take(&mut *lock(&self.shared.records)))
+    }
+
+    /// The whole requests since the last time. The first time begins to keep them.
+    pub fn watch(&self) -> Vec<(Operation, Request<Bytes>)> {
+        self.settle();
+        lock(&self.shared.watched).replace(Vec::new()).unwrap_or_default()
     }
 
     /// Waits until nothing is under way to the server: what a killed client had sent is applied.
@@ -227,6 +236,10 @@ async fn handle_request(request: Request<Incoming>, shared: Arc<Shared>) -> Outc
         records.push(Record { operation: operation.clone(), start, end: None, status: None });
         records.len() - 1
     };
+    if let Some(watched) = &mut *lock(&shared.watched) {
+        let request = Request::from_parts(parts.clone(), body.clone());
+        watched.push((operation.clone(), request));
+    }
     shared.in_flight.fetch_add(1, Ordering::SeqCst);
     // Not in this task, which ends when the client does: a server does not notice that either.
     let task = tokio::spawn(async move {
