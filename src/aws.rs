@@ -3,6 +3,7 @@
 pub mod advice;
 pub mod cache;
 pub mod connect;
+pub mod denial;
 pub mod index;
 pub mod naming;
 pub mod pace;
