@@ -7,6 +7,7 @@ mod local;
 mod logs;
 mod pack;
 mod plan;
+mod rights;
 mod say;
 mod session;
 mod status;

@@ -1,9 +1,15 @@
 //! What to do about an error: one table from AWS error codes to advice.
 
 use anyhow::Error;
+use time::OffsetDateTime;
 
+use super::denial::Denial;
 use super::retry::ApiError;
 use crate::failure::Failure;
+
+/// Where somebody on the way, such as a company's proxy, shows certificates of its own.
+pub(super) const UNTRUSTED: &str = "nobody whom this machine trusts vouches for that certificate: if a proxy of your network looks \
+     into TLS, name the file with its certificate in AWS_CA_BUNDLE (or `ca_bundle` of the profile)";
 
 /// The hint that belongs to an error, if there is one.
 pub fn hint(error: &Error) -> Option<String> {
@@ -12,9 +18,14 @@ pub fn hint(error: &Error) -> Option<String> {
 }
 
 fn for_api(error: &ApiError) -> Option<String> {
-    let ApiError { operation, target, .. } = error;
-    if error.is_denied() {
-        return Some(format!("the operator needs {operation} on {target}"));
+    if error.is_clock() {
+        return Some(clock(error));
+    }
+    if let Some(denial) = Denial::of_api(error) {
+        return Some(denial.hint());
+    }
+    if error.is_untrusted() {
+        return Some(UNTRUSTED.to_owned());
     }
     let advice = match error.code.as_deref()?.trim_end_matches("Exception") {
         "ExpiredToken" | "RequestExpired" => {
@@ -24,8 +35,7 @@ fn for_api(error: &ApiError) -> Option<String> {
         | "UnrecognizedClient"
         | "InvalidSignature"
         | "SignatureDoesNotMatch"
-        | "MissingAuthenticationToken"
-        | "MissingAuthenticationTokenException" => {
+        | "MissingAuthenticationToken" => {
             "AWS does not accept these credentials: check AWS_PROFILE or AWS_ACCESS_KEY_ID, and \
              `aws sts get-caller-identity`"
         }
@@ -45,4 +55,20 @@ fn for_api(error: &ApiError) -> Option<String> {
         _ => return None,
     };
     Some(advice.to_owned())
+}
+
+/// What this machine's clock says, and AWS's.
+fn clock(error: &ApiError) -> String {
+    let utc = |time: OffsetDateTime| {
+        let (hour, minute, second) = time.time().as_hms();
+        format!("{} {hour:02}:{minute:02}:{second:02} UTC", time.date())
+    };
+    let times = error.answered.map(|(ours, theirs)| {
+        format!("it says {}, AWS's says {}: ", utc(ours.into()), utc(theirs.into()))
+    });
+    format!(
+        "this machine's clock is wrong: {}set it (for example `timedatectl set-ntp true`); the \
+         credentials may be right",
+        times.unwrap_or_default()
+    )
 }

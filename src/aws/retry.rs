@@ -5,10 +5,11 @@ use std::borrow::Cow;
 use std::fmt;
 use std::future::Future;
 use std::sync::OnceLock;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use aws_smithy_runtime_api::client::result::SdkError;
 use aws_smithy_runtime_api::http::Response;
+use aws_smithy_types::date_time::{DateTime, Format};
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep};
@@ -22,6 +23,9 @@ const THROTTLED: Duration = Duration::from_mins(5);
 const FAULTY: Duration = Duration::from_mins(1);
 /// Attempts that may fail without any answer.
 const UNANSWERED: u32 = 4;
+/// AWS takes signatures of 5 min around its own time; from here on the SDK corrects the time that
+/// it signs with, once it has seen AWS's.
+const SKEW: Duration = Duration::from_mins(4);
 
 /// A state that AWS leaves by itself, recognised by how a call fails in it.
 #[derive(Debug, Clone, Copy)]
@@ -64,6 +68,8 @@ pub struct ApiError {
     pub gave_up: Option<String>,
     /// The request never reached the service, or no whole answer came back.
     pub unanswered: bool,
+    /// When the answer came, by this machine's clock and by the server's.
+    pub answered: Option<(SystemTime, SystemTime)>,
 }
 
 impl ApiError {
@@ -74,7 +80,13 @@ impl ApiError {
         let meta = error.as_service_error().map(ProvideErrorMetadata::meta);
         let status = error.raw_response().map(|response| response.status().as_u16());
         let message = meta.and_then(|meta| meta.message()).map(str::to_owned);
-        Self {
+        let theirs = error.raw_response().and_then(|response| {
+            let date = response.headers().get("date")?;
+            DateTime::from_str(date, Format::HttpDate).ok()?.try_into().ok()
+        });
+        // Asked of nobody: the client itself refused.
+        let unsent = matches!(error, SdkError::DispatchFailure(failure) if failure.is_user());
+        let mut own = Self {
             operation,
             target: target.to_owned(),
             code: meta.and_then(|meta| meta.code()).map(str::to_owned),
@@ -82,8 +94,11 @@ impl ApiError {
             status,
             gave_up: None,
             // Of an answer that was cut off only the status is known.
-            unanswered: status.is_none_or(|status| status < 400),
-        }
+            unanswered: !unsent && status.is_none_or(|status| status < 400),
+            answered: theirs.map(|theirs| (SystemTime::now(), theirs)),
+        };
+        own.unanswered &= !own.is_untrusted();
+        own
     }
 
     /// An error that came within the answer to another call.
@@ -96,6 +111,7 @@ impl ApiError {
             status: None,
             gave_up: None,
             unanswered: false,
+            answered: None,
         }
     }
 
@@ -116,6 +132,44 @@ impl ApiError {
 
     pub fn is_denied(&self) -> bool {
         ["AccessDenied", "AuthorizationError", "UnauthorizedOperation"].iter().any(|c| self.is(c))
+    }
+
+    /// Refused because of the time that it was signed with: this machine's clock is wrong.
+    pub fn is_clock(&self) -> bool {
+        const CODES: [&str; 7] = [
+            "RequestTimeTooSkewed",
+            "RequestExpired",
+            "RequestInTheFuture",
+            "InvalidSignature",
+            "SignatureDoesNotMatch",
+            "AuthFailure",
+            "AccessDenied",
+        ];
+        let says = ["Signature expired", "Signature not yet current", "time is too skewed"];
+        says.iter().any(|text| self.message.contains(text))
+            || self.is("RequestTimeTooSkewed")
+            || self.is("RequestInTheFuture")
+            || (CODES.iter().any(|code| self.is(code))
+                && !self.message.contains("not authorized to perform")
+                && self.skew().is_some_and(|skew| skew > SKEW))
+    }
+
+    /// How far the server's clock was from this machine's.
+    fn skew(&self) -> Option<Duration> {
+        let (ours, theirs) = self.answered?;
+        Some(ours.duration_since(theirs).unwrap_or_else(|error| error.duration()))
+    }
+
+    /// No account has this key, as far as the Region knows.
+    pub fn is_unknown_key(&self) -> bool {
+        ["InvalidClientTokenId", "UnrecognizedClient", "OptInRequired", "SubscriptionRequired"]
+            .iter()
+            .any(|code| self.is(code))
+    }
+
+    /// Nobody whom this machine trusts vouches for the server.
+    pub fn is_untrusted(&self) -> bool {
+        self.code.is_none() && self.message.contains("invalid peer certificate")
     }
 
     /// Codes that the AWS SDKs agree on as throttling, but for hard quotas.
@@ -231,7 +285,7 @@ impl<'a> Call<'a> {
     {
         let (mut attempt, mut unanswered, mut denials) = (0, 0, 0);
         let mut noted = Cow::Borrowed("");
-        let (mut begun, mut scouting) = (None, false);
+        let (mut begun, mut scouting, mut corrected) = (None, false, false);
         loop {
             let turn = pace::turn(self.operation, || {
                 if let Some(cx) = self.cx {
@@ -262,6 +316,12 @@ impl<'a> Call<'a> {
                 pace::throttled(self.operation);
             }
             unanswered += u32::from(error.unanswered);
+            if error.is_clock() && !corrected && error.skew().is_some_and(|skew| skew > SKEW) {
+                // This answer has told the client AWS's time, which it signs with from now on.
+                corrected = true;
+                attempt += 1;
+                continue;
+            }
             let waited = self.waits.iter().chain(&BUSY).find(|wait| error.matches(wait));
             let (note, bound, pause) = if let Some(wait) = waited {
                 (Cow::Borrowed(wait.note), wait.at_most, poll_pause(begun.elapsed()))

@@ -33,7 +33,7 @@ pub async fn run(global: &Global, args: &Build, report: &Report) -> Result<u8> {
             "function": artifact.function,
             "package": artifact.package,
             "arch": artifact.arch.to_string(),
-            "zip": path,
+            "zip": path.to_string_lossy(),
             "bytes": artifact.zip.len(),
             "sha256": artifact.sha256,
         }));

@@ -2,7 +2,9 @@
 
 use serde_json::{Value, json};
 
+use super::rights;
 use super::session::Session;
+use crate::aws::denial::Denial;
 use crate::engine::{Action, Outcome, Plan, Report, Step};
 
 /// What a person or a program calls an action.
@@ -59,6 +61,7 @@ pub fn outcome(stack: &str, url: Option<&str>, reports: &[Report]) -> Value {
         "url": url,
         "outcome": if done { "done" } else { "failed" },
         "resources": reports.iter().map(report).collect::<Vec<_>>(),
+        "missing_rights": rights::missing(reports),
     })
 }
 
@@ -77,6 +80,9 @@ fn report(report: &Report) -> Value {
     });
     if let Outcome::Failed(error) = &report.outcome {
         document["error"] = json!(format!("{error:#}"));
+        if let Some(denial) = Denial::of(error) {
+            document["denied"] = denial.document();
+        }
     }
     document
 }

@@ -6,6 +6,7 @@ use anyhow::Result;
 use serde_json::json;
 
 use super::document;
+use super::rights;
 use super::session::{Session, Stage, application, folder};
 use crate::cli::Global;
 use crate::engine::{Action, Plan, Purpose};
@@ -48,6 +49,7 @@ pub async fn run(global: &Global, report: &Report) -> Result<u8> {
     } else if done {
         summary(&session, &plan, begun.elapsed());
     } else {
+        rights::ask(report, &applied.reports);
         let why = if interrupted { "interrupted" } else { "not everything could be deleted" };
         report.note(&format!("{why}: `advent down` continues"));
     }

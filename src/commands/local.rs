@@ -25,7 +25,7 @@ async fn start(global: &Global, args: &Start, report: &Report) -> Result<u8> {
     tracing_subscriber::fmt().with_writer(std::io::stderr).with_ansi(false).init();
     local::serve(&dir, args.port, |url| {
         if global.json {
-            report.document(&json!({ "url": url, "dir": dir }));
+            report.document(&json!({ "url": url, "dir": dir.to_string_lossy() }));
         } else {
             report.data(&format!("the local cloud listens at {url}"));
         }

@@ -16,7 +16,7 @@ pub async fn run(global: &Global, args: &Pack, report: &Report) -> Result<u8> {
     let bytes = bundle::pack(&app, &artifacts, &own, &args.out)?;
     if global.json {
         report.document(&json!({
-            "executable": args.out,
+            "executable": args.out.to_string_lossy(),
             "bytes": bytes,
             "arch": arch.to_string(),
             "functions": artifacts.iter().map(|artifact| &artifact.function).collect::<Vec<_>>(),

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 
 use super::session::Session;
-use super::{document, url};
+use super::{document, rights, url};
 use crate::aws::ApiError;
 use crate::cli::{Global, Up};
 use crate::engine::{
@@ -63,6 +63,7 @@ pub async fn run(global: &Global, args: &Up, report: &Report) -> Result<u8> {
             title(&manifest.name, &reports, begun.map_or(Duration::ZERO, |begun| begun.elapsed()));
         summary(&session, &title, url.as_deref(), open);
     } else {
+        rights::ask(report, &reports);
         let why = if interrupted { "interrupted" } else { "not everything succeeded" };
         report.note(&format!(
             "{why}: {}; `advent up` continues, `advent down` removes what is there",

@@ -81,7 +81,8 @@ async fn probe(dir: &Path) -> Option<(Running, bool)> {
     let endpoint = Endpoint::read(dir)?;
     let health = ask(&endpoint.url, Method::GET, "health").await?;
     // Another one may have got the port of one that is gone.
-    let same = health["dir"].as_str().map(Path::new) == dir.canonicalize().ok().as_deref();
+    let own = dir.canonicalize().ok()?;
+    let same = health["dir"].as_str() == Some(&*own.to_string_lossy());
     let pid = health["pid"].as_u64().and_then(|pid| u32::try_from(pid).ok())?;
     let stale = Executable::deserialize(&health["executable"])
         .ok()

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use super::style::Paint;
 use super::text;
 use crate::aws::advice;
+use crate::aws::denial::Denial;
 use crate::failure::Failure;
 
 /// Why a command failed, and what to do about it.
@@ -29,13 +30,17 @@ pub(super) fn details(error: &Error, indent: &str, paint: Paint) -> String {
 
 /// What `--json` answers instead of its document.
 pub(super) fn document(error: &Error) -> Value {
-    json!({
+    let mut document = json!({
         "error": {
             "message": messages(error).join(": "),
             "hint": advice::hint(error),
             "exit": Failure::of(error).map_or(1, |failure| failure.exit),
         }
-    })
+    });
+    if let Some(denial) = Denial::of(error) {
+        document["error"]["denied"] = denial.document();
+    }
+    document
 }
 
 fn blocks(causes: &[String], error: &Error, paint: Paint) -> Vec<String> {

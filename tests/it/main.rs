@@ -6,6 +6,7 @@ mod counts;
 mod drift;
 mod early;
 mod emulators;
+mod environment;
 mod examples;
 mod index;
 mod interrupts;
