@@ -7,6 +7,7 @@ pub mod index;
 pub mod naming;
 pub mod pace;
 pub mod retry;
+pub mod rights;
 
 pub use connect::{Cloud, Target};
 pub use naming::Names;

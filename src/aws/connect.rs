@@ -100,6 +100,7 @@ impl Cloud {
                 region,
                 account,
                 partition,
+                own_tags: Tags::new(),
             },
             endpoint,
             timeout: target.timeout,

@@ -12,7 +12,7 @@ use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep};
 
-use super::{Context, pace};
+use super::{Context, pace, rights};
 use crate::trace;
 
 /// Longest time that throttling may slow down one call.
@@ -90,7 +90,7 @@ impl ApiError {
     }
 
     /// Codes that the AWS SDKs agree on as throttling, but for hard quotas.
-    fn is_throttling(&self) -> bool {
+    pub fn is_throttling(&self) -> bool {
         const CODES: [&str; 11] = [
             "Throttling",
             "Throttled",
@@ -200,6 +200,7 @@ impl<'a> Call<'a> {
         F: Future<Output = Result<T, SdkError<E, Response>>>,
         E: std::error::Error + ProvideErrorMetadata + 'static,
     {
+        debug_assert!(rights::knows(self.operation), "{} has no row of rights", self.operation);
         let (mut attempt, mut unanswered, mut noted) = (0, 0, "");
         let (mut begun, mut scouting) = (None, false);
         loop {

@@ -15,7 +15,7 @@ use bytes::Bytes;
 use tokio::time::{Instant, sleep};
 
 use super::role;
-use crate::aws::naming::Tags;
+use crate::aws::naming::{Lacking, Tags};
 use crate::aws::retry::poll_pause;
 use crate::aws::{ApiError, Call, Cloud, Context, Names, Wait};
 use crate::engine::{AlreadyExists, Changes, Diff, Found, Overtaken, Resource};
@@ -52,6 +52,8 @@ const fn busy_wait(message: &'static str, note: &'static str) -> Wait {
 pub struct Function {
     pub name: String,
     pub role_arn: String,
+    /// Somebody else made the role, and long ago: nothing of ours can make it usable.
+    pub role_given: bool,
     /// MB.
     pub memory: i32,
     /// Seconds.
@@ -88,6 +90,7 @@ pub struct State {
     runtime: String,
     sha256: String,
     modified: Option<DateTime>,
+    lacking: Lacking,
 }
 
 impl Resource for Function {
@@ -112,7 +115,10 @@ impl Resource for Function {
             if configuration.state != Some(Lifecycle::Deleting) {
                 return Ok(match stranger(&self.names, &found) {
                     Some(whose) => Found::Foreign(whose),
-                    None => Found::Ours(State::from(configuration)),
+                    None => Found::Ours(State {
+                        lacking: self.names.lacking(&tags(&found)),
+                        ..State::from(configuration)
+                    }),
                 });
             }
             cx = cx.fresh();
@@ -131,6 +137,7 @@ impl Resource for Function {
         changes.compare("timeout", &state.timeout, &self.timeout);
         changes.compare("role", &state.role_arn, &self.role_arn);
         self.compare_environment(state, &mut changes);
+        state.lacking.compare(&mut changes);
         // Lambda's grants belong to the role's id, which a re-created role does not have.
         if state.modified.is_some_and(|modified| inputs.role_created.secs() > modified.secs() + 1) {
             changes.push("role", "an earlier role of the same name", self.role_arn.as_str());
@@ -154,7 +161,7 @@ impl Resource for Function {
                 .timeout(self.timeout)
                 .environment(variables(&environment))
                 .code(FunctionCode::builder().zip_file(code.zip.clone()).build())
-                .set_tags(Some(self.names.tags().into_iter().collect()))
+                .set_tags(Some(self.names.all_tags().into_iter().collect()))
                 .customize()
                 .config_override(cx.cloud.upload(code.zip.as_ref().len()))
                 .send()
@@ -182,8 +189,19 @@ impl Resource for Function {
             _ => Vec::new(),
         };
         let in_code = |field: &str| matches!(field, "code" | "architecture");
-        let (code, configuration): (Vec<_>, Vec<_>) =
-            changes.into_iter().partition(|change| in_code(&change.field));
+        let (code, configuration): (Vec<_>, Vec<_>) = changes
+            .into_iter()
+            .filter(|change| !change.field.starts_with(Lacking::FIELD))
+            .partition(|change| in_code(&change.field));
+        if !state.lacking.is_empty() {
+            let arn = self.names.function_arn(&self.name);
+            let tags = state.lacking.tags().into_iter().collect();
+            let request = lambda.tag_resource().resource(arn).set_tags(Some(tags));
+            Call::new("lambda:TagResource", &self.name)
+                .wait(cx, &WAITS)
+                .send(|| request.clone().send())
+                .await?;
+        }
         if !configuration.is_empty() {
             let request = lambda
                 .update_function_configuration()
@@ -251,6 +269,7 @@ impl Function {
         Self {
             name: name.to_owned(),
             role_arn: String::new(),
+            role_given: false,
             memory: 0,
             timeout: 0,
             environment: BTreeMap::new(),
@@ -276,6 +295,9 @@ impl Function {
                 Err(error) if error.is("InvalidParameterValue") && error.gave_up.is_some() => error,
                 answered => return Ok(answered),
             };
+            if self.role_given {
+                return Ok(Err(error));
+            }
             let name = self.role_arn.rsplit('/').next().unwrap_or_default();
             if !role::exists(cx, name).await? {
                 return Err(anyhow::Error::new(Overtaken).context(error));
@@ -362,6 +384,7 @@ impl Function {
             runtime: RUNTIME.to_owned(),
             sha256: sha256.to_owned(),
             modified: None,
+            lacking: Lacking::default(),
         }
     }
 }
@@ -388,9 +411,11 @@ pub async fn lookup(
 
 /// Whose a function is, unless it is ours.
 pub fn stranger(names: &Names, found: &GetFunctionOutput) -> Option<String> {
-    let tags: Tags =
-        found.tags().into_iter().flatten().map(|(k, v)| (k.clone(), v.clone())).collect();
-    names.stranger(&tags)
+    names.stranger(&tags(found))
+}
+
+fn tags(found: &GetFunctionOutput) -> Tags {
+    found.tags().into_iter().flatten().map(|(k, v)| (k.clone(), v.clone())).collect()
 }
 
 impl Code {
@@ -426,6 +451,7 @@ impl From<&FunctionConfiguration> for State {
             runtime: found.runtime().map_or("", Runtime::as_str).to_owned(),
             sha256: found.code_sha256().unwrap_or_default().to_owned(),
             modified,
+            lacking: Lacking::default(),
         }
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 
-use crate::aws::naming::Tags;
+use crate::aws::naming::{Lacking, Tags};
 use crate::aws::retry::gone;
 use crate::aws::{ApiError, Call, Cloud, Context, Names, Wait};
 use crate::engine::{AlreadyExists, Changes, Diff, Found, Purpose, Resource};
@@ -31,6 +31,7 @@ pub struct LogGroup {
 pub struct State {
     /// `None`: for ever.
     retention: Option<i32>,
+    lacking: Lacking,
 }
 
 impl Resource for LogGroup {
@@ -73,7 +74,7 @@ impl Resource for LogGroup {
             }
         };
         let Some(&retention) = groups.get(&self.name) else { return Ok(Found::Missing) };
-        let state = State { retention };
+        let state = State { retention, lacking: Lacking::default() };
         if indexed && self.diff(&(), &state) == Diff::Same {
             return Ok(Found::Ours(state));
         }
@@ -88,7 +89,7 @@ impl Resource for LogGroup {
         };
         Ok(match self.names.stranger(&tags) {
             Some(whose) => Found::Foreign(whose),
-            None => Found::Ours(state),
+            None => Found::Ours(State { lacking: self.names.lacking(&tags), ..state }),
         })
     }
 
@@ -97,6 +98,7 @@ impl Resource for LogGroup {
         let days =
             |days: Option<i32>| days.map_or("never".to_owned(), |days| format!("{days} days"));
         changes.compare("expiry", &days(state.retention), &days(Some(self.retention)));
+        state.lacking.compare(&mut changes);
         changes.update()
     }
 
@@ -106,13 +108,16 @@ impl Resource for LogGroup {
             .logs
             .create_log_group()
             .log_group_name(&self.name)
-            .set_tags(Some(self.names.tags().into_iter().collect()));
+            .set_tags(Some(self.names.all_tags().into_iter().collect()));
         let created = Call::new("logs:CreateLogGroup", &self.name)
             .wait(cx, &[BUSY])
             .send(|| request.clone().send())
             .await;
         match created {
-            Ok(_) => self.update(&(), &State { retention: None }, cx).await,
+            Ok(_) => {
+                let new = State { retention: None, lacking: Lacking::default() };
+                self.update(&(), &new, cx).await
+            }
             Err(error) if error.is("ResourceAlreadyExists") => {
                 Err(anyhow::Error::new(AlreadyExists).context(error))
             }
@@ -120,10 +125,23 @@ impl Resource for LogGroup {
         }
     }
 
-    async fn update(&self, (): &(), _: &State, cx: &Context<'_>) -> Result<State> {
-        let request = cx
-            .cloud
-            .logs
+    async fn update(&self, (): &(), state: &State, cx: &Context<'_>) -> Result<State> {
+        let logs = &cx.cloud.logs;
+        if !state.lacking.is_empty() {
+            let request = logs
+                .tag_resource()
+                .resource_arn(self.names.log_group_arn(&self.name))
+                .set_tags(Some(state.lacking.tags().into_iter().collect()));
+            Call::new("logs:TagResource", &self.name)
+                .wait(cx, &[BUSY])
+                .send(|| request.clone().send())
+                .await?;
+        }
+        let wanted = State { retention: Some(self.retention), lacking: Lacking::default() };
+        if state.retention == wanted.retention {
+            return Ok(wanted);
+        }
+        let request = logs
             .put_retention_policy()
             .log_group_name(&self.name)
             .retention_in_days(self.retention);
@@ -131,7 +149,7 @@ impl Resource for LogGroup {
             .wait(cx, &[BUSY])
             .send(|| request.clone().send())
             .await?;
-        Ok(State { retention: Some(self.retention) })
+        Ok(wanted)
     }
 
     async fn delete(&self, _: &State, cx: &Context<'_>) -> Result<()> {

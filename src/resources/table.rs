@@ -10,7 +10,7 @@ use aws_sdk_dynamodb::types::{
 };
 use tokio::time::{Instant, sleep};
 
-use crate::aws::naming::Tags;
+use crate::aws::naming::{Lacking, Tags};
 use crate::aws::retry::poll_pause;
 use crate::aws::{ApiError, Call, Cloud, Context, Names, Wait};
 use crate::engine::{AlreadyExists, Changes, Diff, Found, Purpose, Resource};
@@ -48,6 +48,7 @@ pub struct State {
     ttl: Option<String>,
     items: i64,
     deletion_protected: bool,
+    lacking: Lacking,
 }
 
 impl Resource for Table {
@@ -118,7 +119,8 @@ impl Resource for Table {
         if let Some(whose) = self.names.stranger(&tags) {
             return Ok(Found::Foreign(whose));
         }
-        Ok(Found::Ours(self.state(&table, ttl)))
+        let lacking = self.names.lacking(&tags);
+        Ok(Found::Ours(State { lacking, ..self.state(&table, ttl) }))
     }
 
     fn diff(&self, (): &(), state: &State) -> Diff {
@@ -130,6 +132,7 @@ impl Resource for Table {
         if !state.on_demand {
             changes.push("billing", "provisioned", "on demand");
         }
+        state.lacking.compare(&mut changes);
         if let Some(ttl) = &self.ttl {
             changes.compare("ttl", state.ttl.as_deref().unwrap_or("off"), ttl.as_str());
         }
@@ -151,7 +154,7 @@ impl Resource for Table {
             .billing_mode(BillingMode::PayPerRequest)
             .key_schema(key(KeyType::Hash)?)
             .attribute_definitions(attribute)
-            .set_tags(Some(sdk_tags(&self.names.tags())?));
+            .set_tags(Some(sdk_tags(&self.names.all_tags())?));
         let created =
             Call::new("dynamodb:CreateTable", &self.name).send(|| request.clone().send()).await;
         match created {
@@ -165,6 +168,7 @@ impl Resource for Table {
                 ttl: None,
                 items: 0,
                 deletion_protected: false,
+                lacking: Lacking::default(),
             }),
             Err(error) if error.is("ResourceInUse") => {
                 Err(anyhow::Error::new(AlreadyExists).context(error))
@@ -186,7 +190,19 @@ impl Resource for Table {
                 .send(|| request.clone().send())
                 .await?;
         }
-        Ok(State { on_demand: true, ..state.clone() })
+        if !state.lacking.is_empty() {
+            let request = cx
+                .cloud
+                .dynamodb
+                .tag_resource()
+                .resource_arn(&state.arn)
+                .set_tags(Some(sdk_tags(&state.lacking.tags())?));
+            Call::new("dynamodb:TagResource", &self.name)
+                .wait(cx, &[IN_TRANSITION])
+                .send(|| request.clone().send())
+                .await?;
+        }
+        Ok(State { on_demand: true, lacking: Lacking::default(), ..state.clone() })
     }
 
     async fn settle(&self, state: &State, cx: &Context<'_>) -> Result<()> {
@@ -227,6 +243,7 @@ impl Table {
             ttl,
             items: table.item_count().unwrap_or_default(),
             deletion_protected: table.deletion_protection_enabled().unwrap_or_default(),
+            lacking: Lacking::default(),
             arn: table.table_arn().map_or_else(|| self.names.table_arn(&self.name), str::to_owned),
         }
     }
