@@ -10,6 +10,7 @@ pub mod index;
 pub mod naming;
 pub mod pace;
 pub mod retry;
+pub mod rights;
 pub mod young;
 
 pub use connect::{Cloud, Target};

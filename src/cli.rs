@@ -3,7 +3,7 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::aws::naming::DEFAULT_STAGE;
 use crate::bundle::Arch;
@@ -76,6 +76,8 @@ pub enum Command {
     Say(Say),
     /// Show what the functions logged
     Logs(Logs),
+    /// Print the IAM policy that these commands need on this stack, as JSON
+    Policy(Policy),
     /// Build the functions as zips
     Build(Build),
     /// Write one executable that carries CLI, manifest and functions
@@ -114,6 +116,33 @@ pub struct Logs {
     /// How far back: 30s, 10m, 2h, 1d
     #[arg(long, value_name = "TIME", default_value = "1h")]
     pub since: String,
+}
+
+#[derive(Debug, Args)]
+pub struct Policy {
+    /// Commands that it is for [default: all]
+    #[arg(value_enum, value_name = "COMMAND")]
+    pub commands: Vec<Operates>,
+    /// What the role of this function (as advent.toml calls it) must allow, instead
+    #[arg(long, value_name = "ID", conflicts_with_all = ["commands", "by_prefix"])]
+    pub function: Option<String>,
+    /// For this account, without asking AWS whose credentials these are
+    #[arg(long, value_name = "ID")]
+    pub account: Option<String>,
+    /// Name what is named after the stack by the beginning of its name: shorter, and good for what is yet to come
+    #[arg(long)]
+    pub by_prefix: bool,
+}
+
+/// A command that makes calls to AWS.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Operates {
+    Up,
+    Plan,
+    Status,
+    Down,
+    Logs,
+    Say,
 }
 
 #[derive(Debug, Args)]

@@ -3,10 +3,12 @@
 mod build;
 mod document;
 mod down;
+mod guard;
 mod local;
 mod logs;
 mod pack;
 mod plan;
+mod policy;
 mod rights;
 mod say;
 mod session;
@@ -40,6 +42,7 @@ pub async fn run(cli: Cli, report: &Report) -> Result<u8> {
         Command::Down => down::run(global, report).await,
         Command::Say(args) => say::run(global, &args, report).await,
         Command::Logs(args) => logs::run(global, &args, report).await,
+        Command::Policy(args) => policy::run(global, &args, report).await,
         Command::Build(args) => build::run(global, &args, report).await,
         Command::Pack(args) => pack::run(global, &args, report).await,
         Command::Local(args) => local::run(global, &args, report).await,

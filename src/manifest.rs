@@ -1,5 +1,6 @@
 //! `advent.toml`: the types it becomes once parsed and checked.
 
+mod account;
 mod find;
 mod function;
 mod mistake;
@@ -29,6 +30,14 @@ const MAX_BYTES: usize = 512 * 1024;
 pub struct Manifest {
     /// Stack name: `[a-z][a-z0-9-]{0,30}`.
     pub name: String,
+    /// Where any stage may be deployed to, unless its own entry says.
+    pub guard: Guard,
+    /// By stage.
+    pub stages: BTreeMap<String, Guard>,
+    /// ARN of the managed policy that bounds every role; may hold `${account}`.
+    pub permissions_boundary: Option<String>,
+    /// The author's own, on everything that takes tags.
+    pub tags: BTreeMap<String, String>,
     /// Days that log groups keep events; one of the values `CloudWatch` Logs accepts.
     pub log_retention_days: i32,
     /// By their ids in the manifest.
@@ -46,6 +55,17 @@ impl Manifest {
     pub fn parse(text: &str, path: &str) -> Result<Self, Failure> {
         parse::parse(text).map_err(|mistake| mistake.into_failure(text, path))
     }
+
+    /// Where a stage may be deployed to.
+    pub fn guard(&self, stage: &str) -> Guard {
+        let own = self.stages.get(stage).cloned().unwrap_or_default();
+        let or =
+            |own: Vec<String>, all: &Vec<String>| if own.is_empty() { all.clone() } else { own };
+        Guard {
+            accounts: or(own.accounts, &self.guard.accounts),
+            regions: or(own.regions, &self.guard.regions),
+        }
+    }
 }
 
 /// A resource of one of [`Function::statements`], its references replaced by what `resolve` says
@@ -53,6 +73,14 @@ impl Manifest {
 /// `${aws:username}`, stay.
 pub fn expand(resource: &str, resolve: impl FnMut(&Value) -> String) -> String {
     reference::expand(resource, resolve)
+}
+
+/// Accounts and Regions that may be deployed to; none is any.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Guard {
+    /// 12 digits each.
+    pub accounts: Vec<String>,
+    pub regions: Vec<String>,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -77,6 +105,8 @@ pub struct Function {
     pub package: String,
     /// Name of its role before the Region is appended.
     pub role: Option<String>,
+    /// ARN of a role that exists, instead of one that is made; may hold `${account}`.
+    pub role_arn: Option<String>,
     /// MB, 128 to 10,240. Default 256.
     pub memory: i32,
     /// Seconds, 1 to 900. Default 10.

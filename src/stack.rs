@@ -2,6 +2,7 @@
 
 mod leftovers;
 mod limits;
+mod operator;
 mod permissions;
 mod policies;
 
@@ -9,9 +10,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use anyhow::Result;
+use aws_smithy_types::DateTime;
+use serde_json::{Value as Json, json};
 
 pub use leftovers::Leftovers;
 pub use limits::{check as check_limits, check_names};
+pub use operator::scope;
 
 use crate::aws::{Cloud, Names};
 use crate::bundle::{Arch, Artifact};
@@ -150,14 +154,19 @@ impl Deployment {
     ) -> Handle<Function> {
         let names = &self.names;
         let name = names.function(function.name.as_deref(), id);
+        let given = function.role_arn.as_deref().map(|arn| names.in_account(arn));
         let role_name = names.role(function.role.as_deref(), id);
-        let role_arn = names.role_arn(&role_name);
-        let role = Role {
-            name: role_name,
-            policies: policies::inline(manifest, id, function, names),
-            names: names.clone(),
-        };
-        let role = self.stack.add(&format!("role.{id}"), role);
+        let role_arn = given.clone().unwrap_or_else(|| names.role_arn(&role_name));
+        let role = given.is_none().then(|| {
+            let boundary = manifest.permissions_boundary.as_deref();
+            let role = Role {
+                name: role_name,
+                policies: policies::inline(manifest, id, function, names),
+                boundary: boundary.map(|arn| names.in_account(arn)),
+                names: names.clone(),
+            };
+            self.stack.add(&format!("role.{id}"), role)
+        });
         let log_group = LogGroup {
             name: Names::log_group(&name),
             lookup: self.log_groups.clone().unwrap_or_else(|| Names::log_group(&name)),
@@ -175,6 +184,7 @@ impl Deployment {
         let resource = Function {
             name: name.clone(),
             role_arn,
+            role_given: given.is_some(),
             memory: function.memory,
             timeout: function.timeout,
             environment: plain
@@ -188,8 +198,17 @@ impl Deployment {
         };
         self.functions.push(name);
         let secrets: Vec<_> = resource.secrets.keys().cloned().collect();
-        let inputs = |role: &role::State| Inputs { role_created: role.created };
-        let handle = self.stack.add_with(&format!("function.{id}"), resource, role, inputs);
+        let place = format!("function.{id}");
+        let handle = match role {
+            Some(role) => {
+                let inputs = |role: &role::State| Inputs { role_created: role.created };
+                self.stack.add_with(&place, resource, role, inputs)
+            }
+            // Of a role that somebody else looks after it is not known when it was made.
+            None => self.stack.add_with(&place, resource, (), |()| Inputs {
+                role_created: DateTime::from_secs(0),
+            }),
+        };
         // Before Lambda would make it.
         self.stack.after(handle, log_group.place());
         if !function.routes.is_empty() {
@@ -274,6 +293,17 @@ impl Deployment {
 /// Physical name of the function of this id.
 fn function_name(manifest: &Manifest, names: &Names, id: &str) -> String {
     names.function(manifest.functions[id].name.as_deref(), id)
+}
+
+/// What a function's role must allow, as one policy: for one that is not made here.
+pub fn role_policy(manifest: &Manifest, names: &Names, id: &str) -> Option<Json> {
+    let function = manifest.functions.get(id)?;
+    let policies = policies::inline(manifest, id, function, names).into_values();
+    let statements = policies.flat_map(|policy| match policy["Statement"].as_array() {
+        Some(statements) => statements.clone(),
+        None => Vec::new(),
+    });
+    Some(json!({ "Version": "2012-10-17", "Statement": statements.collect::<Vec<_>>() }))
 }
 
 /// The beginning of the log groups' names, if so many have it that looking each up would take

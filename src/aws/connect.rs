@@ -104,6 +104,7 @@ impl Cloud {
                 region,
                 account,
                 partition,
+                own_tags: Tags::new(),
             },
             endpoint,
             http,

@@ -1,6 +1,6 @@
 //! The tagging API's index: what it says is this stage's, asked for once a run.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use aws_sdk_resourcegroupstagging::types::TagFilter;
 
 use super::cache::Cache;
+use super::naming::Tags;
 use super::{ApiError, Call, Cloud, Context};
 use crate::engine::Purpose;
 
@@ -23,8 +24,8 @@ pub struct Index {
     distrusted: AtomicBool,
 }
 
-/// All ARNs, or why they could not be asked for.
-pub type Answer = Result<HashSet<String>, String>;
+/// All ARNs with their tags, or why they could not be asked for.
+pub type Answer = Result<HashMap<String, Tags>, String>;
 
 impl Index {
     pub async fn arns(&self, cx: &Context<'_>) -> Arc<Answer> {
@@ -36,14 +37,17 @@ impl Index {
         answer
     }
 
-    /// Whether it says that this is ours, and may be believed. That it does not means nothing.
+    /// Whether it says that this is ours and lacks none of the author's own tags, and may be
+    /// believed. That it does not means nothing.
     pub async fn knows(&self, cx: &Context<'_>, arn: &str) -> bool {
         // What a create found in its place may be anybody's.
         let doubtful = cx.fresh || self.distrusted.load(Ordering::Relaxed);
         if doubtful || cx.purpose == Purpose::Delete {
             return false;
         }
-        self.arns(cx).await.as_ref().as_ref().is_ok_and(|arns| arns.contains(arn))
+        let arns = self.arns(cx).await;
+        let tags = arns.as_ref().as_ref().ok().and_then(|arns| arns.get(arn));
+        tags.is_some_and(|tags| cx.cloud.names.lacking(tags).is_empty())
     }
 
     /// Believes it no longer.
@@ -53,8 +57,8 @@ impl Index {
     }
 }
 
-async fn ask(cloud: &Cloud) -> Result<HashSet<String>, ApiError> {
-    let (mut arns, mut token) = (HashSet::new(), None);
+async fn ask(cloud: &Cloud) -> Result<HashMap<String, Tags>, ApiError> {
+    let (mut arns, mut token) = (HashMap::new(), None);
     let filters: Vec<_> = cloud
         .names
         .tags()
@@ -72,9 +76,12 @@ async fn ask(cloud: &Cloud) -> Result<HashSet<String>, ApiError> {
             .send(|| request.clone().send())
             .await?;
         let found = page.resource_tag_mapping_list.unwrap_or_default();
-        let found = found.into_iter().filter_map(|found| found.resource_arn);
-        // Log groups come with and without `:*`.
-        arns.extend(found.map(|arn| arn.trim_end_matches(":*").to_owned()));
+        arns.extend(found.into_iter().filter_map(|found| {
+            let tags = found.tags.unwrap_or_default().into_iter();
+            // Log groups come with and without `:*`.
+            let arn = found.resource_arn?.trim_end_matches(":*").to_owned();
+            Some((arn, tags.map(|tag| (tag.key, tag.value)).collect()))
+        }));
         token = page.pagination_token.filter(|token| !token.is_empty());
         if token.is_none() {
             return Ok(arns);

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use sha2::{Digest, Sha256};
 
+use crate::engine::Changes;
+
 /// The stage that adds nothing to names.
 pub const DEFAULT_STAGE: &str = "default";
 
@@ -22,9 +24,40 @@ pub struct Names {
     pub account: String,
     /// `aws`, `aws-cn`, `aws-us-gov`, …
     pub partition: String,
+    /// Tags of the author's own, on everything that takes tags.
+    pub own_tags: Tags,
 }
 
 pub type Tags = BTreeMap<String, String>;
+
+/// Stands in ARNs of the manifest for the account that is deployed to.
+pub const ACCOUNT_REFERENCE: &str = "${account}";
+
+/// Of the author's own tags those that a thing lacks or has otherwise: what it has instead, and
+/// what it should have. Tags that the author does not name are nobody's business here.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Lacking(BTreeMap<String, (Option<String>, String)>);
+
+impl Lacking {
+    /// How the field of such a change begins.
+    pub const FIELD: &str = "tag ";
+
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub fn compare(&self, changes: &mut Changes) {
+        for (key, (is, should)) in &self.0 {
+            let is = is.as_deref().unwrap_or("none");
+            changes.push(&format!("{}{key}", Self::FIELD), is, should.as_str());
+        }
+    }
+
+    /// Keys and values to tag it with.
+    pub fn tags(&self) -> Tags {
+        self.0.iter().map(|(key, (_, should))| (key.clone(), should.clone())).collect()
+    }
+}
 
 impl Names {
     /// The name of a table or topic: as given or `{stack}-{id}`, the stage behind.
@@ -114,6 +147,24 @@ impl Names {
         tags.map(|(key, value)| (key.to_owned(), value.clone())).into()
     }
 
+    /// All that a new thing is tagged with: whose it is, and the author's own.
+    pub fn all_tags(&self) -> Tags {
+        let mut tags = self.own_tags.clone();
+        tags.extend(self.tags());
+        tags
+    }
+
+    /// What a thing with these tags lacks of the author's own.
+    pub fn lacking(&self, tags: &Tags) -> Lacking {
+        let wrong = self.own_tags.iter().filter(|(key, value)| tags.get(*key) != Some(value));
+        Lacking(wrong.map(|(k, v)| (k.clone(), (tags.get(k).cloned(), v.clone()))).collect())
+    }
+
+    /// An ARN of the manifest's, which may leave the account open.
+    pub fn in_account(&self, arn: &str) -> String {
+        arn.replace(ACCOUNT_REFERENCE, &self.account)
+    }
+
     /// `None` if the tags say that a thing is this stage's, else whose it is.
     pub fn stranger(&self, tags: &Tags) -> Option<String> {
         match (tags.get(STACK_TAG), tags.get(STAGE_TAG)) {
@@ -168,6 +219,7 @@ mod tests {
             region: "eu-central-1".into(),
             account: "123456789012".into(),
             partition: "aws".into(),
+            own_tags: Tags::new(),
         }
     }
 
@@ -186,6 +238,23 @@ mod tests {
         let (a, b) = (names("default").role(Some(&a), ""), names("default").role(Some(&b), ""));
         assert_eq!((a.len(), b.len()), (64, 64));
         assert_ne!(a, b);
+    }
+
+    #[test]
+    fn of_the_authors_tags_what_is_missing_or_other_is_lacking() {
+        let own_tags = [("team", "x"), ("cost", "1")].map(|(k, v)| (k.into(), v.into())).into();
+        let names = Names { own_tags, ..names("default") };
+        let mut tags = names.all_tags();
+        assert_eq!(tags.len(), 4);
+        tags.insert("foreign".into(), "kept".into());
+        assert!(names.lacking(&tags).is_empty());
+        tags.insert("team".into(), "y".into());
+        tags.remove("cost");
+        let mut changes = Changes::default();
+        names.lacking(&tags).compare(&mut changes);
+        let shown = changes.0.iter().map(|c| (c.field.as_str(), c.from.as_str(), c.to.as_str()));
+        let shown: Vec<_> = shown.collect();
+        assert_eq!(shown, [("tag cost", "none", "1"), ("tag team", "y", "x")]);
     }
 
     #[test]

@@ -133,6 +133,7 @@ fn limit(operation: &'static str) -> (&'static str, Limit) {
         "logs:CreateLogGroup" | "logs:DeleteLogGroup" | "logs:DescribeLogGroups" => {
             (operation, raisable(5.0))
         }
+        "logs:FilterLogEvents" => (operation, raisable(5.0)),
         "sns:ListTagsForResource" => ("sns tags", fixed(10.0, 10.0)),
         "sns:Subscribe" | "sns:Unsubscribe" => ("sns:Subscribe", raisable(100.0)),
         "sns:ListSubscriptionsByTopic" => (operation, raisable(30.0)),

@@ -14,7 +14,7 @@ use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep};
 
-use super::{Context, pace, young};
+use super::{Context, pace, rights, young};
 use crate::trace;
 
 /// Longest time that throttling may slow down one call.
@@ -173,7 +173,7 @@ impl ApiError {
     }
 
     /// Codes that the AWS SDKs agree on as throttling, but for hard quotas.
-    fn is_throttling(&self) -> bool {
+    pub fn is_throttling(&self) -> bool {
         const CODES: [&str; 11] = [
             "Throttling",
             "Throttled",
@@ -283,6 +283,7 @@ impl<'a> Call<'a> {
         F: Future<Output = Result<T, SdkError<E, Response>>>,
         E: std::error::Error + ProvideErrorMetadata + 'static,
     {
+        debug_assert!(rights::knows(self.operation), "{} has no row of rights", self.operation);
         let (mut attempt, mut unanswered, mut denials) = (0, 0, 0);
         let mut noted = Cow::Borrowed("");
         let (mut begun, mut scouting, mut corrected) = (None, false, false);

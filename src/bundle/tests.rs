@@ -8,7 +8,7 @@ use std::sync::Mutex;
 use std::time::{Duration, SystemTime};
 
 use super::*;
-use crate::manifest::Function;
+use crate::manifest::{Function, Guard};
 
 const WORKSPACE: &str = r#"
 [workspace]
@@ -47,6 +47,10 @@ impl Fixture {
         let functions = BTreeMap::from(["one", "two"].map(|id| (id.to_owned(), function(id))));
         let manifest = Manifest {
             name: "fixture".into(),
+            guard: Guard::default(),
+            stages: BTreeMap::new(),
+            permissions_boundary: None,
+            tags: BTreeMap::new(),
             log_retention_days: 14,
             tables: BTreeMap::new(),
             topics: BTreeMap::new(),
@@ -123,6 +127,7 @@ fn function(package: &str) -> Function {
         name: None,
         package: package.into(),
         role: None,
+        role_arn: None,
         memory: 128,
         timeout: 3,
         environment: BTreeMap::new(),

@@ -1,6 +1,6 @@
 //! `advent logs`: what the functions logged.
 
-use std::collections::BTreeSet;
+use std::collections::HashMap;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::Result;
@@ -8,17 +8,27 @@ use aws_sdk_cloudwatchlogs::types::FilteredLogEvent;
 use aws_smithy_types::DateTime;
 use aws_smithy_types::date_time::Format;
 use serde_json::json;
+use sha2::{Digest as _, Sha256};
+use tokio::time::{Instant, sleep};
 
 use super::session::Session;
-use crate::aws::{Call, Names};
+use crate::aws::{ApiError, Call, Context, Names};
 use crate::cli::{Global, Logs};
+use crate::engine::{Purpose, Stack};
 use crate::failure::Failure;
 use crate::report::Report;
 
-/// Pause between two looks of `--follow`.
+/// Pause between two looks of `--follow`, and what each group of logs adds to it: of the 5 to 10
+/// requests a second that an account may make of this kind, half are left to others.
 const PAUSE: Duration = Duration::from_secs(1);
-/// Events may come to light this much later than others with a later time.
-const LATE_MS: i64 = 10_000;
+const PAUSE_PER_GROUP: Duration = Duration::from_millis(400);
+/// How far back most looks go, and how far those go that find what came late: Lambda's logs may
+/// take 10 minutes to show up (Lambda guide, "monitoring with CloudWatch Logs"). Milliseconds.
+const NEAR_MS: i64 = 30_000;
+const LATE_MS: i64 = 15 * 60_000;
+/// Pause between two looks that go far back; long ones are made more rarely.
+const LATE_PAUSE: Duration = Duration::from_secs(5);
+const LATE_SHARE: u32 = 4;
 
 struct Event {
     function: String,
@@ -29,39 +39,147 @@ pub async fn run(global: &Global, args: &Logs, report: &Report) -> Result<u8> {
     let since = since(&args.since)?;
     let session = Session::open(global, report).await?;
     let functions = functions(&session, args.function.as_deref())?;
-    let several = functions.len() > 1;
-    let mut from = now().saturating_sub(since);
-    let mut seen = BTreeSet::new();
+    let start = now().saturating_sub(since);
+    if args.follow {
+        return follow(&session, &functions, start).await;
+    }
+    let (mut events, mut missing) = (Vec::new(), Vec::new());
+    let cx = Stack::context(&session.cloud, Purpose::Compare);
+    for function in &functions {
+        if !fetch(&cx, function, start, &mut events, |_| true).await? {
+            missing.push(function.as_str());
+        }
+    }
+    if missing.len() == functions.len() {
+        return Err(not_up(&session, &functions).into());
+    }
+    for function in missing {
+        report.warn(&format!("{function} has no log group: `advent up` makes it"));
+    }
+    events.sort_by_key(|event| event.event.timestamp());
+    if global.json {
+        let events: Vec<_> = events.iter().map(document).collect();
+        report.document(&json!({ "events": events }));
+        return Ok(0);
+    }
+    show(&session, &events, functions.len() > 1);
+    if events.is_empty() {
+        report.note(&format!("nothing was logged in the last {}", args.since));
+    }
+    Ok(0)
+}
+
+fn not_up(session: &Session<'_>, functions: &[String]) -> Failure {
+    let Names { stack, stage, account, region, .. } = &session.cloud.names;
+    let what = match functions {
+        [] => format!("the stack {stack} has no functions, and so no logs"),
+        [one] => format!("{one} has no log group in account {account}, {region}"),
+        _ => format!("the stack {stack}, stage {stage}, is not up in account {account}, {region}"),
+    };
+    let failure = Failure::new(what);
+    if functions.is_empty() { failure } else { failure.hint("bring it up: `advent up`") }
+}
+
+/// Shows what comes until the end of time, or of who reads it.
+async fn follow(session: &Session<'_>, functions: &[String], start: i64) -> Result<u8> {
+    let report = session.report;
+    if functions.is_empty() {
+        return Err(not_up(session, functions).into());
+    }
+    let cx = Stack::context(&session.cloud, Purpose::Compare);
+    let pause = PAUSE.max(PAUSE_PER_GROUP * u32::try_from(functions.len()).unwrap_or(u32::MAX));
+    let mut seen = Seen::default();
+    let mut absent: Option<Vec<&str>> = None;
+    // The first look goes as far back as was asked for, some later ones as far as may be late.
+    let (mut first, mut far, mut silent, mut ill) = (true, Instant::now(), true, false);
     loop {
-        let mut events = Vec::new();
-        for function in &functions {
-            events.extend(fetch(&session, function, from, args.follow).await?);
+        let begun = Instant::now();
+        let is_far = first || begun >= far;
+        let back = if is_far { LATE_MS } else { NEAR_MS };
+        let horizon = now().saturating_sub(LATE_MS);
+        let from = if first { start } else { start.max(now().saturating_sub(back)) };
+        let (mut events, mut missing) = (Vec::new(), Vec::new());
+        let mut trouble = None;
+        for function in functions {
+            let new = |event: &FilteredLogEvent| seen.is_new(event, horizon);
+            match fetch(&cx, function, from, &mut events, new).await {
+                Ok(true) => {}
+                Ok(false) => missing.push(function.as_str()),
+                // Whoever follows for hours outlives a lost network and a busy account.
+                Err(error) if !first && (error.is_fault() || error.is_throttling()) => {
+                    trouble = Some(error);
+                }
+                Err(error) => return Err(error.into()),
+            }
         }
         events.sort_by_key(|event| event.event.timestamp());
-        // Ids are optional: what has none is told apart by where and when it was logged.
-        let first = seen.is_empty();
-        events.retain(|event| seen.insert(identity(&event.event)) || first);
-        if global.json && !args.follow {
-            let events: Vec<_> = events.iter().map(document).collect();
-            report.document(&json!({ "events": events }));
-            return Ok(0);
+        show(session, &events, functions.len() > 1);
+        silent &= events.is_empty();
+        if let Some(error) = &trouble
+            && !ill
+        {
+            report.warn(&format!("{error}: going on trying"));
         }
-        for event in &events {
-            let line = if global.json { document(event).to_string() } else { line(event, several) };
-            report.data(&line);
-        }
-        if !args.follow {
-            if events.is_empty() {
-                report.note(&format!("nothing was logged in the last {}", args.since));
+        ill = trouble.is_some();
+        if !ill && absent.as_ref() != Some(&missing) {
+            if !missing.is_empty() {
+                let what = not_up(session, functions).what;
+                let what = if missing.len() == functions.len() {
+                    what
+                } else {
+                    format!("no log group yet: {}", missing.join(", "))
+                };
+                report.note(&format!("{what}: waiting (`advent up` makes it)"));
+            } else if silent {
+                report.note("nothing was logged yet: waiting");
             }
-            return Ok(0);
+            absent = Some(missing);
         }
-        let latest = events.iter().filter_map(|event| event.event.timestamp()).max();
-        from = latest.map_or(from, |latest| from.max(latest.saturating_sub(LATE_MS)));
         if report.is_closed() {
             return Ok(0);
         }
-        tokio::time::sleep(PAUSE).await;
+        if is_far && !ill {
+            seen.forget(horizon);
+            far = Instant::now() + LATE_PAUSE.max(begun.elapsed() * LATE_SHARE);
+            first = false;
+        }
+        sleep(pause).await;
+    }
+}
+
+/// The events that were shown already, as far back as any look goes: by a hash of what tells them
+/// apart, with their times.
+#[derive(Default)]
+struct Seen(HashMap<[u8; 16], i64>);
+
+impl Seen {
+    /// Whether it was not seen before; from then on it was. What is older than `horizon`, in
+    /// milliseconds since the epoch, is looked at once only and not kept.
+    fn is_new(&mut self, event: &FilteredLogEvent, horizon: i64) -> bool {
+        let time = event.timestamp().unwrap_or_default();
+        let mut digest = Sha256::new();
+        match event.event_id() {
+            Some(id) => digest.update(id),
+            // Ids are optional: what has none is told apart by where and when it was logged.
+            None => {
+                digest.update(format!("{:?} {time} {:?}", event.log_stream_name(), event.message()))
+            }
+        }
+        let mut key = [0; 16];
+        key.copy_from_slice(&digest.finalize()[..16]);
+        time < horizon || self.0.insert(key, time).is_none()
+    }
+
+    fn forget(&mut self, horizon: i64) {
+        self.0.retain(|_, time| *time >= horizon);
+    }
+}
+
+fn show(session: &Session<'_>, events: &[Event], several: bool) {
+    for event in events {
+        let json = session.global.json;
+        let line = if json { document(event).to_string() } else { line(event, several) };
+        session.report.data(&line);
     }
 }
 
@@ -83,39 +201,37 @@ fn functions(session: &Session<'_>, wanted: Option<&str>) -> Result<Vec<String>>
     Err(Failure::refused(what).hint(format!("it has {}", known.join(", "))).into())
 }
 
-/// Events of one function since `from`, in milliseconds since the epoch.
+/// Adds the wanted events of one function since `from`, in milliseconds since the epoch, in order of
+/// time: also those that came before an error. False if it has no log group.
 async fn fetch(
-    session: &Session<'_>,
+    cx: &Context<'_>,
     function: &str,
     from: i64,
-    follow: bool,
-) -> Result<Vec<Event>> {
+    events: &mut Vec<Event>,
+    mut wanted: impl FnMut(&FilteredLogEvent) -> bool,
+) -> Result<bool, ApiError> {
     let group = Names::log_group(function);
-    let (mut events, mut token) = (Vec::new(), None);
+    let mut token = None;
     loop {
-        let request = session
+        let request = cx
             .cloud
             .logs
             .filter_log_events()
             .log_group_name(&group)
-            .start_time(from)
+            .start_time(from.max(0))
             .set_next_token(token);
         let answer =
             Call::new("logs:FilterLogEvents", &group).send(|| request.clone().send()).await;
         let page = match answer {
             Ok(page) => page,
-            Err(error) if error.is_not_found() && follow => return Ok(events),
-            Err(error) if error.is_not_found() => {
-                let what = format!("{function} has no log group");
-                return Err(Failure::new(what).hint("bring the stack up: `advent up`").into());
-            }
-            Err(error) => return Err(error.into()),
+            Err(error) if error.is_not_found() => return Ok(false),
+            Err(error) => return Err(error),
         };
-        let own = page.events.unwrap_or_default().into_iter();
+        let own = page.events.unwrap_or_default().into_iter().filter(&mut wanted);
         events.extend(own.map(|event| Event { function: function.to_owned(), event }));
         token = page.next_token;
         if token.is_none() {
-            return Ok(events);
+            return Ok(true);
         }
     }
 }
@@ -168,14 +284,6 @@ fn since(text: &str) -> Result<i64, Failure> {
     number.checked_mul(seconds * 1_000).filter(|ms| *ms >= 0).ok_or_else(bad)
 }
 
-fn identity(event: &FilteredLogEvent) -> String {
-    let placed = || {
-        let (stream, message) = (event.log_stream_name(), event.message());
-        format!("{stream:?} {:?} {message:?}", event.timestamp())
-    };
-    event.event_id().map_or_else(placed, str::to_owned)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -187,6 +295,27 @@ mod tests {
         for bad in ["", "h", "-1h", "1", "1w", "9999999999999999d", "1é"] {
             assert!(since(bad).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn each_event_is_new_once_and_forgotten_when_no_look_reaches_it() {
+        let event = |id: Option<&str>, time: i64, message: &str| {
+            let builder = FilteredLogEvent::builder().timestamp(time).message(message);
+            builder.set_event_id(id.map(str::to_owned)).log_stream_name("s").build()
+        };
+        let mut seen = Seen::default();
+        assert!(seen.is_new(&event(Some("a"), 1_000, "x"), 500));
+        assert!(!seen.is_new(&event(Some("a"), 1_000, "x"), 500));
+        // The same line at the same time, which is another event.
+        assert!(seen.is_new(&event(Some("b"), 1_000, "x"), 500));
+        assert!(seen.is_new(&event(None, 1_000, "x"), 500));
+        assert!(!seen.is_new(&event(None, 1_000, "x"), 500));
+        assert!(seen.is_new(&event(Some("old"), 400, "x"), 500));
+        assert_eq!(seen.0.len(), 3);
+        seen.forget(1_000);
+        assert_eq!(seen.0.len(), 3);
+        seen.forget(1_001);
+        assert!(seen.0.is_empty());
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 
+use super::guard;
 use crate::aws::{Cloud, Target};
 use crate::bundle::{self, Application, Arch, Artifact, Destination};
 use crate::cli::Global;
@@ -36,7 +37,7 @@ impl<'a> Session<'a> {
     }
 
     /// Connects for an application that has been found.
-    pub async fn of(app: Application, global: &'a Global, report: &'a Report) -> Result<Self> {
+    pub async fn of(mut app: Application, global: &'a Global, report: &'a Report) -> Result<Self> {
         let arch = global.arch.map_or_else(|| app.arch(), Ok)?;
         stack::check_stage(&global.stage)?;
         stack::check_names(&app, &global.stage)?;
@@ -59,7 +60,13 @@ impl<'a> Session<'a> {
             timeout: Duration::from_secs(global.timeout),
         };
         let connect = Cloud::connect(&target, &app.manifest.name, &global.stage);
-        let cloud = trace::step("session", "connect", connect).await?;
+        let mut cloud = trace::step("session", "connect", connect).await?;
+        if local.is_some() {
+            guard::lift(&mut app.manifest, report);
+        } else {
+            guard::check(&app.manifest, &cloud.names)?;
+        }
+        cloud.names.own_tags.clone_from(&app.manifest.tags);
         Ok(Self { global, report, app, arch, cloud, local })
     }
 
@@ -73,6 +80,7 @@ impl<'a> Session<'a> {
     pub async fn plan(&self, artifacts: &[Artifact]) -> Result<(Deployment, Plan)> {
         let Stage { deployment, known } = self.read(artifacts, Purpose::Compare).await?;
         let plan = deployment.stack.plan_up(known);
+        guard::tell_of_given_roles(&self.app.manifest, &self.cloud.names, self.report);
         Ok((deployment, plan))
     }
 

@@ -72,6 +72,12 @@ impl Cloud {
             Decision::ExplicitDeny => {
                 "with an explicit deny in an identity-based policy".to_owned()
             }
+            Decision::OutOfBounds => {
+                format!("because no permissions boundary allows the {action} action")
+            }
+            Decision::DeniedByBoundary => {
+                "with an explicit deny in a permissions boundary".to_owned()
+            }
         };
         let on = if resource == "*" { String::new() } else { format!(" on resource: {resource}") };
         let (status, code) = match call.service.as_str() {
@@ -133,7 +139,11 @@ impl Cloud {
             keys.insert((*key).to_owned(), values.clone());
         }
         let request = Request { principal: None, action, resource, context: keys };
-        Ok(policy::evaluate(role.documents(), &request))
+        let decision = policy::evaluate(role.documents(), &request);
+        Ok(match iam::boundary(self, &role)? {
+            Some(boundary) => decision.within(policy::evaluate([&boundary], &request)),
+            None => decision,
+        })
     }
 }
 

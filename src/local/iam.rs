@@ -1,4 +1,6 @@
-//! IAM: roles with their trust and inline policies.
+//! IAM: roles with their trust, inline policies and permissions boundaries.
+
+mod managed;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
@@ -41,6 +43,9 @@ pub struct Role {
     pub tags: BTreeMap<String, String>,
     /// The inline policies.
     pub policies: BTreeMap<String, Document>,
+    /// ARN of the managed policy that bounds what they allow.
+    #[serde(default)]
+    pub boundary: Option<String>,
 }
 
 /// A policy: its text as it was sent, parsed when it is asked for first.
@@ -77,6 +82,12 @@ impl Role {
     }
 }
 
+/// What a role's permissions boundary says, if it has one; `Null`, which allows nothing, if that
+/// policy is gone.
+pub fn boundary(cloud: &Cloud, role: &Role) -> Result<Option<Value>, AwsError> {
+    role.boundary.as_deref().map(|arn| managed::document(cloud, arn)).transpose()
+}
+
 /// A role by its name.
 pub fn role(cloud: &Cloud, name: &str) -> Result<Option<Arc<Role>>, AwsError> {
     cloud.store.read(|db| db.shared(KIND, "", name))
@@ -84,6 +95,9 @@ pub fn role(cloud: &Cloud, name: &str) -> Result<Option<Arc<Role>>, AwsError> {
 
 pub fn handle(cloud: &Arc<Cloud>, call: &Call) -> Result<Reply, AwsError> {
     let operation = call.operation.as_str();
+    if let Some(result) = managed::handle(cloud, call)? {
+        return Ok(Reply::query(call, &result));
+    }
     let asked = call.text("RoleName").unwrap_or("*");
     let resource = match role(cloud, asked)? {
         Some(role) => role.arn.clone(),
@@ -107,6 +121,16 @@ pub fn handle(cloud: &Arc<Cloud>, call: &Call) -> Result<Reply, AwsError> {
         }),
         "UpdateAssumeRolePolicy" => change(cloud, call, |role| {
             role.trust = document(call, "PolicyDocument", true)?;
+            Ok(Value::Null)
+        }),
+        "PutRolePermissionsBoundary" => cloud.store.write(|db| {
+            let mut role = find(db, call)?;
+            role.boundary = managed::boundary(db, call)?;
+            db.put(KIND, "", &role.name, &role)?;
+            Ok(Value::Null)
+        }),
+        "DeleteRolePermissionsBoundary" => change(cloud, call, |role| {
+            role.boundary = None;
             Ok(Value::Null)
         }),
         "PutRolePolicy" => change(cloud, call, |role| {
@@ -235,6 +259,10 @@ fn create(db: &Db<'_>, call: &Call) -> Result<Value, AwsError> {
         max_session_seconds: session_seconds(call)?,
         tags,
         policies: BTreeMap::new(),
+        boundary: match call.text("PermissionsBoundary") {
+            Some(_) => managed::boundary(db, call)?,
+            None => None,
+        },
         name,
     };
     // Names are unique without regard to case.
@@ -278,6 +306,12 @@ fn described(role: &Role, tags: bool) -> Value {
         "Description": role.description,
         "MaxSessionDuration": role.max_session_seconds,
     });
+    // As the tags, it is in the answer to GetRole and not in lists.
+    if let Some(boundary) = role.boundary.as_ref().filter(|_| tags) {
+        value["PermissionsBoundary"] = json!({
+            "PermissionsBoundaryType": "Policy", "PermissionsBoundaryArn": boundary,
+        });
+    }
     if tags && !role.tags.is_empty() {
         value["Tags"] =
             role.tags.iter().map(|(key, value)| json!({"Key": key, "Value": value})).collect();

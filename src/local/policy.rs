@@ -31,6 +31,24 @@ pub enum Decision {
     Allow,
     ExplicitDeny,
     ImplicitDeny,
+    /// A permissions boundary does not allow it, whatever the identity's policies do.
+    OutOfBounds,
+    /// A permissions boundary denies it.
+    DeniedByBoundary,
+}
+
+impl Decision {
+    /// With a permissions boundary's decision on the same request: only what both allow is
+    /// allowed.
+    pub fn within(self, boundary: Self) -> Self {
+        match (self, boundary) {
+            (Self::ExplicitDeny, _) => Self::ExplicitDeny,
+            (_, Self::ExplicitDeny) => Self::DeniedByBoundary,
+            (Self::Allow, Self::Allow) => Self::Allow,
+            (Self::Allow, _) => Self::OutOfBounds,
+            (own, _) => own,
+        }
+    }
 }
 
 /// Evaluates policy documents together: one denying statement outweighs all that allow.

@@ -12,12 +12,13 @@ use super::names::{FUNCTION, PACKAGE, ROLE};
 use super::parse::Checker;
 use super::section::{Item, Section, Word, kind, whole};
 use super::statement;
-use super::{Function, Grant, Right, Value, route};
+use super::{Function, Grant, Right, Value, account, route};
 
-const KEYS: [&str; 14] = [
+const KEYS: [&str; 15] = [
     "name",
     "package",
     "role",
+    "role_arn",
     "memory",
     "timeout",
     "route",
@@ -68,7 +69,10 @@ impl<'a> Checker<'a> {
         let name = section.string("name")?;
         self.taken.claim(&FUNCTION, self.stack, id, name.as_ref())?;
         let role = section.string("role")?;
-        self.taken.claim(&ROLE, self.stack, id, role.as_ref())?;
+        let role_arn = account::role(&section)?;
+        if role_arn.is_none() {
+            self.taken.claim(&ROLE, self.stack, id, role.as_ref())?;
+        }
         let package = match section.string("package")? {
             None => *id.get_ref(),
             Some(package) => {
@@ -89,6 +93,7 @@ impl<'a> Checker<'a> {
             name: owned(name),
             package: package.to_owned(),
             role: owned(role),
+            role_arn,
             memory,
             timeout,
             environment: environment.values(),

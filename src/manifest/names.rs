@@ -25,6 +25,16 @@ pub(super) const STACK: Rule = Rule {
     says: "1 to 31 of a-z, 0-9 and -, and begins with a letter",
 };
 
+/// Becomes part of every name.
+pub(super) const STAGE: Rule = Rule {
+    kind: "stage",
+    first: |c| c.is_ascii_lowercase(),
+    rest: |c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-',
+    least: 1,
+    most: 16,
+    says: "1 to 16 of a-z, 0-9 and -, and begins with a letter",
+};
+
 /// `DynamoDB`, `CreateTable`.
 pub(super) const TABLE: Rule = Rule {
     kind: "table",

@@ -11,9 +11,21 @@ use super::mistake::{Mistake, Result, quoted};
 use super::names::{ATTRIBUTE, HTTP_API, ID, STACK, TABLE, TOPIC, Taken};
 use super::reference::Ids;
 use super::section::{Item, Section, Word};
-use super::{HttpApi, MAX_BYTES, Manifest, Table, Topic};
+use super::{HttpApi, MAX_BYTES, Manifest, Table, Topic, account};
 
-const KEYS: [&str; 6] = ["name", "log_retention_days", "table", "topic", "http_api", "function"];
+const KEYS: [&str; 11] = [
+    "name",
+    "account",
+    "region",
+    "stage",
+    "permissions_boundary",
+    "tags",
+    "log_retention_days",
+    "table",
+    "topic",
+    "http_api",
+    "function",
+];
 
 /// What `PutRetentionPolicy` of `CloudWatch` Logs accepts.
 const RETENTION: [i32; 22] = [
@@ -46,6 +58,10 @@ pub(super) fn parse(text: &str) -> Result<Manifest> {
         ));
     };
     STACK.check(&name)?;
+    let guard = account::guard(&root)?;
+    let stages = each(&members(&root, "stage", "[stage.NAME]")?, account::stage)?;
+    let permissions_boundary = account::boundary(&root)?;
+    let tags = account::tags(&root)?;
     let log_retention_days = retention(&root)?;
 
     let tables = members(&root, "table", "[table.ID]")?;
@@ -59,6 +75,10 @@ pub(super) fn parse(text: &str) -> Result<Manifest> {
     };
     Ok(Manifest {
         name: (*name.get_ref()).to_owned(),
+        guard,
+        stages,
+        permissions_boundary,
+        tags,
         log_retention_days,
         tables: each(&tables, |id, item| checker.table(id, item))?,
         topics: each(&topics, |id, item| checker.topic(id, item))?,

@@ -1,5 +1,6 @@
 //! What manifests become, and, in the modules below, the full text of every refusal.
 
+mod accounts;
 mod duplicates;
 mod files;
 mod fuzz;
@@ -41,7 +42,19 @@ topic = "awsadvent"
 
 const EVERYTHING: &str = r#"
 name = "x-1"
+account = ["123456789012", "000000000001"]
+region = "eu-central-1"
+permissions_boundary = "arn:aws:iam::${account}:policy/team/boundary"
 log_retention_days = 365
+
+[stage.prod]
+account = "999999999999"
+[stage.dev]
+region = ["us-gov-west-1", "eu-west-3"]
+
+[tags]
+team = "Wörter/more"
+"cost center" = ""
 
 [http_api]
 name = "The API"
@@ -93,6 +106,7 @@ actions = ["s3:*", "*"]
 resources = "*"
 
 [function.g]
+role_arn = "arn:aws:iam::123456789012:role/service-role/g"
 publish = { NEWS_ARN = "news" }
 "#;
 
@@ -112,6 +126,7 @@ fn function() -> Function {
         name: None,
         package: String::new(),
         role: None,
+        role_arn: None,
         memory: 256,
         timeout: 10,
         environment: BTreeMap::new(),
@@ -149,6 +164,10 @@ fn the_articles() {
         Function { package: "sns_logger".into(), topics: vec!["awsadvent".into()], ..function() };
     let expected = Manifest {
         name: "awsadvent".into(),
+        guard: Guard::default(),
+        stages: BTreeMap::new(),
+        permissions_boundary: None,
+        tags: BTreeMap::new(),
         log_retention_days: 14,
         tables: BTreeMap::from([(
             "words".into(),
@@ -203,6 +222,26 @@ fn everything() {
         ]
     );
     assert_eq!(manifest.functions["g"].grants, [grant(Right::Publish, "news")]);
+}
+
+#[test]
+fn accounts() {
+    let manifest = accepted(EVERYTHING);
+    let guard = |accounts: &[&str], regions: &[&str]| Guard {
+        accounts: accounts.iter().map(ToString::to_string).collect(),
+        regions: regions.iter().map(ToString::to_string).collect(),
+    };
+    let all = ["123456789012", "000000000001"];
+    assert_eq!(manifest.guard("default"), guard(&all, &["eu-central-1"]));
+    assert_eq!(manifest.guard("prod"), guard(&["999999999999"], &["eu-central-1"]));
+    assert_eq!(manifest.guard("dev"), guard(&all, &["us-gov-west-1", "eu-west-3"]));
+    assert_eq!(accepted(ARTICLE).guard("any"), Guard::default());
+    let boundary = manifest.permissions_boundary.as_deref();
+    assert_eq!(boundary, Some("arn:aws:iam::${account}:policy/team/boundary"));
+    let tags = [("team", "Wörter/more"), ("cost center", "")];
+    assert_eq!(manifest.tags, tags.map(|(k, v)| (k.into(), v.into())).into());
+    let role = manifest.functions["g"].role_arn.as_deref();
+    assert_eq!(role, Some("arn:aws:iam::123456789012:role/service-role/g"));
 }
 
 #[test]

@@ -18,6 +18,7 @@ use tokio::time::{Instant, sleep};
 pub use read::{lookup, stranger};
 
 use super::role::{self, Role};
+use crate::aws::naming::Lacking;
 use crate::aws::retry::poll_pause;
 use crate::aws::{ApiError, Call, Cloud, Context, Names, Wait};
 use crate::engine::{AlreadyExists, Changes, Diff, Found, Overtaken, Resource};
@@ -58,6 +59,8 @@ const fn busy_wait(message: &'static str, note: &'static str) -> Wait {
 pub struct Function {
     pub name: String,
     pub role_arn: String,
+    /// Somebody else made the role, and long ago: nothing of ours can make it usable.
+    pub role_given: bool,
     /// MB.
     pub memory: i32,
     /// Seconds.
@@ -95,6 +98,7 @@ pub struct State {
     runtime: String,
     sha256: String,
     modified: Option<DateTime>,
+    lacking: Lacking,
 }
 
 impl Resource for Function {
@@ -119,7 +123,10 @@ impl Resource for Function {
             if configuration.state != Some(Lifecycle::Deleting) {
                 return Ok(match stranger(&self.names, &found) {
                     Some(whose) => Found::Foreign(whose),
-                    None => Found::Ours(State::from(configuration)),
+                    None => Found::Ours(State {
+                        lacking: self.names.lacking(&read::tags_in(&found)),
+                        ..State::from(configuration)
+                    }),
                 });
             }
             cx = cx.fresh();
@@ -138,6 +145,7 @@ impl Resource for Function {
         changes.compare("timeout", &state.timeout, &self.timeout);
         changes.compare("role", &state.role_arn, &self.role_arn);
         self.compare_environment(state, &mut changes);
+        state.lacking.compare(&mut changes);
         // Lambda's grants belong to the role's id, which a re-created role does not have.
         if state.modified.is_some_and(|modified| inputs.role_created.secs() > modified.secs() + 1) {
             changes.push("role", EARLIER_ROLE, self.role_arn.as_str());
@@ -161,7 +169,7 @@ impl Resource for Function {
                 .timeout(self.timeout)
                 .environment(variables(&environment))
                 .code(FunctionCode::builder().zip_file(code.zip.clone()).build())
-                .set_tags(Some(self.names.tags().into_iter().collect()))
+                .set_tags(Some(self.names.all_tags().into_iter().collect()))
                 .customize()
                 .config_override(cx.cloud.upload(code.zip.as_ref().len()))
                 .send()
@@ -193,8 +201,19 @@ impl Resource for Function {
             _ => Vec::new(),
         };
         let in_code = |field: &str| matches!(field, "code" | "architecture");
-        let (code, configuration): (Vec<_>, Vec<_>) =
-            changes.into_iter().partition(|change| in_code(&change.field));
+        let (code, configuration): (Vec<_>, Vec<_>) = changes
+            .into_iter()
+            .filter(|change| !change.field.starts_with(Lacking::FIELD))
+            .partition(|change| in_code(&change.field));
+        if !state.lacking.is_empty() {
+            let arn = self.names.function_arn(&self.name);
+            let tags = state.lacking.tags().into_iter().collect();
+            let request = lambda.tag_resource().resource(arn).set_tags(Some(tags));
+            Call::new("lambda:TagResource", &self.name)
+                .wait(cx, &WAITS)
+                .send(|| request.clone().send())
+                .await?;
+        }
         let same_role = state.role_arn == self.role_arn;
         let again = same_role && configuration.iter().any(|change| change.from == EARLIER_ROLE);
         let other = if again { Some(self.leave_role(cx).await?) } else { None };
@@ -275,6 +294,7 @@ impl Function {
         Self {
             name: name.to_owned(),
             role_arn: String::new(),
+            role_given: false,
             memory: 0,
             timeout: 0,
             environment: BTreeMap::new(),
@@ -301,6 +321,9 @@ impl Function {
                 Err(error) if error.is("InvalidParameterValue") && error.gave_up.is_some() => error,
                 answered => return Ok(answered),
             };
+            if self.role_given {
+                return Ok(Err(error));
+            }
             let name = role_arn.rsplit('/').next().unwrap_or_default();
             if !role::exists(cx, name).await? {
                 return Err(anyhow::Error::new(Overtaken).context(error));
@@ -451,6 +474,7 @@ impl Function {
             runtime: RUNTIME.to_owned(),
             sha256: sha256.to_owned(),
             modified: None,
+            lacking: Lacking::default(),
         }
     }
 }

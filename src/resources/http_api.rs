@@ -10,7 +10,7 @@ use aws_sdk_apigatewayv2::types::{Api, IntegrationType, ProtocolType, RouteSetti
 
 use tokio::time::{Instant, sleep};
 
-use crate::aws::naming::Tags;
+use crate::aws::naming::{Lacking, Tags};
 use crate::aws::retry::{gone, poll_pause};
 use crate::aws::{ApiError, Call, Cloud, Context, Names, Wait};
 use crate::engine::{Changes, Diff, Found, Overtaken, Purpose, Resource};
@@ -57,6 +57,7 @@ pub struct State {
     stage: Option<Stage>,
     /// More APIs with our tags, left by a create whose answer was lost.
     duplicates: Vec<String>,
+    lacking: Lacking,
 }
 
 #[derive(Debug, Clone)]
@@ -106,6 +107,7 @@ impl Resource for HttpApi {
         let mut ours = ours.into_iter();
         if let Some(first) = ours.next() {
             let mut state = bare(&first);
+            state.lacking = self.names.lacking(&tags(&first));
             state.duplicates = ours.filter_map(|api| api.api_id).collect();
             if cx.purpose == Purpose::Delete {
                 return Ok(Found::Ours(state));
@@ -133,6 +135,7 @@ impl Resource for HttpApi {
     fn diff(&self, (): &(), state: &State) -> Diff {
         let mut changes = Changes::default();
         changes.compare("name", &state.name, &self.name);
+        state.lacking.compare(&mut changes);
         let keys: BTreeSet<_> = self.routes.keys().chain(state.routes.keys()).collect();
         for key in keys {
             let from = state.routes.get(key).map_or("none".to_owned(), |route| state.behind(route));
@@ -177,7 +180,7 @@ impl Resource for HttpApi {
                 .create_api()
                 .name(&self.name)
                 .protocol_type(ProtocolType::Http)
-                .set_tags(Some(self.names.tags().into_iter().collect()))
+                .set_tags(Some(self.names.all_tags().into_iter().collect()))
                 .send()
         };
         let mut attempt = 0;
@@ -238,6 +241,16 @@ impl Resource for HttpApi {
             let request = cx.cloud.apigateway.update_api().api_id(&state.id).name(&self.name);
             self.call(cx, "apigateway:UpdateApi").send(|| request.clone().send()).await?;
             state.name.clone_from(&self.name);
+        }
+        let lacking = std::mem::take(&mut state.lacking);
+        if !lacking.is_empty() {
+            let request = cx
+                .cloud
+                .apigateway
+                .tag_resource()
+                .resource_arn(self.names.api_arn(&state.id))
+                .set_tags(Some(lacking.tags().into_iter().collect()));
+            self.call(cx, "apigateway:TagResource").send(|| request.clone().send()).await?;
         }
         // One after another: API Gateway refuses concurrent changes of one API.
         for arn in self.functions() {
@@ -442,6 +455,7 @@ impl State {
             routes: BTreeMap::new(),
             stage: None,
             duplicates: Vec::new(),
+            lacking: Lacking::default(),
         }
     }
 
@@ -469,9 +483,11 @@ fn bare(api: &Api) -> State {
 }
 
 fn stranger(names: &Names, api: &Api) -> Option<String> {
-    let tags: Tags =
-        api.tags().into_iter().flatten().map(|(k, v)| (k.clone(), v.clone())).collect();
-    names.stranger(&tags)
+    names.stranger(&tags(api))
+}
+
+fn tags(api: &Api) -> Tags {
+    api.tags().into_iter().flatten().map(|(k, v)| (k.clone(), v.clone())).collect()
 }
 
 async fn delete_api(cx: &Context<'_>, id: &str) -> Result<()> {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use anyhow::Result;
 use aws_sdk_cloudwatchlogs::types::LogGroup as LogGroupDescription;
 
-use crate::aws::naming::Tags;
+use crate::aws::naming::{Lacking, Tags};
 use crate::aws::retry::gone;
 use crate::aws::{ApiError, Call, Cloud, Context, Names};
 use crate::engine::{AlreadyExists, Changes, Diff, Found, Purpose, Resource};
@@ -25,6 +25,7 @@ pub struct State {
     /// `None`: for ever.
     retention: Option<i32>,
     protected: bool,
+    lacking: Lacking,
 }
 
 impl Resource for LogGroup {
@@ -90,7 +91,7 @@ impl Resource for LogGroup {
         };
         Ok(match self.names.stranger(&tags) {
             Some(whose) => Found::Foreign(whose),
-            None => Found::Ours(state),
+            None => Found::Ours(State { lacking: self.names.lacking(&tags), ..state }),
         })
     }
 
@@ -99,6 +100,7 @@ impl Resource for LogGroup {
         let days =
             |days: Option<i32>| days.map_or("never".to_owned(), |days| format!("{days} days"));
         changes.compare("expiry", &days(state.retention), &days(Some(self.retention)));
+        state.lacking.compare(&mut changes);
         changes.update()
     }
 
@@ -108,7 +110,7 @@ impl Resource for LogGroup {
             .logs
             .create_log_group()
             .log_group_name(&self.name)
-            .set_tags(Some(self.names.tags().into_iter().collect()));
+            .set_tags(Some(self.names.all_tags().into_iter().collect()));
         let created = Call::new("logs:CreateLogGroup", &self.name)
             .wait(cx, &[])
             .send(|| request.clone().send())
@@ -123,9 +125,26 @@ impl Resource for LogGroup {
     }
 
     async fn update(&self, (): &(), state: &State, cx: &Context<'_>) -> Result<State> {
-        let request = cx
-            .cloud
-            .logs
+        let logs = &cx.cloud.logs;
+        if !state.lacking.is_empty() {
+            let request = logs
+                .tag_resource()
+                .resource_arn(self.names.log_group_arn(&self.name))
+                .set_tags(Some(state.lacking.tags().into_iter().collect()));
+            Call::new("logs:TagResource", &self.name)
+                .wait(cx, &[])
+                .send(|| request.clone().send())
+                .await?;
+        }
+        let wanted = State {
+            retention: Some(self.retention),
+            protected: state.protected,
+            lacking: Lacking::default(),
+        };
+        if state.retention == wanted.retention {
+            return Ok(wanted);
+        }
+        let request = logs
             .put_retention_policy()
             .log_group_name(&self.name)
             .retention_in_days(self.retention);
@@ -133,7 +152,7 @@ impl Resource for LogGroup {
             .wait(cx, &[])
             .send(|| request.clone().send())
             .await?;
-        Ok(State { retention: Some(self.retention), ..state.clone() })
+        Ok(wanted)
     }
 
     async fn delete(&self, _: &State, cx: &Context<'_>) -> Result<()> {
@@ -166,7 +185,7 @@ async fn listed(cx: &Context<'_>, prefix: &str, name: &str) -> Result<Listed, Ap
                 let protected = group.deletion_protection_enabled.unwrap_or_default();
                 Some((
                     group.log_group_name?,
-                    State { retention: group.retention_in_days, protected },
+                    State { retention: group.retention_in_days, protected, lacking: Lacking::default() },
                 ))
             };
             all.extend(groups.filter_map(state));

@@ -10,7 +10,7 @@ use futures::future::try_join_all;
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
-use crate::aws::naming::Tags;
+use crate::aws::naming::{Lacking, Tags};
 use crate::aws::retry::{gone, poll_pause};
 use crate::aws::{ApiError, Call, Cloud, Context, Names};
 use crate::engine::{AlreadyExists, Changes, Diff, Found, Purpose, Resource};
@@ -22,6 +22,8 @@ pub struct Role {
     pub name: String,
     /// Inline policies by name.
     pub policies: BTreeMap<String, Value>,
+    /// ARN of its permissions boundary; `None`: whatever it has is left alone.
+    pub boundary: Option<String>,
     pub names: Names,
 }
 
@@ -31,6 +33,8 @@ pub struct State {
     pub created: DateTime,
     trust: Value,
     policies: BTreeMap<String, Value>,
+    boundary: Option<String>,
+    lacking: Lacking,
 }
 
 /// Who may assume the role: Lambda.
@@ -74,16 +78,28 @@ impl Resource for Role {
         if let Some(whose) = self.names.stranger(&tags) {
             return Ok(Found::Foreign(whose));
         }
+        let boundary = role.permissions_boundary.as_ref();
+        let boundary = boundary.and_then(|set| set.permissions_boundary_arn()).map(str::to_owned);
+        if let (None, Some(boundary), Purpose::Compare) = (&self.boundary, &boundary, cx.purpose) {
+            cx.note(&format!("{boundary} bounds it, which advent.toml does not say: left alone"));
+        }
         Ok(Found::Ours(State {
             created: role.create_date,
             trust: role.assume_role_policy_document().map(parse).unwrap_or_default(),
             policies: policies?,
+            boundary,
+            lacking: self.names.lacking(&tags),
         }))
     }
 
     fn diff(&self, (): &(), state: &State) -> Diff {
         let mut changes = Changes::default();
         changes.compare("trust policy", &normal(&state.trust), &normal(&trust()));
+        if let Some(boundary) = &self.boundary {
+            let from = state.boundary.as_deref().unwrap_or("none");
+            changes.compare("permissions boundary", from, boundary.as_str());
+        }
+        state.lacking.compare(&mut changes);
         let all: BTreeSet<_> = self.policies.keys().chain(state.policies.keys()).collect();
         for name in all {
             let text = |policies: &BTreeMap<_, _>| {
@@ -96,12 +112,7 @@ impl Resource for Role {
     }
 
     async fn create(&self, (): &(), cx: &Context<'_>) -> Result<State> {
-        let tags: Result<Vec<_>, _> = self
-            .names
-            .tags()
-            .into_iter()
-            .map(|(key, value)| Tag::builder().key(key).value(value).build())
-            .collect();
+        let tags = sdk_tags(self.names.all_tags())?;
         let request = cx
             .cloud
             .iam
@@ -109,7 +120,8 @@ impl Resource for Role {
             .role_name(&self.name)
             .path(self.names.role_path())
             .assume_role_policy_document(trust().to_string())
-            .set_tags(Some(tags?));
+            .set_permissions_boundary(self.boundary.clone())
+            .set_tags(Some(tags));
         let created = Call::new("iam:CreateRole", &self.name)
             .wait(cx, &[])
             .send(|| request.clone().send())
@@ -121,8 +133,13 @@ impl Resource for Role {
             }
             Err(error) => return Err(error.into()),
         };
-        let state =
-            State { created: role.create_date, trust: trust(), policies: BTreeMap::default() };
+        let state = State {
+            created: role.create_date,
+            trust: trust(),
+            policies: BTreeMap::default(),
+            boundary: self.boundary.clone(),
+            lacking: Lacking::default(),
+        };
         self.update(&(), &state, cx).await
     }
 
@@ -135,6 +152,25 @@ impl Resource for Role {
                 .policy_document(trust().to_string());
             Call::new("iam:UpdateAssumeRolePolicy", &self.name)
                 .wait(cx, &[])
+                .send(|| request.clone().send())
+                .await?;
+        }
+        // Before any right is added to what it would bound.
+        if let Some(boundary) = self.boundary.as_ref().filter(|_| self.boundary != state.boundary) {
+            let request = iam
+                .put_role_permissions_boundary()
+                .role_name(&self.name)
+                .permissions_boundary(boundary);
+            Call::new("iam:PutRolePermissionsBoundary", &self.name)
+                .wait(cx, &waits)
+                .send(|| request.clone().send())
+                .await?;
+        }
+        if !state.lacking.is_empty() {
+            let tags = sdk_tags(state.lacking.tags())?;
+            let request = iam.tag_role().role_name(&self.name).set_tags(Some(tags));
+            Call::new("iam:TagRole", &self.name)
+                .wait(cx, &waits)
                 .send(|| request.clone().send())
                 .await?;
         }
@@ -156,7 +192,13 @@ impl Resource for Role {
         .await?;
         let extra = state.policies.keys().filter(|name| !self.policies.contains_key(*name));
         try_join_all(extra.map(|name| self.delete_policy(name, cx))).await?;
-        Ok(State { trust: trust(), policies: self.policies.clone(), ..state.clone() })
+        Ok(State {
+            created: state.created,
+            trust: trust(),
+            policies: self.policies.clone(),
+            boundary: self.boundary.clone().or_else(|| state.boundary.clone()),
+            lacking: Lacking::default(),
+        })
     }
 
     async fn delete(&self, state: &State, cx: &Context<'_>) -> Result<()> {
@@ -270,6 +312,11 @@ pub async fn exists(cx: &Context<'_>, name: &str) -> Result<bool, ApiError> {
         Err(error) if error.is_not_found() => Ok(false),
         Err(error) => Err(error),
     }
+}
+
+fn sdk_tags(tags: Tags) -> Result<Vec<Tag>> {
+    let tags = tags.into_iter().map(|(key, value)| Tag::builder().key(key).value(value).build());
+    Ok(tags.collect::<Result<_, _>>()?)
 }
 
 /// IAM hands policies out URL-encoded; what is no JSON differs from every policy.

@@ -10,7 +10,7 @@ use aws_sdk_dynamodb::types::{
 };
 use tokio::time::{Instant, sleep};
 
-use crate::aws::naming::Tags;
+use crate::aws::naming::{Lacking, Tags};
 use crate::aws::retry::poll_pause;
 use crate::aws::{ApiError, Call, Cloud, Context, Names, Wait};
 use crate::engine::{AlreadyExists, Changes, Diff, Found, Overtaken, Purpose, Resource};
@@ -53,6 +53,7 @@ pub struct State {
     ttl: Ttl,
     items: i64,
     deletion_protected: bool,
+    lacking: Lacking,
 }
 
 /// Whether items expire.
@@ -140,7 +141,8 @@ impl Resource for Table {
         if let Some(whose) = self.names.stranger(&tags) {
             return Ok(Found::Foreign(whose));
         }
-        Ok(Found::Ours(self.state(&table, ttl)))
+        let lacking = self.names.lacking(&tags);
+        Ok(Found::Ours(State { lacking, ..self.state(&table, ttl) }))
     }
 
     fn diff(&self, (): &(), state: &State) -> Diff {
@@ -152,6 +154,7 @@ impl Resource for Table {
         if !state.on_demand {
             changes.push("billing", "provisioned", "on demand");
         }
+        state.lacking.compare(&mut changes);
         if let Some(wanted) = &self.ttl {
             let (from, to) = match &state.ttl {
                 Ttl::Off => ("off".to_owned(), wanted.clone()),
@@ -184,7 +187,7 @@ impl Resource for Table {
             .billing_mode(BillingMode::PayPerRequest)
             .key_schema(key(KeyType::Hash)?)
             .attribute_definitions(attribute)
-            .set_tags(Some(sdk_tags(&self.names.tags())?));
+            .set_tags(Some(sdk_tags(&self.names.all_tags())?));
         let created =
             Call::new("dynamodb:CreateTable", &self.name).send(|| request.clone().send()).await;
         match created {
@@ -198,6 +201,7 @@ impl Resource for Table {
                 ttl: Ttl::Off,
                 items: 0,
                 deletion_protected: false,
+                lacking: Lacking::default(),
             }),
             Err(error) if error.is("ResourceInUse") => {
                 Err(anyhow::Error::new(AlreadyExists).context(error))
@@ -219,7 +223,19 @@ impl Resource for Table {
                 .send(|| request.clone().send())
                 .await?;
         }
-        Ok(State { on_demand: true, ..state.clone() })
+        if !state.lacking.is_empty() {
+            let request = cx
+                .cloud
+                .dynamodb
+                .tag_resource()
+                .resource_arn(&state.arn)
+                .set_tags(Some(sdk_tags(&state.lacking.tags())?));
+            Call::new("dynamodb:TagResource", &self.name)
+                .wait(cx, &[IN_TRANSITION])
+                .send(|| request.clone().send())
+                .await?;
+        }
+        Ok(State { on_demand: true, lacking: Lacking::default(), ..state.clone() })
     }
 
     async fn settle(&self, state: &State, cx: &Context<'_>) -> Result<()> {
@@ -266,6 +282,7 @@ impl Table {
             ttl,
             items: table.item_count().unwrap_or_default(),
             deletion_protected: table.deletion_protection_enabled().unwrap_or_default(),
+            lacking: Lacking::default(),
             arn: table.table_arn().map_or_else(|| self.names.table_arn(&self.name), str::to_owned),
         }
     }

@@ -4,10 +4,10 @@ use anyhow::Result;
 use aws_sdk_sns::types::Tag;
 
 use super::subscription::subscriptions;
-use crate::aws::naming::Tags;
+use crate::aws::naming::{Lacking, Tags};
 use crate::aws::retry::gone;
 use crate::aws::{ApiError, Call, Cloud, Context, Names};
-use crate::engine::{AlreadyExists, Diff, Found, Purpose, Resource};
+use crate::engine::{AlreadyExists, Changes, Diff, Found, Purpose, Resource};
 
 pub struct Topic {
     pub name: String,
@@ -27,17 +27,18 @@ impl Resource for Topic {
     const OUTLIVES_ITSELF: bool = true;
     type Cloud = Cloud;
     type Inputs = ();
-    type State = ();
+    /// What it lacks of the author's own tags.
+    type State = Lacking;
 
     fn name(&self) -> &str {
         &self.name
     }
 
-    fn arn(&self, (): &()) -> Option<String> {
+    fn arn(&self, _: &Lacking) -> Option<String> {
         Some(self.arn())
     }
 
-    async fn read(&self, cx: &Context<'_>) -> Result<Found<()>> {
+    async fn read(&self, cx: &Context<'_>) -> Result<Found<Lacking>> {
         let arn = self.arn();
         if cx.purpose == Purpose::Compare {
             let (subscribed, indexed) =
@@ -47,30 +48,33 @@ impl Resource for Topic {
             let complete =
                 self.subscribers.iter().all(|arn| subscribed.iter().any(|s| s.is_function(arn)));
             if indexed && complete {
-                return Ok(Found::Ours(()));
+                return Ok(Found::Ours(Lacking::default()));
             }
         }
         Ok(match tags(cx, &arn).await? {
             None => Found::Missing,
-            Some(tags) => self.names.stranger(&tags).map_or(Found::Ours(()), Found::Foreign),
+            Some(tags) => match self.names.stranger(&tags) {
+                Some(whose) => Found::Foreign(whose),
+                None => Found::Ours(self.names.lacking(&tags)),
+            },
         })
     }
 
-    fn diff(&self, (): &(), (): &()) -> Diff {
-        Diff::Same
+    fn diff(&self, (): &(), lacking: &Lacking) -> Diff {
+        let mut changes = Changes::default();
+        lacking.compare(&mut changes);
+        changes.update()
     }
 
-    async fn create(&self, (): &(), cx: &Context<'_>) -> Result<()> {
-        let own = self.names.tags().into_iter();
-        let own: Result<Vec<_>, _> =
-            own.map(|(key, value)| Tag::builder().key(key).value(value).build()).collect();
-        let request = cx.cloud.sns.create_topic().name(&self.name).set_tags(Some(own?));
+    async fn create(&self, (): &(), cx: &Context<'_>) -> Result<Lacking> {
+        let tags = sdk_tags(self.names.all_tags())?;
+        let request = cx.cloud.sns.create_topic().name(&self.name).set_tags(Some(tags));
         let created = Call::new("sns:CreateTopic", &self.name)
             .wait(cx, &[])
             .send(|| request.clone().send())
             .await;
         match created {
-            Ok(_) => Ok(()),
+            Ok(_) => Ok(Lacking::default()),
             // CreateTopic adopts what exists, but not if its tags are others: somebody else's.
             Err(error) if error.message.contains("already exists with different tags") => {
                 Err(anyhow::Error::new(AlreadyExists).context(error))
@@ -79,11 +83,16 @@ impl Resource for Topic {
         }
     }
 
-    async fn update(&self, (): &(), (): &(), _: &Context<'_>) -> Result<()> {
-        Ok(())
+    async fn update(&self, (): &(), lacking: &Lacking, cx: &Context<'_>) -> Result<Lacking> {
+        if !lacking.is_empty() {
+            let tags = sdk_tags(lacking.tags())?;
+            let request = cx.cloud.sns.tag_resource().resource_arn(self.arn()).set_tags(Some(tags));
+            Call::new("sns:TagResource", &self.name).send(|| request.clone().send()).await?;
+        }
+        Ok(Lacking::default())
     }
 
-    async fn delete(&self, (): &(), cx: &Context<'_>) -> Result<()> {
+    async fn delete(&self, _: &Lacking, cx: &Context<'_>) -> Result<()> {
         let arn = self.arn();
         let deleted = Call::new("sns:DeleteTopic", &arn)
             .wait(cx, &[])
@@ -91,6 +100,11 @@ impl Resource for Topic {
             .await;
         Ok(gone(deleted)?)
     }
+}
+
+fn sdk_tags(tags: Tags) -> Result<Vec<Tag>> {
+    let tags = tags.into_iter().map(|(key, value)| Tag::builder().key(key).value(value).build());
+    Ok(tags.collect::<Result<_, _>>()?)
 }
 
 /// A topic's tags, asked for once a run; `None` if there is no such topic.

@@ -62,7 +62,7 @@ impl Leftovers {
             Err(error) => this.blind = Some(error.to_string()),
         }
         match arns.as_ref() {
-            Ok(arns) => arns.iter().for_each(|arn| this.classify(arn, wanted)),
+            Ok(arns) => arns.keys().for_each(|arn| this.classify(arn, wanted)),
             Err(error) => this.blind = Some(error.clone()),
         }
         // Whoever else listens to a topic of ours may do so.
@@ -114,7 +114,8 @@ impl Leftovers {
         }
         for name in &self.roles {
             let policies = std::collections::BTreeMap::default();
-            let role = Role { name: name.clone(), policies, names: names.clone() };
+            let names = names.clone();
+            let role = Role { name: name.clone(), policies, boundary: None, names };
             let role = stack.add(&format!("leftover.role.{name}"), role);
             stack.unwanted(role);
             last.push(role.place());

@@ -1,6 +1,7 @@
 //! Drives the built binary, and checks the tools that the tests themselves stand on.
 #![expect(clippy::expect_used, reason = "a test may end in a panic")]
 
+mod accounts;
 mod consistency;
 mod counts;
 mod drift;
@@ -11,12 +12,14 @@ mod examples;
 mod index;
 mod interrupts;
 mod limits;
+mod logs;
 mod mistakes;
 mod models;
 mod operators;
 mod order;
 mod proxy;
 mod readme;
+mod rights;
 mod scale;
 mod secrets;
 mod slack;

@@ -126,3 +126,17 @@ fn malformed_documents_are_refused() {
     resource(TABLE).unwrap();
     assert_eq!(resource("table").unwrap_err(), "Resource table must be in ARN format or \"*\".");
 }
+
+#[test]
+fn a_boundary_allows_nothing_by_itself_and_limits_what_is_allowed() {
+    use Decision::{Allow, DeniedByBoundary, ExplicitDeny, ImplicitDeny, OutOfBounds};
+    for (own, boundary, together) in [
+        (Allow, Allow, Allow),
+        (Allow, ImplicitDeny, OutOfBounds),
+        (Allow, ExplicitDeny, DeniedByBoundary),
+        (ImplicitDeny, Allow, ImplicitDeny),
+        (ExplicitDeny, Allow, ExplicitDeny),
+    ] {
+        assert_eq!(own.within(boundary), together, "{own:?} within {boundary:?}");
+    }
+}

@@ -118,3 +118,44 @@ async fn lists_come_in_pages() {
     assert_eq!(names, ["a", "b", "c"]);
     assert!(!second.is_truncated());
 }
+
+#[tokio::test]
+async fn a_boundary_must_exist_and_bounds_what_a_role_may() {
+    let here = Here::start();
+    let iam = Client::new(&here.operator());
+    let arn = "arn:aws:iam::000000000000:policy/team/bounds";
+    let create = || {
+        let role = iam.create_role().role_name("r").assume_role_policy_document(TRUST);
+        role.permissions_boundary(arn).send()
+    };
+    let missing = format!("Scope ARN: {arn} does not exist or is not attachable.");
+    assert_eq!(refusal(create().await), ("NoSuchEntity".to_owned(), missing));
+    let allow = |action: &str| {
+        json!({"Statement": {"Effect": "Allow", "Action": action, "Resource": "*"}}).to_string()
+    };
+    let policy = iam.create_policy().policy_name("bounds").path("/team/");
+    let made = policy.policy_document(allow("iam:List*")).send().await.unwrap();
+    assert_eq!(made.policy().and_then(|policy| policy.arn()), Some(arn));
+    create().await.unwrap();
+    let put = iam.put_role_policy().role_name("r").policy_name("p");
+    put.policy_document(allow("iam:*")).send().await.unwrap();
+    let found = iam.get_role().role_name("r").send().await.unwrap().role.unwrap();
+    let bounds = found.permissions_boundary().and_then(|set| set.permissions_boundary_arn());
+    assert_eq!(bounds, Some(arn));
+    assert_eq!(refusal(iam.delete_policy().policy_arn(arn).send().await).0, "DeleteConflict");
+
+    let here = here.restarted();
+    let (iam, bounded) = (Client::new(&here.operator()), Client::new(&here.function("r")));
+    bounded.list_roles().send().await.unwrap();
+    let (code, why) = refusal(bounded.get_role().role_name("r").send().await);
+    assert_eq!(code, "AccessDenied");
+    let end = "because no permissions boundary allows the iam:GetRole action";
+    assert!(why.ends_with(end), "{why}");
+    iam.delete_role_permissions_boundary().role_name("r").send().await.unwrap();
+    bounded.get_role().role_name("r").send().await.unwrap();
+    let put = iam.put_role_permissions_boundary().role_name("r");
+    put.permissions_boundary(arn).send().await.unwrap();
+    refusal(bounded.get_role().role_name("r").send().await);
+    let absent = iam.put_role_permissions_boundary().role_name("r");
+    refusal(absent.permissions_boundary("arn:aws:iam::aws:policy/None").send().await);
+}

@@ -13,7 +13,7 @@ log_retention = 7
   |
 2 | log_retention = 7
   | ^^^^^^^^^^^^^",
-        "Did you mean `log_retention_days`? The keys here are `name`, `log_retention_days`, `table`, `topic`, `http_api` and `function`.",
+        "Did you mean `log_retention_days`? The keys here are `name`, `account`, `region`, `stage`, `permissions_boundary`, `tags`, `log_retention_days`, `table`, `topic`, `http_api` and `function`.",
     );
 }
 
@@ -29,7 +29,7 @@ key = "word"
   |
 2 | [tables.words]
   |  ^^^^^^",
-        "Did you mean `table`? The keys here are `name`, `log_retention_days`, `table`, `topic`, `http_api` and `function`.",
+        "Did you mean `table`? The keys here are `name`, `account`, `region`, `stage`, `permissions_boundary`, `tags`, `log_retention_days`, `table`, `topic`, `http_api` and `function`.",
     );
 }
 
@@ -93,7 +93,7 @@ routes = "ANY /f"
   |
 3 | routes = "ANY /f"
   | ^^^^^^"#,
-        "Did you mean `route`? The keys here are `name`, `package`, `role`, `memory`, `timeout`, `route`, `topic`, `environment`, `read`, `put`, `update`, `delete`, `publish` and `statement`.",
+        "Did you mean `route`? The keys here are `name`, `package`, `role`, `role_arn`, `memory`, `timeout`, `route`, `topic`, `environment`, `read`, `put`, `update`, `delete`, `publish` and `statement`.",
     );
 }
 

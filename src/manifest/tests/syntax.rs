@@ -141,7 +141,7 @@ fn carriage_returns() {
   |
 3 | nam = 1
   | ^^^",
-        "Did you mean `name`? The keys here are `name`, `log_retention_days`, `table`, `topic`, `http_api` and `function`.",
+        "Did you mean `name`? The keys here are `name`, `account`, `region`, `stage`, `permissions_boundary`, `tags`, `log_retention_days`, `table`, `topic`, `http_api` and `function`.",
     );
 }
 
@@ -156,6 +156,6 @@ fn control_characters() {
   |
 2 | "ke\u001by" = 1
   | ^^^^^^^^^^^"#,
-        "The keys here are `name`, `log_retention_days`, `table`, `topic`, `http_api` and `function`.",
+        "The keys here are `name`, `account`, `region`, `stage`, `permissions_boundary`, `tags`, `log_retention_days`, `table`, `topic`, `http_api` and `function`.",
     );
 }

@@ -8,7 +8,7 @@ use aws_sdk_lambda::primitives::{DateTime, DateTimeFormat};
 use aws_sdk_lambda::types::{Architecture, FunctionConfiguration, Runtime};
 
 use super::State;
-use crate::aws::naming::Tags;
+use crate::aws::naming::{Lacking, Tags};
 use crate::aws::{ApiError, Call, Context, Names};
 
 pub(super) async fn get(
@@ -67,9 +67,12 @@ async fn tags(
 
 /// Whose a function is, unless it is ours.
 pub fn stranger(names: &Names, found: &GetFunctionOutput) -> Option<String> {
-    let tags: Tags =
-        found.tags().into_iter().flatten().map(|(k, v)| (k.clone(), v.clone())).collect();
-    names.stranger(&tags)
+    names.stranger(&tags_in(found))
+}
+
+/// The tags that came with the answer.
+pub(super) fn tags_in(found: &GetFunctionOutput) -> Tags {
+    found.tags().into_iter().flatten().map(|(k, v)| (k.clone(), v.clone())).collect()
 }
 
 impl From<&FunctionConfiguration> for State {
@@ -101,6 +104,7 @@ impl From<&FunctionConfiguration> for State {
             runtime: found.runtime().map_or("", Runtime::as_str).to_owned(),
             sha256: found.code_sha256().unwrap_or_default().to_owned(),
             modified,
+            lacking: Lacking::default(),
         }
     }
 }

@@ -2,6 +2,7 @@
 
 mod answer;
 mod fault;
+mod iam;
 mod imitation;
 mod newness;
 mod operation;
@@ -29,6 +30,7 @@ use tokio::sync::oneshot;
 
 pub use answer::Answer;
 pub use fault::{Fault, Rule};
+pub use iam::Operator;
 use imitation::Imitator;
 pub use imitation::{Imitation, Rate};
 pub use newness::{busy, unknown, without_tags, writes_to_existing};
@@ -57,6 +59,7 @@ struct Shared {
     watched: Mutex<Option<Vec<(Operation, Request<Bytes>)>>>,
     in_flight: AtomicUsize,
     imitation: Mutex<Imitator>,
+    operator: Mutex<Option<Operator>>,
 }
 
 #[derive(Default, Clone)]
@@ -101,6 +104,7 @@ impl Proxy {
             watched: Mutex::default(),
             in_flight: AtomicUsize::new(0),
             imitation: Mutex::default(),
+            operator: Mutex::default(),
         });
         let (stop, stopped) = oneshot::channel();
         let accepting = Arc::clone(&shared);
@@ -131,6 +135,17 @@ impl Proxy {
     /// Makes the server behave as slowly and as inconsistently as AWS.
     pub fn imitate(&self, imitation: Imitation) {
         *lock(&self.shared.imitation) = Imitator::new(imitation);
+    }
+
+    /// Lets requests pass that this operator may make, from here on.
+    pub fn enforce(&self, operator: Operator) {
+        *lock(&self.shared.operator) = Some(operator);
+    }
+
+    /// Lets all pass again. Returns the operator with what was checked.
+    pub fn trust(&self) -> Option<Operator> {
+        self.settle();
+        lock(&self.shared.operator).take()
     }
 
     /// How many requests the imitated rates have refused so far.
@@ -274,6 +289,11 @@ impl Call<'_> {
         if !delay.is_zero() {
             tokio::time::sleep(delay).await;
         }
+        if let Some(operator) = &mut *lock(&self.shared.operator)
+            && let Some(refusal) = operator.refuses(&self.operation, &self.request)
+        {
+            return Outcome::Answer(refusal);
+        }
         let fault = rules.into_iter().find(|rule| rule.strikes(&self.operation));
         let Some(fault) = fault.map(|rule| rule.fault) else {
             return Outcome::Answer(self.forward().await);
@@ -333,7 +353,10 @@ impl Call<'_> {
         let answer = self.send().await.unwrap_or_else(|error| {
             Answer::error(&self.operation, 502, "ProxyError", &format!("no answer: {error}"))
         });
-        lock(&self.shared.imitation).after(&self.operation, &self.request, answer)
+        let answer = lock(&self.shared.imitation).after(&self.operation, &self.request, answer);
+        let mut operator = lock(&self.shared.operator);
+        let blind = operator.as_mut().is_some_and(|known| !known.reads_tags(&self.operation));
+        if blind { answer.without_tags() } else { answer }
     }
 
     async fn send(&self) -> Result<Answer, Box<dyn std::error::Error + Send + Sync>> {

@@ -1,6 +1,6 @@
 //! The small project behind a fault proxy, on an emulator or on a local cloud of its own.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
 use tempfile::TempDir;
@@ -40,6 +40,11 @@ pub struct Rig {
 
 impl Rig {
     pub fn new(python: &'static Python, backend: Backend) -> Self {
+        Self::of(python, backend, packed())
+    }
+
+    /// With an executable that carries an application of its own.
+    pub fn of(python: &'static Python, backend: Backend, program: &Path) -> Self {
         let (url, backend) = match backend {
             Backend::Moto => {
                 let server = python.moto();
@@ -52,7 +57,7 @@ impl Rig {
         };
         let proxy = Proxy::start(&url);
         let folder = TempDir::new().expect("a folder");
-        let people = Cli::new(folder.path()).program(packed()).endpoint(&proxy.url).arg("--yes");
+        let people = Cli::new(folder.path()).program(program).endpoint(&proxy.url).arg("--yes");
         let cli = people.clone().arg("--json");
         Self {
             cli,
@@ -134,11 +139,16 @@ fn packed() -> &'static PathBuf {
     static PACKED: OnceLock<(TempDir, PathBuf)> = OnceLock::new();
     let (_, program) = PACKED.get_or_init(|| {
         let folder = TempDir::new().expect("a folder for the executable");
-        let program = folder.path().join("small");
-        let project = Project::new();
-        let out = program.to_str().expect("a path in UTF-8");
-        Cli::new(project.path()).ok(["pack", "--out", out]);
+        let program = pack(&Project::new(), folder.path());
         (folder, program)
     });
+    program
+}
+
+/// Packs a project into an executable in `folder`.
+pub fn pack(project: &Project, folder: &Path) -> PathBuf {
+    let program = folder.join("small");
+    let out = program.to_str().expect("a path in UTF-8");
+    Cli::new(project.path()).ok(["pack", "--out", out]);
     program
 }

@@ -79,6 +79,22 @@ impl Answer {
         Self::error(operation, 503, "ServiceUnavailableException", "Service is unavailable.")
     }
 
+    /// A function as Lambda shows it to who may not list its tags.
+    pub fn without_tags(self) -> Self {
+        let Ok(mut body) = serde_json::from_slice::<serde_json::Value>(&self.body) else {
+            return self;
+        };
+        if body["Configuration"].is_null() {
+            return self;
+        }
+        body["Tags"] = serde_json::Value::Null;
+        body["TagsError"] = serde_json::json!({
+            "ErrorCode": "AccessDeniedException",
+            "Message": "User is not authorized to perform: lambda:ListTags",
+        });
+        Self { body: body.to_string().into(), ..self }
+    }
+
     /// What IAM answers to who lacks the permission, naming action and object.
     pub fn denied(operation: &Operation) -> Self {
         let (status, code) = match operation.service.as_str() {
