@@ -2,15 +2,15 @@
 
 use std::process::ExitCode;
 
-use advent::cli::Cli;
 use advent::failure::Failure;
+use advent::invocation::{self, Invocation};
 use advent::report::{Options, Report};
-use clap::Parser as _;
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = invocation::parse();
     let options = Options::detect(cli.global.json, cli.global.quiet, cli.global.no_color);
     let report = Report::new(options);
+    report.name_commands(Invocation::of(&cli.global));
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {

@@ -3,13 +3,15 @@
 use anyhow::Result;
 
 use super::session::Session;
-use super::{document, url};
+use super::{document, secrets, url};
 use crate::cli::Global;
 use crate::report::Report;
 
 /// Exit code 0 without changes, 2 with.
 pub async fn run(global: &Global, report: &Report) -> Result<u8> {
     let session = Session::open(global, report).await?;
+    secrets::check(&session.app.manifest)?;
+    report.note(&format!("{} in {}", session.app.manifest.name, session.place()));
     let (deployment, plan) = session.plan(&session.build().await?).await?;
     let api = deployment.http_api.and_then(|api| plan.state(api));
     let url = api.and_then(|api| url::of(&session.app.manifest, &api.endpoint));
