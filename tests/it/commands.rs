@@ -128,6 +128,8 @@ fn a_path_that_is_not_utf8_is_a_path() {
         assert!(empty.path().join(out).exists());
     }
     assert!(empty.path().join(out).join("front.zip").is_file());
+    let cloud = small.local(&empty.path().join(OsStr::from_bytes(b"cloud\xff")));
+    cloud.run(["plan"]).code(2).says("is not UTF-8");
 }
 
 #[cfg(unix)]
