@@ -12,7 +12,7 @@ mod workspace;
 mod zip;
 
 use std::fmt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::Arc;
 
@@ -170,6 +170,33 @@ pub async fn artifacts(
     build::artifacts(&app.manifest, folder, arch, destination, progress).await
 }
 
+/// What the running executable carries, if it carries an application.
+///
+/// # Errors
+/// It is damaged.
+pub fn carried() -> Result<Option<Carried>> {
+    let Some(carrier) = embed::Carrier::running()? else { return Ok(None) };
+    let manifest = Manifest::parse(carrier.manifest(), "advent.toml")?;
+    let functions = manifest.functions.into_keys().collect();
+    Ok(Some(Carried { stack: manifest.name, functions, arch: carrier.arch()? }))
+}
+
+/// What an executable carries.
+#[derive(Debug)]
+pub struct Carried {
+    pub stack: String,
+    /// By their ids in the manifest.
+    pub functions: Vec<String>,
+    pub arch: Arch,
+}
+
+impl fmt::Display for Carried {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { stack, functions, arch } = self;
+        write!(f, "the application {stack} ({}; {arch})", functions.join(", "))
+    }
+}
+
 fn carrier() -> Result<embed::Carrier> {
     embed::Carrier::running()?.context("this executable carries no application")
 }
@@ -193,7 +220,30 @@ fn embedded(
 /// `base` carries already. Returns its size in bytes.
 pub fn pack(app: &Application, artifacts: &[Artifact], base: &Path, out: &Path) -> Result<u64> {
     let arch = artifacts.first().map_or_else(Arch::host, |artifact| artifact.arch);
-    embed::write(&app.toml, artifacts, arch, base, out)
+    embed::write(&app.toml, artifacts, arch, base, &destination(out)?)
+}
+
+/// Refuses an `out` that [`pack`] would not write to.
+///
+/// # Errors
+/// It exists and is no file.
+pub fn check_out(out: &Path) -> Result<()> {
+    destination(out).map(drop)
+}
+
+/// The file that is to be written: `out`, or what it links to.
+///
+/// # Errors
+/// A refusal where something is there that is no file: a folder, a device, a link to nothing.
+fn destination(out: &Path) -> Result<PathBuf> {
+    let Ok(there) = out.symlink_metadata() else { return Ok(out.to_owned()) };
+    let real = if there.is_symlink() { std::fs::canonicalize(out) } else { Ok(out.to_owned()) };
+    match real {
+        Ok(real) if real.is_file() => Ok(real),
+        _ => Err(Failure::refused(format!("{} exists and is not a file", out.display()))
+            .hint("choose another name: `--out FILE`")
+            .into()),
+    }
 }
 
 /// Base64 of the SHA-256, as Lambda reports it.

@@ -45,7 +45,7 @@ pub struct Global {
     #[arg(long, global = true, value_name = "SECONDS", env = "ADVENT_TIMEOUT", default_value_t = 30,
           hide_default_value = true, hide_env = true, value_parser = clap::value_parser!(u64).range(1..=3600))]
     pub timeout: u64,
-    /// Do not ask before something existing is deleted or replaced
+    /// Do not ask before something existing is deleted or replaced, or a carried application deployed
     #[arg(short, long, global = true)]
     pub yes: bool,
     /// Print one JSON document on stdout, and nothing else there
@@ -65,14 +65,17 @@ pub struct Global {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Create the stack, or bring it up to date
+    #[command(aliases = ["deploy", "apply"])]
     Up(Up),
     /// Show what `up` would do: exit code 0 nothing, 2 changes, 1 error
+    #[command(alias = "diff")]
     Plan,
     /// Show every resource: in step, missing or drifted
     Status,
     /// Delete the stack and everything in it
+    #[command(aliases = ["destroy", "delete"])]
     Down,
-    /// Send what Slack would send to the deployed URL
+    /// Send what the declared caller (Slack) would send: exit code 0 if the answer is a 2xx
     Say(Say),
     /// Show what the functions logged
     Logs(Logs),
@@ -85,6 +88,9 @@ pub enum Command {
     /// Run, stop or use the local cloud
     #[command(subcommand)]
     Local(Local),
+    /// As --version
+    #[command(hide = true)]
+    Version,
 }
 
 #[derive(Debug, Args)]
@@ -98,7 +104,7 @@ pub struct Up {
 pub struct Say {
     /// What is said, trigger word included
     pub text: String,
-    /// Route to send it to, if the stack has several
+    /// Path to send it to, if the stack has several routes
     #[arg(long, value_name = "PATH")]
     pub path: Option<String>,
     /// Who says it
@@ -165,7 +171,7 @@ pub enum Local {
     Start(Start),
     /// Stop the local cloud; its state stays
     Stop,
-    /// Print the variables that make other AWS tools use it
+    /// Print what makes other AWS tools in this shell use it: eval "$(advent local env)"
     Env,
 }
 

@@ -1,9 +1,11 @@
 //! One file, one subcommand; here what several of them do.
 
 mod build;
+mod callers;
 mod document;
 mod down;
 mod guard;
+mod interrupt;
 mod local;
 mod logs;
 mod pack;
@@ -11,17 +13,21 @@ mod plan;
 mod policy;
 mod rights;
 mod say;
+mod secrets;
 mod session;
 mod status;
 mod up;
 mod url;
 
+use std::path::Path;
+
 use anyhow::Result;
 
-use crate::aws::naming::DEFAULT_STAGE;
 use crate::cli::{Cli, Command, Global};
 use crate::engine::{Plan, Step};
 use crate::failure::Failure;
+use crate::invocation;
+use crate::manifest::Source;
 use crate::report::Report;
 use crate::trace;
 use session::Session;
@@ -35,6 +41,10 @@ pub async fn run(cli: Cli, report: &Report) -> Result<u8> {
     if let Some(path) = &global.trace {
         trace::begin(path)?;
     }
+    // The local cloud in the foreground ends in its own way.
+    if !matches!(cli.command, Command::Local(_)) {
+        interrupt::watch(report.voice(), &cli.command);
+    }
     let code = match cli.command {
         Command::Up(args) => up::run(global, &args, report).await,
         Command::Plan => plan::run(global, report).await,
@@ -46,6 +56,10 @@ pub async fn run(cli: Cli, report: &Report) -> Result<u8> {
         Command::Build(args) => build::run(global, &args, report).await,
         Command::Pack(args) => pack::run(global, &args, report).await,
         Command::Local(args) => local::run(global, &args, report).await,
+        Command::Version => {
+            report.data(&format!("advent {}", invocation::version()));
+            Ok(0)
+        }
     };
     trace::end();
     code
@@ -59,7 +73,7 @@ fn refuse_protected(session: &Session<'_>, plan: &Plan) -> Result<()> {
     let named = [("endpoint-url", &session.cloud.endpoint), ("profile", &session.global.profile)];
     for (option, value) in named {
         if let Some(value) = value {
-            target = format!("{target} --{option} {}", quoted(value));
+            target = format!("{target} --{option} {}", invocation::shell_word(value));
         }
     }
     for (step, lift) in plan.protected() {
@@ -74,24 +88,39 @@ fn refuse_protected(session: &Session<'_>, plan: &Plan) -> Result<()> {
     Err(Failure::refused(what).hint(hint).into())
 }
 
-/// As one word of a shell's.
-fn quoted(word: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:@".contains(c);
-    if word.chars().all(plain) {
-        word.to_owned()
-    } else {
-        format!("'{}'", word.replace('\'', r"'\''"))
+/// A path as it stands in the document of `--json`, if there is to be one.
+///
+/// # Errors
+/// A refusal of what JSON cannot hold.
+fn in_json(global: &Global, path: &Path) -> Result<String> {
+    match path.to_str() {
+        None if global.json => {
+            let what = format!("{} is not UTF-8, and JSON cannot name it", path.display());
+            Err(Failure::refused(what).hint("choose another path, or leave out --json").into())
+        }
+        _ => Ok(path.display().to_string()),
     }
 }
 
-/// Asks whether these may be deleted or replaced, unless `--yes` was said.
+/// Asks whether these may be deleted or replaced, and whether what no manifest of this folder
+/// names may be deployed, unless `--yes` was given.
 ///
 /// # Errors
 /// A refusal where nobody can be asked.
-fn consent(global: &Global, report: &Report, verb: &str, doomed: &[&Step]) -> Result<bool> {
-    if doomed.is_empty() || global.yes {
+fn consent(session: &Session<'_>, verb: &str, doomed: &[&Step], deploys: bool) -> Result<bool> {
+    let unnamed = deploys && session.app.source == Source::Embedded;
+    if session.global.yes || doomed.is_empty() && !unnamed {
         return Ok(true);
     }
+    let (stack, place) = (&session.cloud.names.stack, session.place());
+    let mut parts = Vec::new();
+    if unnamed {
+        parts.push(format!("deploy the application {stack}, which this executable carries,"));
+    }
+    if !doomed.is_empty() {
+        parts.push(format!("{verb} {} existing resources of {stack}", doomed.len()));
+    }
+    let question = format!("{} in {place}", parts.join(" and "));
     let data: Vec<_> = doomed
         .iter()
         .filter_map(|step| Some(format!("{} {}: {}", step.kind, step.name, step.data.as_ref()?)))
@@ -99,52 +128,12 @@ fn consent(global: &Global, report: &Report, verb: &str, doomed: &[&Step]) -> Re
     let loss = if data.is_empty() {
         String::new()
     } else {
-        format!("\nwith them is lost for ever:\n  {}\n", data.join("\n  "))
+        format!("\nthis permanently deletes:\n  {}\n", data.join("\n  "))
     };
-    let count = doomed.len();
-    if !report.can_ask() {
-        let what = format!("refused to {verb} {count} existing resources unasked{loss}");
-        let hint = "say --yes to go ahead without being asked";
+    if !session.report.can_ask() {
+        let what = format!("refused to {question} unasked{loss}");
+        let hint = "pass --yes to go ahead without being asked";
         return Err(Failure::refused(what.trim_end()).hint(hint).into());
     }
-    Ok(report.ask(&format!("{verb} {count} existing resources?{loss}")))
-}
-
-/// Who may call the URL, in words.
-fn callers(session: &Session<'_>, open: bool) -> String {
-    let api = session.app.manifest.http_api.as_ref();
-    let throttle = api.map_or_else(String::new, |api| {
-        format!(
-            "; the stage lets {} requests/s through, bursts of {}",
-            api.throttle_rate, api.throttle_burst
-        )
-    });
-    if open {
-        format!("everyone who knows the URL: no secret is set{throttle}")
-    } else {
-        format!("verified by the function{throttle}")
-    }
-}
-
-/// How to call a command on the same stage: by the name that this one was called by, with the
-/// same target.
-fn command_line(global: &Global, command: &str) -> String {
-    // Cargo says so to what it runs.
-    let through_cargo = std::env::var_os("CARGO_PKG_NAME").is_some();
-    let mut line = format!("{} {command}", if through_cargo { "cargo run --" } else { "advent" });
-    if global.local {
-        line.push_str(" --local");
-    }
-    let named = [
-        ("--endpoint-url", global.endpoint_url.as_deref()),
-        ("--profile", global.profile.as_deref()),
-        ("--region", global.region.as_deref()),
-        ("--stage", Some(global.stage.as_str()).filter(|stage| *stage != DEFAULT_STAGE)),
-    ];
-    for (flag, value) in named {
-        if let Some(value) = value {
-            line = format!("{line} {flag} {value}");
-        }
-    }
-    line
+    Ok(session.report.ask(&format!("{question}?{loss}")))
 }

@@ -10,9 +10,11 @@ pub mod engine;
 pub mod failure;
 #[cfg(test)]
 mod fuzz;
+pub mod invocation;
 pub mod local;
 pub mod manifest;
 pub mod report;
 pub mod resources;
+pub mod slack;
 pub mod stack;
 pub mod trace;

@@ -8,6 +8,7 @@ mod call;
 mod clock;
 mod cloud;
 mod dynamodb;
+mod environment;
 mod error;
 mod executable;
 mod gateway;
@@ -30,6 +31,7 @@ mod xml;
 #[cfg(test)]
 mod tests;
 
+pub use environment::Environment;
 pub use lifecycle::{Running, ensure, failed_events, find, is_empty, state_dir, stop};
 pub use server::{InProcess, serve};
 
@@ -37,13 +39,3 @@ pub use server::{InProcess, serve};
 pub const REGION: &str = "us-east-1";
 /// The account that everything in the local cloud belongs to.
 pub const ACCOUNT: &str = "000000000000";
-
-/// What makes other AWS tools use a local cloud.
-pub fn client_env(running: &Running) -> Vec<(&'static str, String)> {
-    vec![
-        ("AWS_ENDPOINT_URL", running.url.clone()),
-        ("AWS_ACCESS_KEY_ID", "local".to_owned()),
-        ("AWS_SECRET_ACCESS_KEY", "local".to_owned()),
-        ("AWS_REGION", REGION.to_owned()),
-    ]
-}

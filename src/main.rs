@@ -5,10 +5,9 @@ use std::panic::{AssertUnwindSafe, PanicHookInfo, catch_unwind, set_hook};
 use std::process::{Command, ExitCode};
 use std::sync::OnceLock;
 
-use advent::cli::Cli;
 use advent::failure::Failure;
+use advent::invocation::{self, Invocation};
 use advent::report::{Options, Report};
-use clap::Parser as _;
 use clap::error::ErrorKind;
 
 /// The first panic: what it said, and where.
@@ -18,12 +17,13 @@ fn main() -> ExitCode {
     if let Some(code) = without_empty_variables() {
         return code;
     }
-    let cli = match Cli::try_parse() {
+    let cli = match invocation::parse() {
         Ok(cli) => cli,
         Err(error) => return bad_usage(&error),
     };
     let options = Options::detect(cli.global.json, cli.global.quiet, cli.global.no_color);
     let report = Report::new(options);
+    report.name_commands(Invocation::of(&cli.global));
     for secret in ["AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"] {
         report.hide(&std::env::var(secret).unwrap_or_default());
     }

@@ -20,6 +20,7 @@ use std::path::PathBuf;
 pub use place::refusal;
 
 use crate::failure::Failure;
+use crate::slack::Caller;
 
 /// A manifest has at most this many bytes; a larger file is no manifest.
 const MAX_BYTES: usize = 512 * 1024;
@@ -118,6 +119,8 @@ pub struct Function {
     pub statements: Vec<serde_json::Value>,
     /// Route keys, `METHOD /path` or `$default`.
     pub routes: Vec<String>,
+    /// Who calls them, if that is declared.
+    pub caller: Option<Caller>,
     /// Ids of the topics that trigger it.
     pub topics: Vec<String>,
 }

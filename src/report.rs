@@ -21,10 +21,11 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::Error;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::bundle::Progress;
 use crate::engine::{Event, Outcome, Plan, Reporter};
+use crate::invocation::Invocation;
 use screen::Screen;
 use work::{Phase, Work};
 
@@ -59,14 +60,17 @@ pub struct Report {
     shared: Arc<Shared>,
     /// What keeps the live area and the heartbeats going; they end when it is dropped.
     ticker: Mutex<Option<Sender<()>>>,
-    document_written: AtomicBool,
 }
+
+/// Speaks for a [`Report`] from elsewhere, for as long as the process lives.
+pub struct Voice(Arc<Shared>);
 
 struct Shared {
     options: Options,
     screen: Screen,
     doing: Mutex<Doing>,
     heartbeat: Duration,
+    document_written: AtomicBool,
 }
 
 /// What is under way.
@@ -83,12 +87,21 @@ impl Report {
     }
 
     fn with(options: Options, screen: Screen, heartbeat: Duration) -> Self {
-        let doing = Mutex::default();
+        let (doing, document_written) = (Mutex::default(), AtomicBool::new(false));
         Self {
-            shared: Arc::new(Shared { options, screen, doing, heartbeat }),
+            shared: Arc::new(Shared { options, screen, doing, heartbeat, document_written }),
             ticker: Mutex::default(),
-            document_written: AtomicBool::new(false),
         }
+    }
+
+    pub fn voice(&self) -> Voice {
+        Voice(Arc::clone(&self.shared))
+    }
+
+    /// From now on every `` `advent COMMAND` `` that is printed is a command that means the same as
+    /// this one: see [`Invocation::complete`].
+    pub fn name_commands(&self, invocation: Invocation) {
+        self.shared.screen.name_commands(invocation);
     }
 
     /// A phase before or after the work on the resources: "reading the cloud". It lasts until
@@ -120,7 +133,7 @@ impl Report {
         let shared = &self.shared;
         let mut doing = lock(&shared.doing);
         match progress {
-            Progress::Output(line) if shared.speaks() => shared.screen.say(line),
+            Progress::Output(line) if shared.speaks() => shared.screen.pass_on(line),
             Progress::Packed { function, bytes } if shared.speaks() => {
                 if !doing.phase.as_ref().is_some_and(|phase| phase.cached) {
                     let line = format!("packed {function}: {}", text::bytes(*bytes));
@@ -174,7 +187,9 @@ impl Report {
     /// The stack as it is, which is the command's result.
     pub fn status(&self, header: &[(&str, String)], plan: &Plan) {
         let screen = &self.shared.screen;
-        screen.data(&status::text(header, plan, screen.out_width(), screen.out_paint()));
+        let complete = |(label, text): &(_, String)| (*label, screen.complete(text));
+        let header: Vec<_> = header.iter().map(complete).collect();
+        screen.data(&status::text(&header, plan, screen.out_width(), screen.out_paint()));
     }
 
     pub fn apply_begins(&self, plan: &Plan) {
@@ -228,6 +243,11 @@ impl Report {
         self.shared.screen.data(text);
     }
 
+    /// Whether results go to a person's terminal, and not to a program.
+    pub fn results_are_read(&self) -> bool {
+        self.shared.screen.out_width().is_some()
+    }
+
     /// Nobody reads the results any more: a command without an end should end.
     pub fn is_closed(&self) -> bool {
         self.shared.screen.is_closed()
@@ -240,13 +260,7 @@ impl Report {
 
     /// The one document of `--json`.
     pub fn document(&self, value: &Value) {
-        let screen = &self.shared.screen;
-        self.document_written.store(true, Ordering::Relaxed);
-        screen.data(&if screen.out_width().is_some() {
-            format!("{value:#}")
-        } else {
-            value.to_string()
-        });
+        self.shared.document(value);
     }
 
     /// How it ended: a title, what is worth knowing, and what one may do next.
@@ -255,7 +269,8 @@ impl Report {
         if self.shared.speaks() {
             let screen = &self.shared.screen;
             screen.gap();
-            screen.say(&summary::text(title, rows, next, screen.paint()));
+            let next: Vec<_> = next.iter().map(|next| screen.complete(next)).collect();
+            screen.say(&summary::text(title, rows, &next, screen.paint()));
         }
     }
 
@@ -265,7 +280,7 @@ impl Report {
         self.stop_ticker();
         *lock(&self.shared.doing) = Doing::default();
         screen.clear();
-        if self.shared.options.json && !self.document_written.load(Ordering::Relaxed) {
+        if self.shared.options.json && !self.shared.document_written.load(Ordering::Relaxed) {
             self.document(&errors::document(error));
         } else {
             screen.say(&errors::text(error, screen.paint()));
@@ -296,6 +311,32 @@ impl Report {
     }
 }
 
+impl Voice {
+    pub fn note(&self, text: &str) {
+        if self.0.speaks() {
+            self.0.screen.say(text);
+        }
+    }
+
+    /// The last that is said: what was under way is taken off the screen, and nothing more gets
+    /// there.
+    pub fn last(&self, text: &str, exit: u8) {
+        let shared = &self.0;
+        let doing = lock(&shared.doing);
+        if !shared.screen.clear() && shared.screen.is_terminal() {
+            // Behind a question, or what the terminal shows of a Ctrl-C.
+            shared.screen.say("");
+        }
+        if shared.options.json && !shared.document_written.load(Ordering::Relaxed) {
+            let error = json!({ "message": text, "hint": null, "exit": exit });
+            shared.document(&json!({ "error": error }));
+        } else {
+            shared.screen.say(text);
+        }
+        std::mem::forget(doing);
+    }
+}
+
 impl Reporter for Report {
     fn report(&self, event: Event<'_>) {
         self.shared.report(&event);
@@ -306,6 +347,18 @@ impl Shared {
     /// Whether anything but results, warnings and errors is printed.
     fn speaks(&self) -> bool {
         !self.options.quiet && !self.options.json
+    }
+
+    fn document(&self, value: &Value) {
+        let screen = &self.screen;
+        self.document_written.store(true, Ordering::Relaxed);
+        let mut value = value.clone();
+        errors::complete(&mut value, &|text| screen.complete(text));
+        screen.data(&if screen.out_width().is_some() {
+            format!("{value:#}")
+        } else {
+            value.to_string()
+        });
     }
 
     fn end_phase(&self, doing: &mut Doing) {

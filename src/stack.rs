@@ -22,7 +22,7 @@ use crate::bundle::{Arch, Artifact};
 use crate::engine::{Handle, Known, Purpose, Reporter, Stack};
 use crate::failure::Failure;
 use crate::manifest::{self, Manifest, Value};
-use crate::resources::function::{self, Code, Function, Inputs};
+use crate::resources::function::{Code, Function, Inputs};
 use crate::resources::http_api::{self, HttpApi};
 use crate::resources::log_group::LogGroup;
 use crate::resources::permission::{Permission, Wanted};
@@ -30,6 +30,7 @@ use crate::resources::role::{self, Role};
 use crate::resources::subscription::Subscription;
 use crate::resources::table::Table;
 use crate::resources::topic::Topic;
+use crate::slack::Caller;
 use crate::trace;
 use permissions::{Source, Statement};
 
@@ -40,8 +41,8 @@ const FEW_LOG_GROUPS: usize = 4;
 pub struct Deployment {
     pub stack: Stack<Cloud>,
     pub http_api: Option<Handle<HttpApi>>,
-    /// The functions behind routes, each with the variables that hold its secrets.
-    routed: Vec<(Handle<Function>, Vec<String>)>,
+    /// The functions behind routes.
+    pub routed: Vec<Routed>,
     names: Names,
     /// Physical names of the manifest's functions.
     functions: Vec<String>,
@@ -51,6 +52,15 @@ pub struct Deployment {
     topics: Vec<String>,
     /// What the resource policy of each function is to have, by the function's name.
     permissions: BTreeMap<String, Arc<Wanted>>,
+}
+
+/// A function with routes.
+pub struct Routed {
+    /// Its id in the manifest.
+    pub id: String,
+    pub function: Handle<Function>,
+    /// Who calls it, if that is declared.
+    pub caller: Option<Caller>,
 }
 
 /// What a deployment is made of besides its manifest.
@@ -197,7 +207,6 @@ impl Deployment {
             names: names.clone(),
         };
         self.functions.push(name);
-        let secrets: Vec<_> = resource.secrets.keys().cloned().collect();
         let place = format!("function.{id}");
         let handle = match role {
             Some(role) => {
@@ -212,20 +221,10 @@ impl Deployment {
         // Before Lambda would make it.
         self.stack.after(handle, log_group.place());
         if !function.routes.is_empty() {
-            self.routed.push((handle, secrets));
+            let (id, caller) = (id.to_owned(), function.caller.clone());
+            self.routed.push(Routed { id, caller, function: handle });
         }
         handle
-    }
-
-    /// Whether anyone who knows the URL may call it: a function behind a route has no secret that
-    /// it could verify its caller by. `state` tells what is known of a function.
-    pub fn is_open<'a>(
-        &self,
-        state: impl Fn(Handle<Function>) -> Option<&'a function::State>,
-    ) -> bool {
-        self.routed.iter().any(|(handle, secrets)| {
-            state(*handle).is_none_or(|state| !secrets.iter().any(|secret| state.has(secret)))
-        })
     }
 
     fn add_subscription(

@@ -1,7 +1,7 @@
 //! Finding, starting and stopping the local cloud in the background, in processes of their own.
 //!
 //! Without the test harness: `ensure` starts this very executable again as
-//! `local start --dir DIR`.
+//! `local start --json --dir DIR`.
 #![expect(clippy::unwrap_used, reason = "a test")]
 #![expect(clippy::print_stdout, reason = "a test without the harness reports by itself")]
 
@@ -13,13 +13,13 @@ use advent::local;
 fn main() {
     let arguments: Vec<_> = std::env::args().skip(1).collect();
     let runtime = tokio::runtime::Runtime::new().unwrap();
-    if let [command, start, dir, path] =
+    if let [command, start, json, dir, path] =
         arguments.iter().map(String::as_str).collect::<Vec<_>>()[..]
-        && (command, start, dir) == ("local", "start", "--dir")
+        && [command, start, json, dir] == ["local", "start", "--json", "--dir"]
     {
         let port = std::env::var("LOCAL_TEST_PORT").ok().map(|port| port.parse().unwrap());
         if let Err(error) = runtime.block_on(local::serve(Path::new(path), port, |_| {})) {
-            println!("{error}");
+            println!("{}", serde_json::json!({ "error": { "message": format!("{error:#}") } }));
             std::process::exit(1);
         }
         return;
@@ -44,6 +44,10 @@ fn main() {
         a_folder_that_cannot_be_written_is_a_failure().await;
         leftovers_of_another_are_not_believed().await;
         one_that_does_not_answer_is_reported().await;
+        it_ends_with_its_folder().await;
+        it_is_stopped_whatever_is_left_of_its_folder().await;
+        why_it_did_not_start_is_said().await;
+        a_full_disk_is_said().await;
         a_new_build_takes_over();
     });
     println!("local_lifecycle: ok");
@@ -253,6 +257,69 @@ async fn one_that_does_not_answer_is_reported() {
     assert!(failure.what.contains("does not answer"), "{failure}");
     assert!(failure.hint.as_ref().unwrap().contains(&running.pid.to_string()));
     signal("-CONT", running.pid);
+}
+
+/// Waits until there is no such process.
+fn is_gone(pid: u32) {
+    let begun = std::time::Instant::now();
+    let alive = || Path::new("/proc").join(pid.to_string()).join("exe").read_link().is_ok();
+    while alive() {
+        assert!(begun.elapsed().as_secs() < 20, "{pid} lives on");
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+}
+
+/// Nobody could stop it otherwise, and another one would be started beside it.
+async fn it_ends_with_its_folder() {
+    let folder = Folder::new();
+    let first = local::ensure(&folder.path()).await.unwrap();
+    std::fs::remove_dir_all(folder.path()).unwrap();
+    is_gone(first.pid);
+    let second = local::ensure(&folder.path()).await.unwrap();
+    assert!(second.started && second.pid != first.pid);
+    // Another folder in its place.
+    std::fs::rename(folder.path(), folder.0.path().join("elsewhere")).unwrap();
+    std::fs::create_dir(folder.path()).unwrap();
+    is_gone(second.pid);
+    let third = local::ensure(&folder.path()).await.unwrap();
+    std::fs::remove_file(folder.path().join("state.sqlite")).unwrap();
+    is_gone(third.pid);
+}
+
+async fn it_is_stopped_whatever_is_left_of_its_folder() {
+    let folder = Folder::new();
+    let running = local::ensure(&folder.path()).await.unwrap();
+    std::fs::remove_file(folder.path().join("endpoint.json")).unwrap();
+    assert_eq!(local::find(&folder.path()).await.unwrap().pid, running.pid);
+    assert!(local::stop(&folder.path()).await.unwrap());
+    is_gone(running.pid);
+}
+
+async fn why_it_did_not_start_is_said() {
+    let folder = Folder::new();
+    std::fs::create_dir(folder.path()).unwrap();
+    std::fs::write(folder.path().join("state.sqlite"), "no database ".repeat(100)).unwrap();
+    let error = local::ensure(&folder.path()).await.unwrap_err();
+    let failure = Failure::of(&error).unwrap();
+    assert!(failure.what.contains("state.sqlite"), "{failure}");
+}
+
+async fn a_full_disk_is_said() {
+    let folder = Folder::new();
+    std::fs::create_dir(folder.path()).unwrap();
+    let mount = std::process::Command::new("mount")
+        .args(["-t", "tmpfs", "-o", "size=16k", "tmpfs"])
+        .arg(folder.path())
+        .output();
+    if !mount.is_ok_and(|mount| mount.status.success()) {
+        println!("SKIPPED: a full disk needs the right to mount one");
+        return;
+    }
+    let error = local::ensure(&folder.path()).await.unwrap_err();
+    let text = format!("{error:#}");
+    let unmount = std::process::Command::new("umount").arg(folder.path()).status().unwrap();
+    assert!(unmount.success());
+    assert!(text.contains("full") || text.contains("No space left"), "{text}");
 }
 
 fn a_new_build_takes_over() {

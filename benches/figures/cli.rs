@@ -18,7 +18,7 @@ pub fn figures(python: &'static Python, program: &Path) -> String {
     let folder = TempDir::new().expect("a folder");
     let cli = Cli::new(folder.path()).program(program).endpoint(&moto.url);
     let command = |arguments: &[&str]| run(&mut cli.command(arguments));
-    command(&["up"]);
+    command(&["up", "--yes"]);
     let median_of = |runs: &[Usage], value: fn(&Usage) -> f64| {
         median(runs.iter().map(value).collect::<Vec<_>>())
     };

@@ -23,9 +23,9 @@ const OTHER: &[u8] = b"another bootstrap";
 
 /// What is done in a round, by advent and by Terraform.
 const COMMANDS: [(&str, &[&str], &str); 5] = [
-    ("first `up`", &["up"], "apply"),
+    ("first `up`", &["up", "--yes"], "apply"),
     ("`up`, nothing changed", &["up"], "apply"),
-    ("`up`, one function's code", &["up"], "apply"),
+    ("`up`, one function's code", &["up", "--yes"], "apply"),
     ("`status`", &["status"], "plan"),
     ("`down`", &["down", "--yes"], "destroy"),
 ];
@@ -140,7 +140,8 @@ pub fn figures(python: &'static Python, program: &Path) -> String {
         function_pending: Duration::from_secs(2),
         ..Imitation::default()
     });
-    let waits = first(|| bench.cli.command(["up"]), || bench.cli.command(["down", "--yes"]));
+    let waits =
+        first(|| bench.cli.command(["up", "--yes"]), || bench.cli.command(["down", "--yes"]));
     let of_terraform: Vec<f64> = bench
         .terraform
         .iter()

@@ -84,7 +84,7 @@ pub fn figures(python: &'static Python, program: &Path) -> String {
     };
     let starts: Vec<f64> = (0..5).map(|_| start()).collect();
 
-    let up = cli.ok(["up", "--json"]).last_json();
+    let up = cli.ok(["up", "--yes", "--json"]).last_json();
     let url = up["url"].as_str().expect("a URL").to_owned();
     let env = cli.ok(["local", "env", "--json"]).json();
     let endpoint = env["AWS_ENDPOINT_URL"].as_str().expect("an endpoint").to_owned();
@@ -176,7 +176,7 @@ fn ministack(python: &'static Python, program: &Path) -> (f64, f64) {
     let server = python.ministack();
     let folder = TempDir::new().expect("a folder");
     let cli = Cli::new(folder.path()).program(program).endpoint(&server.url);
-    let up = cli.ok(["up", "--json"]).last_json();
+    let up = cli.ok(["up", "--yes", "--json"]).last_json();
     lift_throttle(&Boto::new(python, &server.url));
     let url = up["url"].as_str().expect("a URL");
     let address = Address::of(url, &server.url);

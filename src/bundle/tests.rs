@@ -134,6 +134,7 @@ fn function(package: &str) -> Function {
         grants: Vec::new(),
         statements: Vec::new(),
         routes: Vec::new(),
+        caller: None,
         topics: Vec::new(),
     }
 }

@@ -11,7 +11,8 @@ use crate::failure::Failure;
 use crate::report::Report;
 
 pub async fn run(global: &Global, args: &Build, report: &Report) -> Result<u8> {
-    let app = application()?;
+    super::in_json(global, &args.out)?;
+    let app = application(report)?;
     let arch = global.arch.map_or_else(|| app.arch(), Ok)?;
     let artifacts = build(&app, arch, global, report).await?;
     let written = |path: &Path, result: std::io::Result<()>| {
@@ -33,7 +34,7 @@ pub async fn run(global: &Global, args: &Build, report: &Report) -> Result<u8> {
             "function": artifact.function,
             "package": artifact.package,
             "arch": artifact.arch.to_string(),
-            "zip": path.to_string_lossy(),
+            "zip": super::in_json(global, &path)?,
             "bytes": artifact.zip.len(),
             "sha256": artifact.sha256,
         }));

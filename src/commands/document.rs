@@ -23,8 +23,8 @@ fn kind(kind: &str) -> String {
     kind.replace(' ', "_")
 }
 
-/// `status --json` and `plan --json`.
-pub fn status(session: &Session<'_>, plan: &Plan, url: Option<&str>) -> Value {
+/// Which stack, and where it is.
+fn place(session: &Session<'_>) -> Value {
     let names = &session.cloud.names;
     json!({
         "stack": names.stack,
@@ -32,10 +32,18 @@ pub fn status(session: &Session<'_>, plan: &Plan, url: Option<&str>) -> Value {
         "account": names.account,
         "region": names.region,
         "endpoint": session.cloud.endpoint,
-        "url": url,
-        "in_step": plan.in_step(),
-        "resources": plan.steps.iter().map(step).collect::<Vec<_>>(),
+        "local": session.local.is_some(),
+        "url": null,
     })
+}
+
+/// `status --json` and `plan --json`.
+pub fn status(session: &Session<'_>, plan: &Plan, url: Option<&str>) -> Value {
+    let mut document = place(session);
+    document["url"] = url.into();
+    document["in_step"] = plan.in_step().into();
+    document["resources"] = plan.steps.iter().map(step).collect();
+    document
 }
 
 fn step(step: &Step) -> Value {
@@ -54,15 +62,13 @@ fn step(step: &Step) -> Value {
 }
 
 /// `up --json` and `down --json`.
-pub fn outcome(stack: &str, url: Option<&str>, reports: &[Report]) -> Value {
+pub fn outcome(session: &Session<'_>, reports: &[Report]) -> Value {
     let done = reports.iter().all(|report| report.outcome.is_done());
-    json!({
-        "stack": stack,
-        "url": url,
-        "outcome": if done { "done" } else { "failed" },
-        "resources": reports.iter().map(report).collect::<Vec<_>>(),
-        "missing_rights": rights::missing(reports),
-    })
+    let mut document = place(session);
+    document["outcome"] = if done { "done" } else { "failed" }.into();
+    document["resources"] = reports.iter().map(report).collect();
+    document["missing_rights"] = rights::missing(reports).into();
+    document
 }
 
 fn report(report: &Report) -> Value {

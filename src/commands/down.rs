@@ -5,9 +5,8 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use serde_json::json;
 
-use super::document;
-use super::rights;
 use super::session::{Session, Stage, application, folder};
+use super::{document, interrupt, rights};
 use crate::cli::Global;
 use crate::engine::{Action, Plan, Purpose};
 use crate::local;
@@ -15,7 +14,7 @@ use crate::report::Report;
 use crate::stack;
 
 pub async fn run(global: &Global, report: &Report) -> Result<u8> {
-    let app = application()?;
+    let app = application(report)?;
     stack::check_stage(&global.stage)?;
     if global.local && !local::state_dir(folder(&app))?.exists() {
         if global.json {
@@ -27,6 +26,7 @@ pub async fn run(global: &Global, report: &Report) -> Result<u8> {
         return Ok(0);
     }
     let session = Session::of(app, global, report).await?;
+    report.note(&format!("{} in {}", session.app.manifest.name, session.place()));
     let Stage { deployment, known, .. } = session.read(&[], Purpose::Delete).await?;
     let plan = deployment.stack.plan_down(known);
     for (step, whose) in plan.strangers() {
@@ -37,7 +37,7 @@ pub async fn run(global: &Global, report: &Report) -> Result<u8> {
     if !doomed.is_empty() {
         report.plan(&plan);
     }
-    if !super::consent(global, report, "delete", &doomed)? {
+    if !super::consent(&session, "delete", &doomed, false)? {
         report.note("nothing was deleted");
         return Ok(1);
     }
@@ -45,7 +45,9 @@ pub async fn run(global: &Global, report: &Report) -> Result<u8> {
     let (applied, interrupted) = session.apply(&deployment, &plan).await;
     let done = applied.reports.iter().all(|step| step.outcome.is_done());
     if global.json {
-        report.document(&document::outcome(&session.app.manifest.name, None, &applied.reports));
+        let mut document = document::outcome(&session, &applied.reports);
+        document["interrupted"] = (interrupted && !done).into();
+        report.document(&document);
     } else if done {
         summary(&session, &plan, begun.elapsed());
     } else {
@@ -61,14 +63,18 @@ pub async fn run(global: &Global, report: &Report) -> Result<u8> {
             report.note("the local cloud still has other things in it and goes on");
         }
     }
-    Ok(u8::from(!done))
+    Ok(match (done, interrupted) {
+        (true, _) => 0,
+        (false, true) => interrupt::EXIT,
+        (false, false) => 1,
+    })
 }
 
 fn summary(session: &Session<'_>, plan: &Plan, took: Duration) {
     let deleted = plan.steps.iter().filter(|step| step.action == Action::Delete).count();
     let names = &session.cloud.names;
     let title = if deleted == 0 {
-        format!("nothing to delete: {} (stage {}) is not there", names.stack, names.stage)
+        format!("nothing to delete: {} is not in {}", names.stack, session.place())
     } else {
         let seconds = took.as_secs_f32();
         format!("{} is down: {deleted} resources deleted in {seconds:.1} s", names.stack)

@@ -7,7 +7,7 @@ use serde_json::json;
 
 use crate::cli::{Global, Local, Start};
 use crate::failure::Failure;
-use crate::local;
+use crate::local::{self, Environment};
 use crate::manifest::Manifest;
 use crate::report::Report;
 
@@ -44,21 +44,35 @@ async fn stop(global: &Global, report: &Report) -> Result<u8> {
     Ok(0)
 }
 
+/// Prints what is evaluated by a shell. Where that would leave the shell as it is, and its next
+/// command to a real account, the printed text makes `eval` fail and leads to no cloud at all.
 async fn env(global: &Global, report: &Report) -> Result<u8> {
-    let dir = state_dir()?;
-    let running = local::find(&dir).await.ok_or_else(|| {
-        Failure::new("no local cloud runs here")
-            .hint("start it: `advent up --local`, or `advent local start`")
-    })?;
-    let variables = local::client_env(&running);
-    if global.json {
-        let variables: serde_json::Map<_, _> =
-            variables.into_iter().map(|(key, value)| (key.to_owned(), value.into())).collect();
-        report.document(&variables.into());
-    } else {
-        for (key, value) in variables {
-            report.data(&format!("export {key}={value}"));
+    let running = async {
+        let dir = state_dir()?;
+        local::find(&dir).await.ok_or_else(|| {
+            Failure::new("no local cloud runs here")
+                .hint(
+                    "start it: `advent up --local`, or `advent local start`; until this was \
+                     evaluated again, AWS commands of a shell that evaluated it reach no cloud",
+                )
+                .into()
+        })
+    };
+    let running: Result<_> = running.await;
+    let own = std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+    let environment = Environment::new(running.as_ref().ok(), own);
+    if let Err(error) = running {
+        if !global.json && !report.results_are_read() {
+            report.data(&environment.script());
+            report.data("false");
         }
+        return Err(error);
+    }
+    if global.json {
+        report.document(&json!(environment.variables()));
+    } else {
+        report.data(&environment.script());
     }
     Ok(0)
 }

@@ -3,7 +3,7 @@
 use anyhow::Result;
 
 use super::session::Session;
-use super::{document, url};
+use super::{document, secrets, url};
 use crate::cli::Global;
 use crate::report::Report;
 
@@ -11,6 +11,8 @@ use crate::report::Report;
 pub async fn run(global: &Global, report: &Report) -> Result<u8> {
     let session = Session::open(global, report).await?;
     session.check_limits()?;
+    secrets::check(&session.app.manifest)?;
+    report.note(&format!("{} in {}", session.app.manifest.name, session.place()));
     let (deployment, plan) = session.plan(&session.build().await?).await?;
     let api = deployment.http_api.and_then(|api| plan.state(api));
     let url = api.and_then(|api| url::of(&session.app.manifest, &api.endpoint));

@@ -24,7 +24,7 @@ const INLINE: usize = 10_240;
 const ANY: &str = "*";
 
 pub async fn run(global: &Global, args: &Policy, report: &Report) -> Result<u8> {
-    let manifest = application()?.manifest;
+    let manifest = application(report)?.manifest;
     stack::check_stage(&global.stage)?;
     if global.local {
         let what = "the local cloud asks no operator for rights";

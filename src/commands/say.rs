@@ -1,41 +1,49 @@
-//! `advent say`: what Slack would send, to the deployed URL.
+//! `advent say`: what the declared caller would send, to the deployed URL.
 
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
 use aws_smithy_types::body::SdkBody;
-use hmac::{Hmac, KeyInit as _, Mac as _};
 use serde_json::{Value, json};
-use sha2::Sha256;
 
-use super::session::Session;
-use super::url;
+use super::session::{Session, application};
+use super::url::Route;
+use super::{secrets, url};
 use crate::aws::http::Http;
 use crate::cli::{Global, Say};
 use crate::failure::Failure;
+use crate::manifest::Manifest;
 use crate::report::Report;
+use crate::slack::{self, Caller, Message};
 
 /// An HTTP API waits 30 s for its function at most.
 const PATIENCE: Duration = Duration::from_secs(35);
 /// A new API's address and routes are not known everywhere at once.
 const NEW_API: Duration = Duration::from_secs(20);
 
+/// What an HTTP API answers for a route that it does not have.
+const UNROUTED: &str = r#"{"message":"Not Found"}"#;
+
 pub async fn run(global: &Global, args: &Say, report: &Report) -> Result<u8> {
-    let session = Session::open(global, report).await?;
+    let app = application(report)?;
+    route(&app.manifest, args.path.as_deref())?;
+    let session = Session::of(app, global, report).await?;
+    let (route, caller) = route(&session.app.manifest, args.path.as_deref())?;
     let endpoint = url::endpoint(&session).await?;
-    let path = url::path(&session.app.manifest, args.path.as_deref()).unwrap_or("/");
+    let path = args.path.as_deref().unwrap_or(route.path);
     let url = format!("{endpoint}{path}");
     let begun = Instant::now();
     let (status, body, ms) = loop {
-        let message = Message::new(args, &url, session.cloud.endpoint.as_deref());
+        let message = caller.message(&args.text, &args.user, secrets::read)?;
         let sent = Instant::now();
-        let answer = message.send(&session.cloud.http).await;
-        let young = begun.elapsed() < NEW_API;
+        let answer = send(&message, &url, session.cloud.endpoint.as_deref(), &session.cloud.http).await;
+        // The local cloud knows its routes at once.
+        let young = session.local.is_none() && begun.elapsed() < NEW_API;
         match answer {
-            Ok((404, body)) if young && body.contains("\"Not Found\"") => {}
+            Ok((404, body)) if young && body == UNROUTED => {}
             Ok((status, body)) => break (status, body, sent.elapsed().as_millis()),
-            Err(_) if young && session.local.is_none() && session.cloud.endpoint.is_none() => {}
+            Err(_) if young && session.cloud.endpoint.is_none() => {}
             Err(error) => {
                 let what = format!("{url} does not answer");
                 let hint = "check with `advent status` that the stack is up";
@@ -50,92 +58,92 @@ pub async fn run(global: &Global, args: &Say, report: &Report) -> Result<u8> {
         .ok()
         .and_then(|answer| Some(answer.get("text")?.as_str()?.to_owned()))
         .unwrap_or(body);
+    let is_success = (200..300).contains(&status);
     if global.json {
         let ms = u64::try_from(ms).unwrap_or(u64::MAX);
         report.document(&json!({ "status": status, "text": text, "ms": ms }));
-    } else if status == 200 {
+    } else if is_success {
         report.data(&text);
         report.note(&format!("{status} in {ms} ms"));
     } else {
         let what = format!("{url} answered {status}: {text}");
         let hint = match status {
-            401 => "set SLACK_SIGNING_SECRET or SLACK_TOKEN as it was set for `advent up`",
-            429 => "the stage's throttle let it not through: wait a second",
-            _ => "`advent logs` shows what the function says",
+            401 => caller.how_to_be_believed(),
+            404 if text == UNROUTED => {
+                format!("the route {} is not deployed: `advent up`", route.key)
+            }
+            429 => "the stage's throttle did not let it through: wait a second".to_owned(),
+            _ => "`advent logs` shows what the function says".to_owned(),
         };
         return Err(Failure::new(what).hint(hint).into());
     }
-    Ok(u8::from(status != 200))
+    Ok(u8::from(!is_success))
 }
 
-/// One message of an outgoing webhook, as Slack documents it.
-struct Message<'a> {
-    url: &'a str,
-    /// Where to connect to, if not to the URL's own host.
-    via: Option<&'a str>,
-    body: String,
-    timestamp: u64,
+/// The route to send to, and who calls it.
+///
+/// # Errors
+/// A refusal where no caller is declared, or the path is no route of a function that has one.
+fn route<'a>(manifest: &'a Manifest, path: Option<&str>) -> Result<(Route<'a>, &'a Caller)> {
+    let routes = url::routes(manifest);
+    let called: Vec<_> = routes
+        .iter()
+        .filter(|route| route.takes_post())
+        .filter_map(|route| Some((*route, route.function.caller.as_ref()?)))
+        .collect();
+    if called.is_empty() {
+        let what =
+            format!("no function of {} declares {} as its caller", manifest.name, slack::NAME);
+        let hint = format!(
+            "send requests of your own, as `curl`: `advent status` shows the URL; or declare \
+             [function.ID.{}] in advent.toml",
+            slack::SECTION
+        );
+        return Err(Failure::refused(what).hint(hint).into());
+    }
+    let wanted =
+        |(route, _): &&(Route<'a>, &'a Caller)| path.is_none_or(|path| route.matches(path));
+    called.iter().find(wanted).copied().ok_or_else(|| {
+        let known: Vec<_> = called.iter().map(|(route, _)| route.path).collect();
+        let what =
+            format!("{} is no route that {} posts to", path.unwrap_or_default(), slack::NAME);
+        Failure::refused(what).hint(format!("pass --path with one of: {}", known.join(", "))).into()
+    })
 }
 
-impl<'a> Message<'a> {
-    fn new(args: &Say, url: &'a str, endpoint: Option<&'a str>) -> Self {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let mut form = form_urlencoded::Serializer::new(String::new());
-        if let Ok(token) = std::env::var("SLACK_TOKEN") {
-            form.append_pair("token", &token);
+/// `endpoint` stands in for AWS's own, if any.
+async fn send(
+    message: &Message,
+    url: &str,
+    endpoint: Option<&str>,
+    http: &Http,
+) -> Result<(u16, String)> {
+    // Emulators other than ours answer for their APIs at their own address only.
+    let via = endpoint.filter(|endpoint| host(url) != host(endpoint));
+    let target = match via {
+        Some(via) => {
+            let path = url.splitn(4, '/').nth(3).unwrap_or_default();
+            format!("{}/{path}", via.trim_end_matches('/'))
         }
-        let (seconds, micros) = (now.as_secs(), now.subsec_micros());
-        form.append_pair("team_id", "T0ADVENT0")
-            .append_pair("team_domain", "advent")
-            .append_pair("channel_id", "C0ADVENT0")
-            .append_pair("channel_name", "advent")
-            .append_pair("timestamp", &format!("{seconds}.{micros:06}"))
-            .append_pair("user_id", "U0ADVENT0")
-            .append_pair("user_name", &args.user)
-            .append_pair("text", &args.text);
-        if let Some(trigger) = args.text.split_whitespace().next() {
-            form.append_pair("trigger_word", trigger);
-        }
-        // Emulators other than ours answer for their APIs at their own address only.
-        let via = endpoint.filter(|endpoint| host(url) != host(endpoint));
-        Self { url, via, body: form.finish(), timestamp: seconds }
+        None => url.to_owned(),
+    };
+    let mut request = HttpRequest::new(SdkBody::from(message.body.as_str()));
+    request.set_method("POST")?;
+    request.set_uri(target)?;
+    let headers = request.headers_mut();
+    headers.insert("content-type", message.content_type);
+    headers.insert("user-agent", concat!("advent/", env!("CARGO_PKG_VERSION")));
+    if via.is_some() {
+        headers.insert("host", host(url).to_owned());
     }
-
-    async fn send(self, http: &Http) -> Result<(u16, String)> {
-        let target = match self.via {
-            Some(via) => {
-                let path = self.url.splitn(4, '/').nth(3).unwrap_or_default();
-                format!("{}/{path}", via.trim_end_matches('/'))
-            }
-            None => self.url.to_owned(),
-        };
-        let mut request = HttpRequest::new(SdkBody::from(self.body.as_str()));
-        request.set_method("POST")?;
-        request.set_uri(target)?;
-        let headers = request.headers_mut();
-        headers.insert("content-type", "application/x-www-form-urlencoded");
-        headers.insert("user-agent", concat!("advent/", env!("CARGO_PKG_VERSION")));
-        if self.via.is_some() {
-            headers.insert("host", host(self.url).to_owned());
-        }
-        if let Ok(secret) = std::env::var("SLACK_SIGNING_SECRET") {
-            headers.insert("x-slack-request-timestamp", self.timestamp.to_string());
-            headers.insert("x-slack-signature", self.signature(&secret)?);
-        }
-        let response = tokio::time::timeout(PATIENCE, http.send(request)).await??;
-        let status = response.status().as_u16();
-        let body = aws_smithy_types::byte_stream::ByteStream::new(response.into_body());
-        let body = tokio::time::timeout(PATIENCE, body.collect()).await??.into_bytes();
-        Ok((status, String::from_utf8_lossy(&body).into_owned()))
+    for (name, value) in &message.headers {
+        headers.insert(*name, value.clone());
     }
-
-    /// Slack's signature v0.
-    fn signature(&self, secret: &str) -> Result<String> {
-        let mut mac = Hmac::<Sha256>::new_from_slice(secret.as_bytes())?;
-        mac.update(format!("v0:{}:{}", self.timestamp, self.body).as_bytes());
-        let digest = mac.finalize().into_bytes();
-        Ok(digest.iter().fold("v0=".to_owned(), |hex, byte| format!("{hex}{byte:02x}")))
-    }
+    let response = tokio::time::timeout(PATIENCE, http.send(request)).await??;
+    let status = response.status().as_u16();
+    let body = aws_smithy_types::byte_stream::ByteStream::new(response.into_body());
+    let body = tokio::time::timeout(PATIENCE, body.collect()).await??.into_bytes();
+    Ok((status, String::from_utf8_lossy(&body).into_owned()))
 }
 
 /// Host and port of a URL.

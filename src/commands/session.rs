@@ -1,12 +1,14 @@
 //! From the command line to a stack that has been read: what every command begins with.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 
 use super::guard;
-use crate::aws::{Cloud, Target};
+use super::interrupt::UnderWay;
+use crate::aws::{Cloud, Names, Target};
 use crate::bundle::{self, Application, Arch, Artifact, Destination};
 use crate::cli::Global;
 use crate::engine::{Applied, Interrupt, Known, Options, Plan, Purpose};
@@ -33,7 +35,7 @@ pub struct Session<'a> {
 impl<'a> Session<'a> {
     /// Finds the application and connects; a local cloud that does not run is started.
     pub async fn open(global: &'a Global, report: &'a Report) -> Result<Self> {
-        Self::of(application()?, global, report).await
+        Self::of(application(report)?, global, report).await
     }
 
     /// Connects for an application that has been found.
@@ -110,32 +112,33 @@ impl<'a> Session<'a> {
         Ok(Stage { deployment, known })
     }
 
-    /// Carries a plan out; the first Ctrl-C or SIGTERM lets what is under way end, the second
-    /// ends the process.
+    /// Carries a plan out, until it is done or interrupted.
     pub async fn apply(&self, deployment: &Deployment, plan: &Plan) -> (Applied, bool) {
-        let interrupt = Interrupt::default();
+        let interrupt = Arc::new(Interrupt::default());
         let options = Options { concurrency: CONCURRENCY, interrupt: &interrupt };
         self.report.apply_begins(plan);
-        let apply = deployment.stack.apply(plan, &self.cloud, options, self.report);
-        let watch = async {
-            loop {
-                terminated().await;
-                if interrupt.is_raised() {
-                    trace::end();
-                    std::process::exit(130);
-                }
-                interrupt.raise();
-                self.report.note("interrupted: nothing new is begun, what is under way ends");
-            }
-        };
-        let applied = tokio::select! {
-            // Watching begins before the first request leaves.
-            biased;
-            () = watch => unreachable!("watching never ends"),
-            applied = apply => applied,
-        };
+        let under_way = UnderWay::begin(&interrupt);
+        let applied = deployment.stack.apply(plan, &self.cloud, options, self.report).await;
+        drop(under_way);
         self.report.apply_ends();
         (applied, interrupt.is_raised())
+    }
+
+    /// Account, Region and stage, or the local cloud: where this command reads and writes.
+    pub fn place(&self) -> String {
+        let Names { account, region, stage, .. } = &self.cloud.names;
+        match (&self.local, &self.cloud.endpoint) {
+            (Some(local), _) if region == local::REGION => {
+                format!("the local cloud at {}, stage {stage}", local.url)
+            }
+            (Some(local), _) => {
+                format!("the local cloud at {}, Region {region}, stage {stage}", local.url)
+            }
+            (None, Some(endpoint)) => {
+                format!("account {account} at {endpoint}, Region {region}, stage {stage}")
+            }
+            (None, None) => format!("account {account}, Region {region}, stage {stage}"),
+        }
     }
 }
 
@@ -145,10 +148,16 @@ pub struct Stage {
     pub known: Known,
 }
 
-/// The application of the folder that the command runs in, or the embedded one.
-pub fn application() -> Result<Application> {
+/// The application of the folder that the command runs in, or the embedded one, which is said.
+pub fn application(report: &Report) -> Result<Application> {
     let here = std::env::current_dir().context("failed to find the current folder")?;
-    Application::find(&here)
+    let app = Application::find(&here)?;
+    if app.source == Source::Embedded
+        && let Some(carried) = bundle::carried()?
+    {
+        report.note(&format!("no advent.toml here: this executable carries {carried}"));
+    }
+    Ok(app)
 }
 
 pub fn folder(app: &Application) -> Option<&Path> {
@@ -176,23 +185,4 @@ pub async fn build(
         report.warn(warning);
     }
     Ok(artifacts)
-}
-
-/// Ends at the next Ctrl-C or SIGTERM.
-async fn terminated() {
-    let interrupted = tokio::signal::ctrl_c();
-    #[cfg(unix)]
-    {
-        use tokio::signal::unix::{SignalKind, signal};
-        let Ok(mut term) = signal(SignalKind::terminate()) else {
-            interrupted.await.ok();
-            return;
-        };
-        tokio::select! {
-            _ = interrupted => {}
-            _ = term.recv() => {}
-        }
-    }
-    #[cfg(not(unix))]
-    interrupted.await.ok();
 }

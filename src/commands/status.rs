@@ -2,6 +2,7 @@
 
 use anyhow::Result;
 
+use super::callers::Callers;
 use super::session::Session;
 use super::{document, url};
 use crate::cli::Global;
@@ -12,6 +13,7 @@ pub async fn run(global: &Global, report: &Report) -> Result<u8> {
     let session = Session::open(global, report).await?;
     let (deployment, plan) = session.plan(&session.build().await?).await?;
     let api = deployment.http_api.and_then(|api| plan.state(api));
+    let callers = Callers::of(&deployment, |function| plan.state(function));
     let url = api.and_then(|api| url::of(&session.app.manifest, &api.endpoint));
     let failed = match &session.local {
         Some(running) => local::failed_events(running).await?,
@@ -19,6 +21,10 @@ pub async fn run(global: &Global, report: &Report) -> Result<u8> {
     };
     if global.json {
         let mut document = document::status(&session, &plan, url.as_deref());
+        if let Some(api) = api {
+            document["routes"] = url::documents(&session.app.manifest, &api.endpoint);
+            document["callers"] = callers.document();
+        }
         if session.local.is_some() {
             document["failed_events"] = failed.into();
         }
@@ -34,9 +40,8 @@ pub async fn run(global: &Global, report: &Report) -> Result<u8> {
     ];
     header.extend(session.cloud.endpoint.clone().map(|endpoint| ("endpoint", endpoint)));
     if let Some(url) = url {
-        let open = deployment.is_open(|function| plan.state(function));
         header.push(("URL", url));
-        header.push(("callers", super::callers(&session, open)));
+        header.push(("callers", callers.text(&session)));
     }
     report.status(&header, &plan);
     for event in &failed {

@@ -5,8 +5,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
+use super::callers::Callers;
 use super::session::Session;
-use super::{document, rights, url};
+use super::{document, interrupt, rights, secrets, url};
 use crate::aws::ApiError;
 use crate::cli::{Global, Up};
 use crate::engine::{
@@ -15,6 +16,7 @@ use crate::engine::{
 use crate::failure::Failure;
 use crate::report::Report;
 use crate::resources::permission::Permission;
+use crate::stack::Routed;
 
 /// How often a stack is planned that is not as it was read: another run is changing it, or reads
 /// still show what was before.
@@ -26,6 +28,8 @@ const PAUSE: Duration = Duration::from_millis(500);
 pub async fn run(global: &Global, args: &Up, report: &Report) -> Result<u8> {
     let session = Session::open(global, report).await?;
     session.check_limits()?;
+    secrets::check(&session.app.manifest)?;
+    report.note(&format!("{} in {}", session.app.manifest.name, session.place()));
     let artifacts = session.build().await?;
     let mut begun = None;
     let mut reports = Vec::new();
@@ -37,7 +41,7 @@ pub async fn run(global: &Global, args: &Up, report: &Report) -> Result<u8> {
             super::refuse_protected(&session, &plan)?;
         }
         report.plan(&plan);
-        if !allowed(global, args, report, &plan)? {
+        if !allowed(&session, args, &plan, round == 1)? {
             report.note("nothing was changed");
             return Ok(1);
         }
@@ -52,16 +56,27 @@ pub async fn run(global: &Global, args: &Up, report: &Report) -> Result<u8> {
         session.cloud.forget_answers();
     };
     let api = deployment.http_api.and_then(|api| applied.state(api));
-    let manifest = &session.app.manifest;
-    let url = api.and_then(|api| url::of(manifest, &api.endpoint));
+    let endpoint = api.map(|api| api.endpoint.as_str());
+    let callers = Callers::of(&deployment, |function| applied.state(function));
     let done = reports.iter().all(|step: &StepReport| step.outcome.is_done());
     if global.json {
-        report.document(&document::outcome(&manifest.name, url.as_deref(), &reports));
+        let mut document = document::outcome(&session, &reports);
+        if let Some(endpoint) = endpoint {
+            document["url"] = url::of(&session.app.manifest, endpoint).into();
+            document["routes"] = url::documents(&session.app.manifest, endpoint);
+        }
+        document["callers"] = callers.document();
+        document["interrupted"] = (interrupted && !done).into();
+        report.document(&document);
     } else if done {
-        let open = deployment.is_open(|function| applied.state(function));
-        let title =
-            title(&manifest.name, &reports, begun.map_or(Duration::ZERO, |begun| begun.elapsed()));
-        summary(&session, &title, url.as_deref(), open);
+        let took = begun.map_or(Duration::ZERO, |begun| begun.elapsed());
+        let title = title(&session.app.manifest.name, &reports, took);
+        let has = |routed: &Routed, variable: &str| {
+            applied.state(routed.function).is_some_and(|state| state.has(variable))
+        };
+        let silence = |routed: &Routed| routed.caller.as_ref()?.silence(|it| has(routed, it));
+        let silent = deployment.routed.iter().find_map(silence);
+        summary(&session, &title, endpoint, &callers, silent);
     } else {
         rights::ask(report, &reports);
         let why = if interrupted { "interrupted" } else { "not everything succeeded" };
@@ -70,7 +85,11 @@ pub async fn run(global: &Global, args: &Up, report: &Report) -> Result<u8> {
             left(&reports)
         ));
     }
-    Ok(u8::from(!done))
+    Ok(match (done, interrupted) {
+        (true, _) => 0,
+        (false, true) => interrupt::EXIT,
+        (false, false) => 1,
+    })
 }
 
 /// Why the stack must be planned anew, if it must.
@@ -125,8 +144,9 @@ fn refuse_strangers(plan: &Plan) -> Result<()> {
     Err(Failure::refused(what).hint(hint).into())
 }
 
-/// Asks before something existing is destroyed. Creating and updating just happens.
-fn allowed(global: &Global, args: &Up, report: &Report, plan: &Plan) -> Result<bool> {
+/// Asks before something existing is destroyed, and once before the first round deploys what no
+/// manifest of this folder names. Everything else just happens.
+fn allowed(session: &Session<'_>, args: &Up, plan: &Plan, first: bool) -> Result<bool> {
     let replaced = |step: &&Step| matches!(step.action, Action::Replace(_));
     let unnamed = plan
         .steps
@@ -139,7 +159,7 @@ fn allowed(global: &Global, args: &Up, report: &Report, plan: &Plan) -> Result<b
             "table {name} would have to be replaced, and with it die {}",
             table.data.as_deref().unwrap_or("its items")
         );
-        let hint = format!("if that is meant, say --replace-table {name}");
+        let hint = format!("if that is meant, pass --replace-table {name}");
         return Err(Failure::refused(what).hint(hint).into());
     }
     // A permission that no trigger needs any longer is no loss.
@@ -149,7 +169,7 @@ fn allowed(global: &Global, args: &Up, report: &Report, plan: &Plan) -> Result<b
         .filter(|step| matches!(step.action, Action::Replace(_) | Action::Delete))
         .filter(|step| step.kind != Permission::KIND)
         .collect();
-    super::consent(global, report, "delete or replace", &destroyed)
+    super::consent(session, "delete or replace", &destroyed, first && !plan.in_step())
 }
 
 fn left(reports: &[StepReport]) -> String {
@@ -166,26 +186,40 @@ fn title(stack: &str, reports: &[StepReport], took: Duration) -> String {
     }
 }
 
-fn summary(session: &Session<'_>, title: &str, url: Option<&str>, open: bool) {
-    let names = &session.cloud.names;
-    let whereto = match &session.local {
-        Some(local) => format!("the local cloud at {}", local.url),
-        None => format!("account {}, {}", names.account, names.region),
-    };
-    let mut rows = vec![("where", whereto)];
-    if let Some(url) = url {
-        rows.push(("URL", url.to_owned()));
-        rows.push(("callers", super::callers(session, open)));
-    }
+fn summary(
+    session: &Session<'_>,
+    title: &str,
+    endpoint: Option<&str>,
+    callers: &Callers<'_>,
+    silent: Option<String>,
+) {
+    let manifest = &session.app.manifest;
+    let mut rows = vec![("where", session.place())];
     let mut next = Vec::new();
-    if url.is_some() {
-        let command = |name: &str| super::command_line(session.global, name);
-        if session.local.is_none() {
-            next.push("paste the URL into Slack: an outgoing webhook's URL(s), or a slash command's request URL".to_owned());
+    if let Some(endpoint) = endpoint {
+        let routes = url::routes(manifest);
+        rows.extend(url::of(manifest, endpoint).map(|url| ("URL", url)));
+        if routes.len() > 1 {
+            let route = |route: &url::Route<'_>| {
+                format!("{} {} -> {}", route.method, route.url(endpoint), route.id)
+            };
+            rows.extend(routes.iter().map(|it| ("route", route(it))));
         }
-        next.push(format!("{} \"{} some words\"", command("say"), names.stack));
-        next.push(format!("{} --follow", command("logs")));
-        next.push(command("down"));
+        rows.push(("callers", callers.text(session)));
+        rows.extend(silent.map(|silent| ("note", silent)));
+        if let Some(route) = routes.first() {
+            match &route.function.caller {
+                Some(caller) => {
+                    if session.local.is_none() {
+                        next.extend(caller.instructions(&route.url(endpoint)));
+                    }
+                    next.push(format!("`advent say \"{} some words\"`", manifest.name));
+                }
+                None => next.push(route.curl(endpoint)),
+            }
+        }
     }
+    next.push("`advent logs --follow`".to_owned());
+    next.push("`advent down`".to_owned());
     session.report.done(title, &rows, &next);
 }

@@ -4,7 +4,6 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use anyhow::Context as _;
 use tokio::sync::watch;
 use uuid::Uuid;
 
@@ -13,6 +12,11 @@ use super::error::AwsError;
 use super::policy::{self, Decision, Request};
 use super::store::Store;
 use super::{ACCOUNT, dynamodb, http_api, iam, lambda};
+use crate::failure::Failure;
+use crate::invocation::shell_word;
+
+/// The file that most of the state is in.
+pub const STATE: &str = "state.sqlite";
 
 /// One running local cloud.
 pub struct Cloud {
@@ -32,8 +36,19 @@ pub struct Cloud {
 impl Cloud {
     /// Opens the state under `dir`, which must exist, to be served at `port`.
     pub fn open(dir: &Path, port: u16) -> anyhow::Result<Arc<Self>> {
-        let store = Store::open(&dir.join("state.sqlite"))
-            .with_context(|| format!("failed to open the state in {}", dir.display()))?;
+        let path = dir.join(STATE);
+        let store = Store::open(&path).map_err(|error| {
+            if Failure::of(&error).is_some() {
+                return error;
+            }
+            let what = format!("the local cloud's state cannot be opened: {}", path.display());
+            let hint = format!(
+                "make room on the disk, or make the folder writable; if the file is damaged, begin \
+                 anew: rm -r {}",
+                shell_word(&dir.to_string_lossy())
+            );
+            Failure::new(what).hint(hint).source(error).into()
+        })?;
         Ok(Arc::new(Self {
             dir: dir.to_owned(),
             url: format!("http://127.0.0.1:{port}"),

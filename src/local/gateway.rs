@@ -102,7 +102,9 @@ fn refuse(why: &str) -> Response {
 fn control(cloud: &Arc<Cloud>, method: &Method, what: &str) -> Result<Response, AwsError> {
     let answer = match (method.as_str(), what) {
         ("GET", "health") => json!({
-            "advent": env!("CARGO_PKG_VERSION"), "pid": std::process::id(), "dir": cloud.dir.to_string_lossy(),
+            "advent": env!("CARGO_PKG_VERSION"), "pid": std::process::id(),
+            // JSON cannot name what is not UTF-8.
+            "dir": cloud.dir.to_string_lossy(),
             "executable": executable::started(),
         }),
         ("GET", "contents") => json!(contents(cloud)?),

@@ -105,6 +105,7 @@ pub async fn ensure(dir: &Path) -> anyhow::Result<Running> {
         Failure::new(format!("cannot start a local cloud in {}: {error}", dir.display()))
             .hint("Choose another folder with ADVENT_LOCAL_DIR.")
     };
+    check_dir(dir)?;
     make_dir(dir).map_err(|error| failed(&error))?;
     let lock = File::create(dir.join("start.lock")).map_err(|error| failed(&error))?;
     let deadline = Instant::now() + 2 * PATIENCE;
@@ -136,17 +137,32 @@ pub async fn ensure(dir: &Path) -> anyhow::Result<Running> {
         }
         let ended = child.try_wait()?;
         if ended.is_some() || Instant::now() > deadline {
+            let _ = child.kill();
+            let _ = child.wait();
             let why = ended.map_or_else(
                 || format!("did not answer within {} s", PATIENCE.as_secs()),
                 |status| format!("ended at once ({status})"),
             );
-            let _ = child.kill();
-            let _ = child.wait();
-            return Err(Failure::new(format!("the local cloud {why}{}", tail(&log)))
-                .hint(format!("Its whole log is in {}.", log.display()))
-                .into());
+            return Err(match ended.and_then(|_| last_words(&mut child)) {
+                Some(failure) => failure,
+                None => Failure::new(format!("the local cloud {why}{}", tail(&log)))
+                    .hint(format!("Its whole log is in {}.", log.display())),
+            }
+            .into());
         }
         tokio::time::sleep(POLL).await;
+    }
+}
+
+/// Refuses a folder that a table's engine could not be told.
+pub(super) fn check_dir(dir: &Path) -> Result<(), Failure> {
+    match dir.to_str() {
+        Some(_) => Ok(()),
+        None => Err(Failure::refused(format!(
+            "the local cloud's folder {} is not UTF-8",
+            dir.display()
+        ))
+        .hint("Choose another folder with ADVENT_LOCAL_DIR.")),
     }
 }
 
@@ -172,16 +188,31 @@ pub(super) fn make_dir(dir: &Path) -> std::io::Result<()> {
     }
 }
 
-/// This executable as `local start --dir DIR`, apart from this terminal and its Ctrl-C.
+/// Why one that has ended did not come up. It comes through a pipe: where the disk is full, the
+/// log is empty.
+fn last_words(child: &mut Child) -> Option<Failure> {
+    let mut text = String::new();
+    child.stdout.take()?.read_to_string(&mut text).ok()?;
+    let said: Value = serde_json::from_str(text.trim()).ok()?;
+    let error = said.get("error")?;
+    let what = format!("the local cloud could not start: {}", error["message"].as_str()?);
+    let failure = Failure::new(what);
+    Some(match error["hint"].as_str() {
+        Some(hint) => failure.hint(hint),
+        None => failure,
+    })
+}
+
+/// This executable as `local start --json --dir DIR`, apart from this terminal and its Ctrl-C.
 fn spawn(dir: &Path, log: &Path) -> std::io::Result<Child> {
     let log = File::create(log)?;
     let mut command = Command::new(std::env::current_exe()?);
     command
-        .args(["local", "start", "--dir"])
+        .args(["local", "start", "--json", "--dir"])
         .arg(dir)
         .current_dir(dir)
         .stdin(Stdio::null())
-        .stdout(log.try_clone()?)
+        .stdout(Stdio::piped())
         .stderr(log);
     #[cfg(unix)]
     std::os::unix::process::CommandExt::process_group(&mut command, 0);

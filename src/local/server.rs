@@ -1,7 +1,7 @@
 //! Runs a local cloud in this process.
 
-use std::fs::{File, TryLockError};
-use std::io::ErrorKind;
+use std::fs::{File, Metadata, OpenOptions, TryLockError};
+use std::io::{ErrorKind, Write as _};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
@@ -12,8 +12,8 @@ use axum::serve::ListenerExt as _;
 use serde::{Deserialize, Serialize};
 use tokio::net::TcpListener;
 
-use super::cloud::Cloud;
-use super::lifecycle::make_dir;
+use super::cloud::{Cloud, STATE};
+use super::lifecycle::{check_dir, make_dir};
 use super::{executable, gateway, lambda, logs};
 use crate::failure::Failure;
 
@@ -24,10 +24,14 @@ const ENDPOINT: &str = "endpoint.json";
 /// How long requests in flight may take once it is to end.
 const DRAIN: Duration = Duration::from_secs(1);
 
+/// How often the folder is looked at: whether it is still the one that is served.
+const WATCH: Duration = Duration::from_millis(200);
+
 /// How often what has expired is removed.
 const UPKEEP: Duration = Duration::from_mins(5);
 
-/// What `endpoint.json` holds. It stays after the end: the next one takes the same port.
+/// What `endpoint.json` holds, and the lock for as long as it is held. The first stays after the
+/// end: the next one takes the same port.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Endpoint {
     pub url: String,
@@ -37,12 +41,16 @@ pub(super) struct Endpoint {
 
 impl Endpoint {
     pub fn read(dir: &Path) -> Option<Self> {
-        serde_json::from_slice(&std::fs::read(dir.join(ENDPOINT)).ok()?).ok()
+        let from = |name| serde_json::from_slice(&std::fs::read(dir.join(name)).ok()?).ok();
+        from(ENDPOINT).or_else(|| from(SERVE_LOCK))
     }
 
-    fn write(&self, dir: &Path) -> anyhow::Result<()> {
+    fn write(&self, dir: &Path, mut lock: &File) -> std::io::Result<()> {
+        let text = serde_json::to_vec(self)?;
+        lock.set_len(0)?;
+        lock.write_all(&text)?;
         let mut file = tempfile::NamedTempFile::new_in(dir)?;
-        serde_json::to_writer(&mut file, self)?;
+        file.write_all(&text)?;
         file.persist(dir.join(ENDPOINT))?;
         Ok(())
     }
@@ -63,7 +71,7 @@ pub async fn serve(dir: &Path, port: Option<u16>, ready: impl FnOnce(&str)) -> a
 struct Server {
     cloud: Arc<Cloud>,
     listener: TcpListener,
-    _lock: File,
+    lock: File,
 }
 
 impl Server {
@@ -76,9 +84,13 @@ impl Server {
             .hint("Choose another folder with ADVENT_LOCAL_DIR.")
         };
         executable::started();
+        check_dir(dir)?;
         make_dir(dir).map_err(failed)?;
         let dir = dir.canonicalize().map_err(failed)?;
-        let lock = File::create(dir.join(SERVE_LOCK)).map_err(failed)?;
+        // Not emptied: whoever holds it has written into it.
+        let mut options = OpenOptions::new();
+        let options = options.write(true).create(true).truncate(false);
+        let lock = options.open(dir.join(SERVE_LOCK)).map_err(failed)?;
         if let Err(error) = lock.try_lock() {
             if let TryLockError::Error(error) = error {
                 return Err(failed(error).into());
@@ -95,12 +107,13 @@ impl Server {
         let listener = bind(&dir, port).await?;
         let port = listener.local_addr()?.port();
         let cloud = Cloud::open(&dir, port)?;
-        Endpoint { url: cloud.url.clone(), port, pid: std::process::id() }.write(&dir)?;
-        Ok(Self { cloud, listener, _lock: lock })
+        let endpoint = Endpoint { url: cloud.url.clone(), port, pid: std::process::id() };
+        endpoint.write(&dir, &lock).map_err(failed)?;
+        Ok(Self { cloud, listener, lock })
     }
 
     async fn run(self, until: impl Future<Output = ()>) -> anyhow::Result<()> {
-        let Self { cloud, listener, _lock } = self;
+        let Self { cloud, listener, lock } = self;
         lambda::start(&cloud)?;
         let upkeep = tokio::spawn(upkeep(cloud.clone()));
         let mut stopping = cloud.stopping.subscribe();
@@ -117,9 +130,14 @@ impl Server {
         let mut server = tokio::spawn(server.into_future());
         // With nothing in flight the server ends as soon as it is told to, maybe before this task
         // hears of that.
+        let mut lost = false;
         let ended = tokio::select! {
             () = until => None,
             _ = stopping.wait_for(|stop| *stop) => None,
+            () = replaced(&cloud.dir, &lock) => {
+                lost = true;
+                None
+            }
             ended = &mut server => Some(ended),
         };
         cloud.stopping.send_replace(true);
@@ -131,8 +149,40 @@ impl Server {
             None if tokio::time::timeout(DRAIN, &mut server).await.is_err() => server.abort(),
             None => {}
         }
+        if lost {
+            let what = format!("the local cloud's folder {} was deleted", cloud.dir.display());
+            return Err(Failure::new(what).into());
+        }
         Ok(())
     }
+}
+
+/// Ends when what is served is no longer what `dir` leads to: nobody finds it there any more, and
+/// another one may be started beside it.
+async fn replaced(dir: &Path, lock: &File) {
+    let (path, state) = (dir.join(SERVE_LOCK), dir.join(STATE));
+    let opened = state.metadata().ok();
+    loop {
+        tokio::time::sleep(WATCH).await;
+        let is = |path: &Path, held: Option<&Metadata>| {
+            path.metadata().ok().zip(held).is_some_and(|(found, held)| same(&found, held))
+        };
+        if !is(&path, lock.metadata().ok().as_ref()) || !is(&state, opened.as_ref()) {
+            return;
+        }
+    }
+}
+
+#[cfg(unix)]
+fn same(one: &Metadata, other: &Metadata) -> bool {
+    use std::os::unix::fs::MetadataExt as _;
+    (one.dev(), one.ino()) == (other.dev(), other.ino())
+}
+
+/// An open file cannot be deleted there.
+#[cfg(not(unix))]
+fn same(_: &Metadata, _: &Metadata) -> bool {
+    true
 }
 
 /// Removes what has expired, now and then.

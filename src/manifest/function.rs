@@ -13,8 +13,9 @@ use super::parse::Checker;
 use super::section::{Item, Section, Word, kind, whole};
 use super::statement;
 use super::{Function, Grant, Right, Value, account, route};
+use crate::slack;
 
-const KEYS: [&str; 15] = [
+const KEYS: [&str; 16] = [
     "name",
     "package",
     "role",
@@ -30,6 +31,7 @@ const KEYS: [&str; 15] = [
     "delete",
     "publish",
     "statement",
+    slack::SECTION,
 ];
 
 const EXAMPLE: &str = "[function.ID]";
@@ -87,6 +89,7 @@ impl<'a> Checker<'a> {
         let mut environment = Environment::default();
         let grants = self.grants(&section, &topics, &mut environment)?;
         self.environment(&section, &mut environment)?;
+        let caller = caller(id, &section, &mut environment)?;
         environment.check_size()?;
 
         Ok(Function {
@@ -100,6 +103,7 @@ impl<'a> Checker<'a> {
             grants,
             statements: statement::parse(&section, &self.ids)?,
             routes: self.routes(&section)?,
+            caller,
             topics: topics.into_iter().map(|topic| topic.into_inner().to_owned()).collect(),
         })
     }
@@ -244,6 +248,41 @@ impl<'a> Checker<'a> {
     }
 }
 
+/// Who calls the routes, if that is declared. Its secrets become the function's variables.
+fn caller<'a>(
+    id: &Word<'a>,
+    section: &Section<'a>,
+    environment: &mut Environment,
+) -> Result<Option<slack::Caller>> {
+    let Some((key, item)) = section.get(slack::SECTION) else { return Ok(None) };
+    let title = format!("[function.{}.{}]", id.get_ref(), slack::SECTION);
+    let keys = slack::SECRETS.map(|(key, _)| key);
+    let example = slack::SECRETS[0];
+    let declared = Section::new(
+        title,
+        key.span(),
+        item,
+        &format!("{} = {{ {} = \"{}\" }}", slack::SECTION, example.0, example.1),
+    )?;
+    declared.only(&keys)?;
+    if section.get("route").is_none() {
+        let what = format!("{} declares who calls a route, but there is none", declared.title);
+        return Err(Mistake::new(key.span(), what)
+            .hint("Give the function a route, as `route = \"POST /hello\"`, or leave this out."));
+    }
+    let mut names = BTreeMap::new();
+    for (key, variable) in slack::SECRETS {
+        if let Some(name) = declared.string(key)? {
+            check_secret(key, &name)?;
+            let name = *name.get_ref();
+            let at = declared.get(key).map_or(declared.at.clone(), |(key, _)| key.span());
+            environment.set(&Spanned::new(at, variable), Value::Secret(name.to_owned()))?;
+            names.insert(key, name.to_owned());
+        }
+    }
+    Ok(Some(slack::Caller::new(|(key, _)| names.get(key).cloned())))
+}
+
 fn secret<'a>(variables: &Section<'a>, key: &str, item: &'a Item<'a>) -> Result<Value> {
     let title = format!("{} in {}", quoted(key), variables.title);
     let secret = Section::new(title, item.span(), item, "")?;
@@ -255,20 +294,29 @@ fn secret<'a>(variables: &Section<'a>, key: &str, item: &'a Item<'a>) -> Result<
             "the variable of your own environment that holds the value",
         ));
     };
+    check_secret("secret", &name)?;
+    Ok(Value::Secret(name.into_inner().to_owned()))
+}
+
+/// Refuses what is no name of a variable of the operator's environment.
+fn check_secret(key: &str, name: &Word<'_>) -> Result<()> {
     let legal = |name: &str| {
         name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
             && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
     };
     if !legal(name.get_ref()) {
         // Not quoted in the message: it may be the secret itself.
-        return Err(Mistake::new(name.span(), "`secret` does not hold the name of a variable")
-            .secret()
-            .hint(
-                "It takes the name of the variable of your own environment that holds the value, \
-                 as `SLACK_TOKEN`, and not the value.",
-            ));
+        return Err(Mistake::new(
+            name.span(),
+            format!("`{key}` does not hold the name of a variable"),
+        )
+        .secret()
+        .hint(
+            "It takes the name of the variable of your own environment that holds the value, \
+                 as `API_TOKEN`, and not the value.",
+        ));
     }
-    Ok(Value::Secret(name.into_inner().to_owned()))
+    Ok(())
 }
 
 /// Environment variables so far, each with its place.

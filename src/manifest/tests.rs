@@ -133,6 +133,7 @@ fn function() -> Function {
         grants: Vec::new(),
         statements: Vec::new(),
         routes: Vec::new(),
+        caller: None,
         topics: Vec::new(),
     }
 }

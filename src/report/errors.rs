@@ -43,6 +43,36 @@ pub(super) fn document(error: &Error) -> Value {
     document
 }
 
+/// Completes the commands that a document names where advent itself speaks in it.
+pub(super) fn complete(document: &mut Value, completed: &dyn Fn(&str) -> String) {
+    /// Keys below which no text is an application's or a user's.
+    const OWN: [&str; 5] = ["error", "hint", "next", "notes", "warnings"];
+    match document {
+        Value::Object(entries) => {
+            for (key, value) in entries {
+                if OWN.contains(&key.as_str()) {
+                    complete_all(value, completed);
+                } else {
+                    complete(value, completed);
+                }
+            }
+        }
+        Value::Array(items) => items.iter_mut().for_each(|item| complete(item, completed)),
+        _ => {}
+    }
+}
+
+fn complete_all(value: &mut Value, completed: &dyn Fn(&str) -> String) {
+    match value {
+        Value::String(text) => *text = completed(text),
+        Value::Array(items) => items.iter_mut().for_each(|item| complete_all(item, completed)),
+        Value::Object(entries) => {
+            entries.values_mut().for_each(|value| complete_all(value, completed));
+        }
+        _ => {}
+    }
+}
+
 fn blocks(causes: &[String], error: &Error, paint: Paint) -> Vec<String> {
     let cause = |cause: &String| {
         // A compiler's output speaks for itself.

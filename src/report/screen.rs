@@ -1,14 +1,15 @@
 //! The two streams, and on a terminal the live area below what was printed.
 
 use std::io::{ErrorKind, IsTerminal as _, Write, stderr, stdout};
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, OnceLock};
 
 use console::Term;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::lock;
 use super::style::Paint;
+use crate::invocation::Invocation;
 
 /// Columns and lines of a terminal that does not say.
 const USUAL: (usize, usize) = (80, 24);
@@ -30,6 +31,8 @@ pub(super) struct Screen {
     spoke: AtomicBool,
     /// What is never printed.
     hidden: Mutex<Vec<String>>,
+    /// How commands are named.
+    invocation: OnceLock<Invocation>,
 }
 
 pub(super) struct Stream {
@@ -66,6 +69,7 @@ impl Screen {
             lost: AtomicBool::new(false),
             spoke: AtomicBool::new(false),
             hidden: Mutex::default(),
+            invocation: OnceLock::new(),
         }
     }
 
@@ -126,9 +130,24 @@ impl Screen {
         hidden.iter().fold(text.to_owned(), |text, secret| text.replace(secret, "(hidden)"))
     }
 
+    /// From now on commands are named as this one was called.
+    pub fn name_commands(&self, invocation: Invocation) {
+        drop(self.invocation.set(invocation));
+    }
+
+    /// The text with the commands in it as they have to be typed.
+    pub fn complete(&self, text: &str) -> String {
+        self.invocation.get().map_or_else(|| text.to_owned(), |called| called.complete(text))
+    }
+
     /// Prints lines to standard error.
     pub fn say(&self, text: &str) {
         self.prompt(&format!("{text}\n"));
+    }
+
+    /// Prints lines of another program's to standard error.
+    pub fn pass_on(&self, text: &str) {
+        self.print(&format!("{text}\n"));
     }
 
     /// Separates what comes from what was said before, if anything was.
@@ -138,9 +157,13 @@ impl Screen {
         }
     }
 
-    /// Prints to standard error and stays on the line. If nobody can read it, nobody is there to
-    /// be told so.
+    /// Prints to standard error and stays on the line.
     pub fn prompt(&self, text: &str) {
+        self.print(&self.complete(text));
+    }
+
+    /// If nobody can read it, nobody is there to be told so.
+    fn print(&self, text: &str) {
         self.spoke.store(true, Ordering::Relaxed);
         self.beside_live(|| {
             let mut to = lock(&self.err.to);
@@ -178,18 +201,32 @@ impl Screen {
             bar
         });
         bar.set_message(self.without_secrets(picture));
+        self.step_back();
     }
 
-    /// Takes the live area away.
-    pub fn clear(&self) {
-        if let Some(bar) = lock(&self.live).take() {
+    /// A terminal shows a Ctrl-C where the cursor is: at the beginning of the picture's last line,
+    /// not behind its end, where it would begin a line that nobody counts.
+    fn step_back(&self) {
+        let mut to = lock(&self.err.to);
+        let _ = to.write_all(b"\r").and_then(|()| to.flush());
+    }
+
+    /// Takes the live area away, if there is one.
+    pub fn clear(&self) -> bool {
+        let live = lock(&self.live).take();
+        live.is_some_and(|bar| {
             bar.finish_and_clear();
-        }
+            true
+        })
     }
 
     fn beside_live<T>(&self, print: impl FnOnce() -> T) -> T {
         match &*lock(&self.live) {
-            Some(bar) => bar.suspend(print),
+            Some(bar) => {
+                let printed = bar.suspend(print);
+                self.step_back();
+                printed
+            }
             None => print(),
         }
     }

@@ -12,9 +12,15 @@ pub(super) fn text(title: &str, rows: &[(&str, String)], next: &[String], paint:
     }
     if !next.is_empty() {
         lines.extend([String::new(), "next:".to_owned()]);
-        lines.extend(next.iter().map(|next| format!("  {next}")));
+        lines.extend(next.iter().map(|next| format!("  {}", bare(next))));
     }
     lines.join("\n")
+}
+
+/// A line that is one command as it is typed, without its quotes.
+fn bare(line: &str) -> &str {
+    let inner = line.strip_prefix('`').and_then(|line| line.strip_suffix('`'));
+    inner.filter(|inner| !inner.contains('`')).unwrap_or(line)
 }
 
 /// Labels and values in two columns. Addresses stand out.

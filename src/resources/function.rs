@@ -342,6 +342,7 @@ impl Function {
         let other = Role {
             name: self.names.role(None, &format!("{}-other", self.name)),
             policies: BTreeMap::new(),
+            boundary: None,
             names: self.names.clone(),
         };
         let existed =

@@ -162,7 +162,7 @@ impl Resource for Role {
                 .role_name(&self.name)
                 .permissions_boundary(boundary);
             Call::new("iam:PutRolePermissionsBoundary", &self.name)
-                .wait(cx, &waits)
+                .wait(cx, &[])
                 .send(|| request.clone().send())
                 .await?;
         }
@@ -170,7 +170,7 @@ impl Resource for Role {
             let tags = sdk_tags(state.lacking.tags())?;
             let request = iam.tag_role().role_name(&self.name).set_tags(Some(tags));
             Call::new("iam:TagRole", &self.name)
-                .wait(cx, &waits)
+                .wait(cx, &[])
                 .send(|| request.clone().send())
                 .await?;
         }

@@ -31,6 +31,7 @@ pub fn check_names(app: &Application, stage: &str) -> Result<(), Failure> {
         region: String::new(),
         account: String::new(),
         partition: String::new(),
+        own_tags: Tags::default(),
     };
     let tables = manifest.tables.iter().map(|(id, table)| {
         (["table", id.as_str(), "name"], names.physical(table.name.as_deref(), id), TABLE_MAX)

@@ -351,7 +351,7 @@ fn what_the_manifest_no_longer_has_is_deleted_if_allowed() {
     boto.call("dynamodb", "put_item", item);
     local.project.edit("[table.items]\nkey = \"id\"", "");
     local.project.edit("update = { TABLE = \"items\" }", "");
-    asks(&local, &boto, &[]).says("small-items").says("lost for ever");
+    asks(&local, &boto, &[]).says("small-items").says("permanently deletes");
     assert_eq!(World::read(&boto).0["tables"], json!({}));
 
     local.project.edit("route = \"ANY /front\"", "");

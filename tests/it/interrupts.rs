@@ -3,10 +3,12 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use serde_json::json;
+
 use crate::support::cli::Switch;
 use crate::support::proxy::{Fault, Rule};
 use crate::support::python::python;
-use crate::support::rig::Rig;
+use crate::support::rig::{Rig, packed};
 
 #[test]
 fn up_converges_wherever_it_was_killed() {
@@ -73,7 +75,7 @@ fn interrupted(rig: &Rig, command: &str, signal: &'static str) -> serde_json::Va
     };
     // What is under way takes long enough for the signal to come first.
     rig.proxy.inject(Rule::new(first, Fault::Slow(Duration::from_millis(500))));
-    let run = rig.cli.spawn_with(&switch, [command]).wait().code(1);
+    let run = rig.cli.spawn_with(&switch, [command]).wait().code(130);
     rig.proxy.heal();
     run.last_json()
 }
@@ -85,7 +87,8 @@ fn a_signal_lets_what_is_under_way_end() {
     let clean = rig.clean();
     for signal in ["INT", "TERM"] {
         let document = interrupted(&rig, "up", signal);
-        assert_eq!(document["outcome"], "failed", "{document:#}");
+        let ended = (&document["outcome"], &document["interrupted"]);
+        assert_eq!(ended, (&json!("failed"), &json!(true)), "{document:#}");
         let resources = document["resources"].as_array().expect("resources");
         let outcome = |outcome| resources.iter().filter(|r| r["outcome"] == outcome).count();
         assert!(outcome("done") > 0 && outcome("skipped") > 0, "{document:#}");
@@ -113,17 +116,56 @@ fn a_second_signal_ends_it_at_once() {
     let Some(python) = python() else { return };
     let rig = Rig::moto(python);
     rig.proxy.inject(Rule::mutating(Fault::Stall { applied: true }));
-    let running = rig.cli.spawn(["up"]);
+    let running = rig.people.clone().arg("--region").arg("us-east-1").spawn(["up"]);
     let deadline = std::time::Instant::now() + Duration::from_mins(1);
     while rig.world().is_empty() {
         assert!(std::time::Instant::now() < deadline, "nothing written");
     }
     running.signal("INT");
     std::thread::sleep(Duration::from_millis(300));
+    assert!(running.stderr_so_far().contains("a second Ctrl-C ends at once"));
     running.signal("INT");
     let run = running.wait().code(130);
     assert!(run.took < Duration::from_mins(1), "{:?}", run.took);
+    let hint = format!("`{} up --region us-east-1` continues", packed().display());
+    assert!(
+        run.stderr.ends_with(&format!(
+            "{hint}, `{} down --region us-east-1` removes what is \
+        there\n",
+            packed().display()
+        )),
+        "{}",
+        run.stderr
+    );
     rig.proxy.heal();
     rig.cli.ok(["down"]);
     rig.world().assert_empty("after down");
+}
+
+/// What has not written yet ends at the first signal.
+#[test]
+fn a_signal_ends_what_only_reads() {
+    let Some(python) = python() else { return };
+    let rig = Rig::moto(python);
+    rig.proxy.inject(Rule::any(Fault::Stall { applied: false }));
+    for (cli, signal) in [(&rig.people, "INT"), (&rig.cli, "TERM")] {
+        for (command, said) in [
+            ("up", "interrupted: nothing was changed"),
+            ("down", "interrupted: nothing was changed"),
+            ("status", "interrupted"),
+        ] {
+            rig.proxy.take();
+            let running = cli.spawn([command]);
+            let deadline = std::time::Instant::now() + Duration::from_mins(1);
+            while rig.proxy.take().len() == 0 {
+                assert!(std::time::Instant::now() < deadline, "nothing was asked");
+                std::thread::sleep(Duration::from_millis(10));
+            }
+            running.signal(signal);
+            let run = running.wait().code(130).says(said);
+            if signal == "TERM" {
+                assert_eq!(run.last_json()["error"]["exit"], 130, "{}", run.stdout);
+            }
+        }
+    }
 }

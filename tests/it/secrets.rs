@@ -95,7 +95,7 @@ fn no_command_shows_a_secret() {
     let out = packed.to_str().expect("a path in UTF-8");
     twice(&changed, ["pack", "--out", out]);
     no_secret_in("the packed executable", &fs::read(&packed).expect("it is written"));
-    twice(&changed.clone().program(&packed), ["up"]);
+    twice(&changed.clone().program(&packed).arg("--yes"), ["up"]);
     twice(&changed, ["build", "--out", place.path().to_str().expect("a path in UTF-8")]);
     for entry in fs::read_dir(place.path()).expect("the zips") {
         let path = entry.expect("a zip").path();
@@ -149,7 +149,7 @@ fn no_failure_shows_a_secret() {
     let broken = tempfile::TempDir::new().expect("a folder");
     let manifest = fs::read_to_string(folder.join("advent.toml")).expect("the manifest");
     for (from, to) in [
-        ("secret = \"SLACK_TOKEN\"", "secret = 5"),
+        ("token = \"SLACK_TOKEN\"", "token = 5"),
         ("[function.sns_logger]", "[function.sns_logger"),
         ("topic = \"awsadvent\"", "topic = \"${env.SLACK_TOKEN}\""),
     ] {

@@ -113,7 +113,7 @@ fn a_second_up_writes_nothing() {
     let (cloud, folder) = (LocalCloud::new(), article());
     // What an executable carries is the same with `--local` and without.
     let (elsewhere, packed) = packed(&cloud, &folder);
-    cloud.cli(elsewhere.path()).program(&packed).ok(["up"]);
+    cloud.cli(elsewhere.path()).program(&packed).ok(["up", "--yes"]);
     let proxy = Proxy::start(&cloud.url().expect("it runs"));
     // Through the wire that is counted, as to any other endpoint.
     let advent = Cli::new(elsewhere.path()).program(&packed).endpoint(&proxy.url);
@@ -157,7 +157,8 @@ fn a_packed_executable_needs_nothing_else() {
 
     // No cargo, no shell: an empty search path.
     let advent = cloud.cli(empty.path()).program(&packed).env("PATH", "");
-    all(&advent.ok(["up", "--json"]), "create");
+    advent.run(["up"]).code(2).says("which this executable carries").says("--yes");
+    all(&advent.ok(["up", "--yes", "--json"]), "create");
     say(&advent, 1);
     cloud.wait_for_counts("table", &table(11));
     say(&advent, 12);

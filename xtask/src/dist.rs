@@ -13,13 +13,9 @@ const NAME: &str = if cfg!(windows) { "advent.exe" } else { "advent" };
 /// Writes `dist/advent`: the CLI, built for size, with the application of `advent.toml` inside.
 pub(crate) fn dist(root: &Path) -> Result<PathBuf> {
     let started = Instant::now();
-    let mut build = cargo(root);
-    build.args(["build", "--package", "advent", "--bin", "advent", "--profile", "dist"]);
-    run(&mut build)?;
-
+    let built = build(root)?;
     let out = root.join("dist").join(NAME);
-    let mut pack = Command::new(target_folder(root)?.join("dist").join(NAME));
-    run(pack.current_dir(root).arg("pack").arg("--out").arg(&out))?;
+    run(Command::new(built).current_dir(root).arg("pack").arg("--out").arg(&out))?;
 
     let bytes = std::fs::metadata(&out)?.len();
     let seconds = started.elapsed().as_secs();
@@ -27,9 +23,18 @@ pub(crate) fn dist(root: &Path) -> Result<PathBuf> {
     Ok(out)
 }
 
-/// Puts [`dist`]'s executable where `cargo install` would.
+/// The CLI, built for size, without any application inside.
+fn build(root: &Path) -> Result<PathBuf> {
+    let mut build = cargo(root);
+    build.args(["build", "--package", "advent", "--bin", "advent", "--profile", "dist"]);
+    run(&mut build)?;
+    Ok(target_folder(root)?.join("dist").join(NAME))
+}
+
+/// Puts the CLI where `cargo install` would: without this repository's application, which whoever
+/// calls it in a folder of another would deploy.
 pub(crate) fn install(root: &Path) -> Result<()> {
-    let built = dist(root)?;
+    let built = build(root)?;
     let folder = install_root().context("neither CARGO_HOME nor a home folder is set")?.join("bin");
     std::fs::create_dir_all(&folder)
         .with_context(|| format!("could not make {}", folder.display()))?;

@@ -16,7 +16,7 @@ use clap::Parser;
 enum Chore {
     /// Write dist/advent: one executable with this repository's application inside
     Dist,
-    /// Write dist/advent and put it where `cargo install` puts programs
+    /// Put advent, with no application inside, where `cargo install` puts programs
     Install,
     /// Check what rustfmt and clippy do not: the invariants of ARCHITECTURE.md
     Tidy,

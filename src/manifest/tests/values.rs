@@ -241,7 +241,7 @@ TOKEN = { secret = "xoxb-123" }
   |
 3 | TOKEN = { secret = ********** }
   |                    ^^^^^^^^^^",
-        "It takes the name of the variable of your own environment that holds the value, as `SLACK_TOKEN`, and not the value.",
+        "It takes the name of the variable of your own environment that holds the value, as `API_TOKEN`, and not the value.",
     );
 }
 

@@ -135,7 +135,7 @@ impl Rig {
 }
 
 /// An executable that carries the small project, made once: nothing is built by its commands.
-fn packed() -> &'static PathBuf {
+pub fn packed() -> &'static PathBuf {
     static PACKED: OnceLock<(TempDir, PathBuf)> = OnceLock::new();
     let (_, program) = PACKED.get_or_init(|| {
         let folder = TempDir::new().expect("a folder for the executable");

@@ -15,6 +15,9 @@ const ENGINE_MAY_USE: [&str; 3] = ["engine", "failure", "trace"];
 const MARKERS: [&str; 6] = ["TODO", "FIXME", "todo!(", "unimplemented!(", "<<<<<<< ", ">>>>>>> "];
 /// What is left of the machine it was done on.
 const HOMES: [&str; 2] = ["/root/", "/Users/"];
+/// Commands that a text of advent's may name.
+const COMMANDS: [&str; 10] =
+    ["up", "plan", "status", "down", "say", "logs", "build", "pack", "local", "send"];
 /// This file names what it forbids.
 const SELF: &str = "xtask/src/tidy/rules.rs";
 
@@ -28,6 +31,7 @@ pub(super) fn check(sources: &[Source], exists: &dyn Fn(&str) -> bool) -> Vec<Fi
             layout(source, &mut findings);
             attributes(source, &code, &mut findings);
             borders(source, &code, &mut findings);
+            commands(source, &mut findings);
         }
         if source.path.ends_with("Cargo.toml") {
             versions(source, sources, &mut findings);
@@ -112,6 +116,30 @@ fn borders(source: &Source, code: &str, findings: &mut Vec<Finding>) {
         for (line, word) in words(production) {
             if ["local", "is_local", "Local"].contains(&word) {
                 push(line, format!("resources never ask whether the cloud is local: `{word}`"));
+            }
+        }
+    }
+}
+
+/// `report` completes the commands in a text with the options that were given, if it can tell them
+/// from other words: they stand in back quotes.
+fn commands(source: &Source, findings: &mut Vec<Finding>) {
+    let is_test = source.path.contains("/tests/") || source.path.ends_with("/tests.rs");
+    if !source.path.starts_with("src/") || is_test {
+        return;
+    }
+    for (index, line) in production(&source.text).lines().enumerate() {
+        if line.trim_start().starts_with("//") {
+            continue;
+        }
+        for (at, named) in line.match_indices("advent ") {
+            let command = line[at + named.len()..].split(|c: char| !c.is_alphanumeric()).next();
+            let names = command.is_some_and(|command| COMMANDS.contains(&command));
+            let part = line[..at].ends_with(|c: char| c.is_alphanumeric() || "_/".contains(c));
+            if names && !part && !line[..at].ends_with('`') {
+                let what = "names a command of advent's without back quotes around it, so that it \
+                            would lack the options that were given";
+                findings.push(found(source, index + 1, what));
             }
         }
     }
@@ -337,6 +365,15 @@ mod tests {
             assert!(finding.contains(found), "{path}: {finding}");
         }
         assert!(findings(&[("src/a.rs", "//! X.\ncommand.stdout(x); child.stderr()")]).is_empty());
+    }
+
+    #[test]
+    fn commands_stand_in_back_quotes() {
+        let quoted = "//! X.\n// advent up\nlet x = \"`advent up`, `advent say \\\"x\\\"`\";\n\
+            const X: &str = \"another advent does\";\n#[cfg(test)]\nlet x = \"advent up\";";
+        assert_eq!(findings(&[("src/a.rs", quoted), ("src/a/tests.rs", quoted)]), [""; 0]);
+        let bare = "//! X.\nlet x = \"call advent up again\";";
+        assert!(finding("src/a.rs", bare).starts_with("src/a.rs:2: names a command"));
     }
 
     #[test]
