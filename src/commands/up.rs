@@ -11,7 +11,7 @@ use crate::cli::{Global, Up};
 use crate::engine::{Action, Applied, Outcome, Plan, Report as StepReport, Resource as _, Step};
 use crate::failure::Failure;
 use crate::report::Report;
-use crate::resources::permission::Permission;
+use crate::resources::permission::{self, Permission};
 
 /// How often a stack is planned that another run is changing at the same time.
 const ROUNDS: u32 = 4;
@@ -120,12 +120,15 @@ fn allowed(global: &Global, args: &Up, report: &Report, plan: &Plan) -> Result<b
         let hint = format!("if that is meant, say --replace-table {name}");
         return Err(Failure::refused(what).hint(hint).into());
     }
-    // A permission that no trigger needs any longer is no loss.
+    // Of routes: replaced by a statement for all of them, or gone with the route. No loss.
+    let superseded = |step: &Step| {
+        step.kind == Permission::KIND && step.name.starts_with(permission::ROUTE_PREFIX)
+    };
     let destroyed: Vec<_> = plan
         .steps
         .iter()
         .filter(|step| matches!(step.action, Action::Replace(_) | Action::Delete))
-        .filter(|step| step.kind != Permission::KIND)
+        .filter(|step| !superseded(step))
         .collect();
     super::consent(global, report, "delete or replace", &destroyed)
 }
