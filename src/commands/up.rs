@@ -15,7 +15,7 @@ use crate::engine::{
 };
 use crate::failure::Failure;
 use crate::report::Report;
-use crate::resources::permission::Permission;
+use crate::resources::permission::{self, Permission};
 use crate::stack::Routed;
 
 /// How often a stack is planned that is not as it was read: another run is changing it, or reads
@@ -162,12 +162,15 @@ fn allowed(session: &Session<'_>, args: &Up, plan: &Plan, first: bool) -> Result
         let hint = format!("if that is meant, pass --replace-table {name}");
         return Err(Failure::refused(what).hint(hint).into());
     }
-    // A permission that no trigger needs any longer is no loss.
+    // Of routes: replaced by a statement for all of them, or gone with the route. No loss.
+    let superseded = |step: &Step| {
+        step.kind == Permission::KIND && step.name.starts_with(permission::ROUTE_PREFIX)
+    };
     let destroyed: Vec<_> = plan
         .steps
         .iter()
         .filter(|step| matches!(step.action, Action::Replace(_) | Action::Delete))
-        .filter(|step| step.kind != Permission::KIND)
+        .filter(|step| !superseded(step))
         .collect();
     super::consent(session, "delete or replace", &destroyed, first && !plan.in_step())
 }

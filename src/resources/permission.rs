@@ -15,6 +15,8 @@ use crate::failure::Failure;
 
 /// Statements whose id begins so are ours.
 pub const SID_PREFIX: &str = "advent-";
+/// Those of routes: `advent-routes`, `advent-route-…`.
+pub const ROUTE_PREFIX: &str = "advent-route";
 
 const CONCURRENT: Wait = Wait {
     code: "ResourceConflict",

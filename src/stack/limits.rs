@@ -2,6 +2,7 @@
 
 use super::{permissions, policies, resolve};
 use crate::aws::Names;
+use crate::aws::naming::Tags;
 use crate::bundle::Application;
 use crate::failure::Failure;
 use crate::manifest::{self, Function, Manifest, Value};
