@@ -3,7 +3,9 @@
 pub mod advice;
 pub mod cache;
 pub mod connect;
+pub mod credentials;
 pub mod denial;
+pub mod http;
 pub mod index;
 pub mod naming;
 pub mod pace;

@@ -5,29 +5,31 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::Result;
+use aws_config::identity::IdentityCache;
 use aws_config::profile::ProfileFileCredentialsProvider;
 use aws_config::provider_config::ProviderConfig;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_credential_types::Credentials;
-use aws_credential_types::provider::error::CredentialsError;
-use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvider};
+use aws_credential_types::provider::{ProvideCredentials as _, SharedCredentialsProvider};
 use aws_sdk_lambda::operation::get_function::GetFunctionOutput;
-use aws_smithy_http_client::tls::{self, rustls_provider::CryptoMode};
-use aws_smithy_runtime_api::client::http::SharedHttpClient;
 use aws_smithy_types::retry::RetryConfig;
 use aws_smithy_types::timeout::TimeoutConfig;
 
 use super::cache::Cache;
+use super::credentials::{self, Kept, Operator, place};
+use super::http::Http;
 use super::index::Index;
 use super::naming::{Names, Tags};
 use super::pace;
-use super::retry::{Call, Scouts};
+use super::retry::{ApiError, Call, Scouts};
 use crate::failure::Failure;
 use crate::resources::permission::Policy;
 use crate::resources::subscription::Subscribed;
 
 /// Bytes a second that a line must carry for an upload to succeed.
 const SLOWEST_UPLOAD: u64 = 50_000;
+/// How long credentials may take, which a person may have to be asked for.
+const SIGN_IN: Duration = Duration::from_mins(5);
 
 /// Which cloud is meant.
 #[derive(Debug, Clone)]
@@ -46,6 +48,8 @@ pub struct Cloud {
     pub names: Names,
     /// Address that stands in for AWS's own, if any.
     pub endpoint: Option<String>,
+    /// What all of it is sent through.
+    pub http: Http,
     /// As in [`Target`].
     timeout: Duration,
     pub dynamodb: aws_sdk_dynamodb::Client,
@@ -80,19 +84,17 @@ impl Cloud {
     /// [`Failure`]s for what the user has to set up: no or bad credentials, no Region, an unknown
     /// profile, an endpoint that does not answer.
     pub async fn connect(target: &Target, stack: &str, stage: &str) -> Result<Self> {
-        let config = match &target.local {
+        let (config, http) = match &target.local {
             Some(url) => {
                 pace::off();
-                local_config(url, target)
+                let http = Http::direct();
+                (local_config(url, target, &http)?, http)
             }
             None => user_config(target).await?,
         };
-        let region = config.region().map(ToString::to_string).ok_or_else(|| {
-            Failure::refused("no AWS Region is set")
-                .hint("say --region REGION, set AWS_REGION, or put `region` into your AWS profile")
-        })?;
+        let region = config.region().map(ToString::to_string).unwrap_or_default();
         let endpoint = config.endpoint_url().map(str::to_owned);
-        let (account, partition) = identity(&config, endpoint.as_deref()).await?;
+        let (account, partition) = identity(&config, &http).await?;
         Ok(Self {
             names: Names {
                 stack: stack.to_owned(),
@@ -102,6 +104,7 @@ impl Cloud {
                 partition,
             },
             endpoint,
+            http,
             timeout: target.timeout,
             dynamodb: aws_sdk_dynamodb::Client::new(&config),
             sns: aws_sdk_sns::Client::new(&config),
@@ -144,51 +147,82 @@ impl Cloud {
     }
 }
 
-async fn user_config(target: &Target) -> Result<SdkConfig> {
-    let https = aws_smithy_http_client::Builder::new()
-        .tls_provider(tls::Provider::Rustls(CryptoMode::Ring))
-        .build_https();
+async fn user_config(target: &Target) -> Result<(SdkConfig, Http)> {
+    let operator = Operator::find(target).await?;
+    if let Some(url) = &target.endpoint_url {
+        place::check_url("--endpoint-url", url)?;
+    }
+    place::check_variables(
+        std::env::vars_os().filter_map(|(name, value)| {
+            Some((name.into_string().ok()?, value.into_string().ok()?))
+        }),
+    )?;
+    if let Some(region) = &target.region {
+        place::check_region("--region", region)?;
+    }
+    let http = Http::new(operator.bundle()?)?;
     let mut loader = aws_config::defaults(BehaviorVersion::latest())
-        .http_client(https.clone())
-        .retry_config(RetryConfig::disabled())
+        .http_client(http.client())
+        // Of what gives the credentials; everything else is repeated by `Call`.
+        .retry_config(RetryConfig::standard())
+        .identity_cache(IdentityCache::lazy().load_timeout(SIGN_IN).build())
         .timeout_config(timeouts(target.timeout));
     if let Some(url) = &target.endpoint_url {
         loader = loader.endpoint_url(url);
     }
-    if let Some(profile) = &target.profile {
+    if let Some(profile) = &operator.profile {
         loader = loader.profile_name(profile);
     }
     if let Some(region) = &target.region {
         loader = loader.region(Region::new(region.clone()));
     }
-    let mut config = loader.load().await;
-    if let Some(profile) = &target.profile {
+    let config = loader.load().await;
+    let Some(region) = config.region() else {
+        let hint = "say --region REGION, set AWS_REGION, or put `region` into your AWS profile";
+        return Err(Failure::refused("no AWS Region is set").hint(hint).into());
+    };
+    place::check_region("the configured Region", region.as_ref())?;
+    if let Some(url) = config.endpoint_url() {
+        place::check_url("the configured endpoint", url)?;
+    }
+    place::check_services(&config)?;
+    let provider = match (&target.profile, config.credentials_provider()) {
         // By default the environment's keys win, even over a profile that was asked for.
-        let provider = ProviderConfig::without_region()
-            .with_region(config.region().cloned())
-            .with_http_client(https);
-        let credentials = ProfileFileCredentialsProvider::builder()
-            .configure(&provider)
-            .profile_name(profile)
-            .build();
-        let credentials = SharedCredentialsProvider::new(credentials);
-        config = config.into_builder().credentials_provider(credentials).build();
-    }
-    if let Some(provider) = config.credentials_provider() {
-        let profile = target.profile.clone().or_else(|| std::env::var("AWS_PROFILE").ok());
-        let failure = |error| credentials_failure(error, profile.as_deref());
-        provider.provide_credentials().await.map_err(failure)?;
-    }
-    Ok(config)
+        (Some(profile), _) => {
+            let provider = ProviderConfig::without_region()
+                .with_region(config.region().cloned())
+                .with_http_client(http.client());
+            let credentials = ProfileFileCredentialsProvider::builder()
+                .configure(&provider)
+                .profile_name(profile)
+                .build();
+            SharedCredentialsProvider::new(credentials)
+        }
+        (None, Some(provider)) => provider,
+        (None, None) => return Ok((config, http)),
+    };
+    let provider = SharedCredentialsProvider::new(Kept::new(provider));
+    let sts = endpoint_of_sts(&config);
+    let found = provider.provide_credentials().await;
+    let found = found.map_err(|error| operator.failure(error, http.proxy_of(&sts).as_deref()))?;
+    credentials::check(&found, &operator.from())?;
+    let config = config
+        .into_builder()
+        .credentials_provider(provider)
+        .retry_config(RetryConfig::disabled())
+        .build();
+    Ok((config, http))
 }
 
-fn local_config(url: &str, target: &Target) -> SdkConfig {
-    let http: SharedHttpClient = aws_smithy_http_client::Builder::new().build_http();
+/// # Errors
+/// A [`Failure`] for what can be no Region's name.
+fn local_config(url: &str, target: &Target, http: &Http) -> Result<SdkConfig, Failure> {
     let region = target.region.as_deref().unwrap_or(crate::local::REGION).to_owned();
+    place::check_region("--region", &region)?;
     let credentials = Credentials::new("advent-local", "advent-local", None, None, "local cloud");
-    SdkConfig::builder()
+    let config = SdkConfig::builder()
         .behavior_version(BehaviorVersion::latest())
-        .http_client(http)
+        .http_client(http.client())
         .endpoint_url(url)
         .region(Region::new(region))
         .credentials_provider(SharedCredentialsProvider::new(credentials))
@@ -197,8 +231,8 @@ fn local_config(url: &str, target: &Target) -> SdkConfig {
         .sleep_impl(aws_smithy_async::rt::sleep::SharedAsyncSleep::new(
             aws_smithy_async::rt::sleep::TokioSleep::new(),
         ))
-        .time_source(aws_smithy_async::time::SystemTimeSource::new())
-        .build()
+        .time_source(aws_smithy_async::time::SystemTimeSource::new());
+    Ok(config.build())
 }
 
 fn timeouts(attempt: Duration) -> TimeoutConfig {
@@ -208,46 +242,84 @@ fn timeouts(attempt: Duration) -> TimeoutConfig {
         .build()
 }
 
-fn credentials_failure(error: CredentialsError, profile: Option<&str>) -> Failure {
-    const FILES: &str = "check the profile's name and its entries in ~/.aws/config and \
-                         ~/.aws/credentials; an expired SSO session needs `aws sso login`";
-    let (what, hint) = match (&error, profile) {
-        (CredentialsError::ProviderTimedOut(_), _) => (
-            "the AWS credentials could not be got in time".to_owned(),
-            "check the network, or choose other credentials with --profile NAME",
-        ),
-        (_, Some(profile)) => {
-            (format!("the AWS credentials of profile `{profile}` could not be loaded"), FILES)
-        }
-        (CredentialsError::CredentialsNotLoaded(_), None) => (
-            "no AWS credentials were found".to_owned(),
-            "sign in (`aws sso login`), say --profile NAME, or set AWS_ACCESS_KEY_ID and \
-             AWS_SECRET_ACCESS_KEY; without an AWS account, try --local",
-        ),
-        _ => ("the AWS credentials could not be loaded".to_owned(), FILES),
-    };
-    Failure::refused(what).hint(hint).source(error)
+/// Where STS is asked.
+fn endpoint_of_sts(config: &SdkConfig) -> String {
+    let region = config.region().map_or("us-east-1", AsRef::as_ref);
+    let own = std::env::var("AWS_ENDPOINT_URL_STS").ok().filter(|url| !url.is_empty());
+    let given = own.or_else(|| config.endpoint_url().map(str::to_owned));
+    given.unwrap_or_else(|| format!("https://sts.{region}.amazonaws.com"))
 }
 
 /// Account and partition, from the caller's ARN.
-async fn identity(config: &SdkConfig, endpoint: Option<&str>) -> Result<(String, String)> {
+async fn identity(config: &SdkConfig, http: &Http) -> Result<(String, String)> {
+    let region = config.region().map(ToString::to_string).unwrap_or_default();
     let sts = aws_sdk_sts::Client::new(config);
-    let identity = Call::new("sts:GetCallerIdentity", "the operator")
+    let asked = Call::new("sts:GetCallerIdentity", "the operator")
         .send(|| sts.get_caller_identity().send())
-        .await
-        .map_err(|error| match endpoint {
-            Some(url) if error.unanswered => {
-                let what = format!("the endpoint {url} does not answer");
-                let hint = "check --endpoint-url and AWS_ENDPOINT_URL, and that something listens";
-                anyhow::Error::new(Failure::new(what).hint(hint).source(error))
-            }
-            None if error.unanswered => {
-                let what = "AWS could not be reached";
-                let hint = "check the network, HTTPS_PROXY and --region";
-                Failure::new(what).hint(hint).source(error).into()
-            }
-            _ => error.into(),
-        })?;
+        .await;
+    let identity = match asked {
+        Ok(identity) => identity,
+        Err(error) if error.is_unknown_key() && place::is_opt_in(&region) => {
+            return Err(not_accepted(config, &region, error).await);
+        }
+        Err(error) => return Err(unidentified(config, http, error)),
+    };
     let partition = identity.arn().and_then(|arn| arn.split(':').nth(1)).unwrap_or("aws");
     Ok((identity.account().unwrap_or_default().to_owned(), partition.to_owned()))
+}
+
+/// Why nobody says who the operator is.
+fn unidentified(config: &SdkConfig, http: &Http, error: ApiError) -> anyhow::Error {
+    if !error.unanswered {
+        return error.into();
+    }
+    let region = config.region().map_or("", AsRef::as_ref);
+    let url = endpoint_of_sts(config);
+    let proxy = http.proxy_of(&url);
+    let is_aws = config.endpoint_url().is_none();
+    // The resolver knows the name of no such host; one that is not reached says something else.
+    let unknown = ["Name or service not known", "nodename nor servname", "No such host"];
+    if is_aws && proxy.is_none() && unknown.iter().any(|text| error.message.contains(text)) {
+        let what = format!("there is no Region `{region}`, or no network to find it in");
+        let hint = if place::looks_real(region) {
+            "check --region, AWS_REGION or the profile's `region`, and the network (DNS)"
+        } else {
+            "check --region, AWS_REGION or the profile's `region`: Regions have names like \
+             eu-west-1"
+        };
+        return Failure::new(what).hint(hint).source(error).into();
+    }
+    let (what, mut hint) = if is_aws {
+        ("AWS could not be reached".to_owned(), "check the network and --region".to_owned())
+    } else {
+        let what = format!("the endpoint {url} does not answer");
+        (what, "check --endpoint-url and AWS_ENDPOINT_URL, and that something listens".to_owned())
+    };
+    match proxy {
+        Some(proxy) => hint.push_str(&format!(
+            "; requests go through the proxy {proxy}: NO_PROXY lists what is reached without it"
+        )),
+        None if is_aws => hint.push_str("; no proxy is set for it (HTTPS_PROXY)"),
+        None => {}
+    }
+    Failure::new(what).hint(hint).source(error).into()
+}
+
+/// Why a Region that must be enabled does not know the key: another one is asked.
+async fn not_accepted(config: &SdkConfig, region: &str, error: ApiError) -> anyhow::Error {
+    const KNOWN: &str = "us-east-1";
+    let elsewhere = aws_sdk_sts::config::Builder::from(config).region(Region::new(KNOWN)).build();
+    let sts = aws_sdk_sts::Client::from_conf(elsewhere);
+    let asked = Call::new("sts:GetCallerIdentity", "the operator")
+        .send(|| sts.get_caller_identity().send())
+        .await;
+    let Ok(identity) = asked else { return error.into() };
+    let account = identity.account().unwrap_or_default();
+    let what = format!("the Region {region} is not enabled in account {account}");
+    let hint = format!(
+        "enable it (`aws account enable-region --region-name {region}`, which takes minutes), or \
+         choose another with --region; if it is enabled, these are credentials of a session that \
+         was made at the global STS endpoint: make them with AWS_STS_REGIONAL_ENDPOINTS=regional"
+    );
+    Failure::refused(what).hint(hint).source(error).into()
 }

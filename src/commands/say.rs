@@ -3,10 +3,6 @@
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::Result;
-use aws_smithy_async::rt::sleep::{SharedAsyncSleep, TokioSleep};
-use aws_smithy_http_client::Connector;
-use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
-use aws_smithy_runtime_api::client::http::HttpConnector as _;
 use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
 use aws_smithy_types::body::SdkBody;
 use hmac::{Hmac, KeyInit as _, Mac as _};
@@ -15,6 +11,7 @@ use sha2::Sha256;
 
 use super::session::Session;
 use super::url;
+use crate::aws::http::Http;
 use crate::cli::{Global, Say};
 use crate::failure::Failure;
 use crate::report::Report;
@@ -33,7 +30,7 @@ pub async fn run(global: &Global, args: &Say, report: &Report) -> Result<u8> {
     let (status, body, ms) = loop {
         let message = Message::new(args, &url, session.cloud.endpoint.as_deref());
         let sent = Instant::now();
-        let answer = message.send().await;
+        let answer = message.send(&session.cloud.http).await;
         let young = begun.elapsed() < NEW_API;
         match answer {
             Ok((404, body)) if young && body.contains("\"Not Found\"") => {}
@@ -104,7 +101,7 @@ impl<'a> Message<'a> {
         Self { url, via, body: form.finish(), timestamp: seconds }
     }
 
-    async fn send(self) -> Result<(u16, String)> {
+    async fn send(self, http: &Http) -> Result<(u16, String)> {
         let target = match self.via {
             Some(via) => {
                 let path = self.url.splitn(4, '/').nth(3).unwrap_or_default();
@@ -125,11 +122,7 @@ impl<'a> Message<'a> {
             headers.insert("x-slack-request-timestamp", self.timestamp.to_string());
             headers.insert("x-slack-signature", self.signature(&secret)?);
         }
-        let connector = Connector::builder()
-            .tls_provider(Provider::Rustls(CryptoMode::Ring))
-            .sleep_impl(SharedAsyncSleep::new(TokioSleep::new()))
-            .build();
-        let response = tokio::time::timeout(PATIENCE, connector.call(request)).await??;
+        let response = tokio::time::timeout(PATIENCE, http.send(request)).await??;
         let status = response.status().as_u16();
         let body = aws_smithy_types::byte_stream::ByteStream::new(response.into_body());
         let body = tokio::time::timeout(PATIENCE, body.collect()).await??.into_bytes();

@@ -5,6 +5,7 @@ mod consistency;
 mod counts;
 mod drift;
 mod emulators;
+mod environment;
 mod examples;
 mod index;
 mod interrupts;

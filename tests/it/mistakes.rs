@@ -42,10 +42,10 @@ fn without_an_account_it_says_what_to_set_up() {
     // A profile that was asked for is never passed over, whatever the environment has.
     for cli in [&cli, &cli.clone().without_env("AWS_ACCESS_KEY_ID")] {
         let run = cli.run(["status", "--profile", "nobody"]);
-        assert_error(run, 2, "profile `nobody`", "~/.aws/config");
+        assert_error(run, 2, "profile `nobody`", "aws configure");
     }
     let nobody = cli.without_env("AWS_ACCESS_KEY_ID").env("AWS_PROFILE", "nobody");
-    assert_error(nobody.run(["status"]), 2, "profile `nobody`", "~/.aws/config");
+    assert_error(nobody.run(["status"]), 2, "profile `nobody`", "aws configure");
 }
 
 #[test]
