@@ -169,8 +169,8 @@ fn no_argument_or_path_ends_in_a_panic() {
         assert!(matches!(out.status.code(), Some(1 | 2)), "{args:?}: {out:?}");
         assert!(serde_json::from_str::<Value>(&said).is_ok(), "{args:?}: {out:?}");
     }
-    let folder = project.path().join(bad);
-    fs::create_dir(&folder).expect("a folder");
+    let folder = project.path().join("folder").join(bad);
+    fs::create_dir_all(&folder).expect("a folder");
     for command in ["status", "up", "plan", "down", "say x", "logs"] {
         let args: Vec<_> = command.split(' ').chain(["--json"]).collect();
         let out = cli.command(args).current_dir(&folder).output().expect("it runs");
