@@ -169,8 +169,8 @@ fn no_argument_or_path_ends_in_a_panic() {
         assert!(matches!(out.status.code(), Some(1 | 2)), "{args:?}: {out:?}");
         assert!(serde_json::from_str::<Value>(&said).is_ok(), "{args:?}: {out:?}");
     }
-    let folder = project.path().join(bad);
-    fs::create_dir(&folder).expect("a folder");
+    let folder = project.path().join("folder").join(bad);
+    fs::create_dir_all(&folder).expect("a folder");
     for command in ["status", "up", "plan", "down", "say x", "logs"] {
         let args: Vec<_> = command.split(' ').chain(["--json"]).collect();
         let out = cli.command(args).current_dir(&folder).output().expect("it runs");
@@ -331,7 +331,7 @@ fn a_wrong_clock_is_corrected_or_called_one() {
 
 fn signed_at(head: &str) -> OffsetDateTime {
     let line = head.lines().find_map(|line| line.strip_prefix("x-amz-date: ")).expect("a date");
-    let digits = |range| line[range].parse::<u16>().expect("a number");
+    let digits = |range: std::ops::Range<usize>| line[range].parse::<u16>().expect("a number");
     let two = |at: usize| u8::try_from(digits(at..at + 2)).expect("two digits");
     let month = time::Month::try_from(two(4)).expect("a month");
     let day = time::Date::from_calendar_date(digits(0..4).into(), month, two(6)).expect("a day");

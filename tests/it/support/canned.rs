@@ -4,6 +4,8 @@ use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use rustls::pki_types::PrivatePkcs8KeyDer;
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 
@@ -59,7 +61,9 @@ impl Canned {
             let connection = ServerConnection::new(Arc::clone(&config)).expect("a connection");
             serve(StreamOwned::new(connection, stream), &heads, &*answer);
         });
-        (server, made.cert.pem())
+        let encoded = STANDARD.encode(made.cert.der());
+        let pem = format!("-----BEGIN CERTIFICATE-----\n{encoded}\n-----END CERTIFICATE-----\n");
+        (server, pem)
     }
 
     /// A proxy that takes every tunnel to `port`, wherever it is meant to go.
