@@ -310,7 +310,10 @@ fn the_policy_is_legal_and_as_tight_as_names_are() {
 #[test]
 fn a_policy_that_is_too_large_is_said_to_be() {
     let project = Project::new();
-    let many: String = (0..60).map(|n| format!("[topic.topic-with-a-long-name-{n}]\n")).collect();
+    let many = (0..60)
+        .map(|n| format!("[topic.topic-with-a-long-name-{n}]\n"))
+        .collect::<Vec<_>>()
+        .concat();
     project.edit("[topic.news]\n", &format!("[topic.news]\n{many}"));
     let cli = Cli::new(project.path()).arg("--account").arg("123456789012");
     cli.ok(["policy"]).says("IAM takes 6144").says("--by-prefix");

@@ -139,7 +139,7 @@ fn tags_that_are_not_legal() {
 #[test]
 fn too_many_tags() {
     let tags = |count: usize| {
-        let tags: String = (0..count).map(|n| format!("t{n} = \"\"\n")).collect();
+        let tags = (0..count).map(|n| format!("t{n} = \"\"\n")).collect::<Vec<_>>().concat();
         format!("name = \"x\"\n[tags]\n{tags}")
     };
     accepted(&tags(48));
