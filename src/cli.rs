@@ -67,7 +67,7 @@ pub enum Command {
     /// Create the stack, or bring it up to date
     Up(Up),
     /// Show what `up` would do: exit code 0 nothing, 2 changes, 1 error
-    Plan,
+    Plan(Plan),
     /// Show every resource: in step, missing or drifted
     Status,
     /// Delete the stack and everything in it
@@ -90,6 +90,13 @@ pub struct Up {
     /// Allow this table to be replaced, which deletes its items
     #[arg(long, value_name = "NAME")]
     pub replace_table: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub struct Plan {
+    /// Build the functions first [default: compare with what was built last]
+    #[arg(long)]
+    pub build: bool,
 }
 
 #[derive(Debug, Args)]

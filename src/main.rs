@@ -8,6 +8,9 @@ use advent::report::{Options, Report};
 use clap::Parser as _;
 
 fn main() -> ExitCode {
+    if let Some(code) = advent::bundle::stand_in() {
+        return code;
+    }
     let cli = Cli::parse();
     let options = Options::detect(cli.global.json, cli.global.quiet, cli.global.no_color);
     let report = Report::new(options);

@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::session::Session;
+use crate::bundle::Artifact;
 use crate::engine::{Action, Outcome, Plan, Report, Step};
 
 /// What a person or a program calls an action.
@@ -21,8 +22,13 @@ fn kind(kind: &str) -> String {
     kind.replace(' ', "_")
 }
 
-/// `status --json` and `plan --json`.
-pub fn status(session: &Session<'_>, plan: &Plan, url: Option<&str>) -> Value {
+/// `status --json` and `plan --json`. `artifacts` are the functions whose code is known.
+pub fn status(
+    session: &Session<'_>,
+    plan: &Plan,
+    artifacts: &[Artifact],
+    url: Option<&str>,
+) -> Value {
     let names = &session.cloud.names;
     json!({
         "stack": names.stack,
@@ -32,6 +38,7 @@ pub fn status(session: &Session<'_>, plan: &Plan, url: Option<&str>) -> Value {
         "endpoint": session.cloud.endpoint,
         "url": url,
         "in_step": plan.in_step(),
+        "not_built": session.unbuilt(artifacts),
         "resources": plan.steps.iter().map(step).collect::<Vec<_>>(),
     })
 }

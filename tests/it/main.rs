@@ -1,6 +1,7 @@
 //! Drives the built binary, and checks the tools that the tests themselves stand on.
 #![expect(clippy::expect_used, reason = "a test may end in a panic")]
 
+mod code;
 mod consistency;
 mod counts;
 mod drift;

@@ -93,7 +93,7 @@ routes = "ANY /f"
   |
 3 | routes = "ANY /f"
   | ^^^^^^"#,
-        "Did you mean `route`? The keys here are `name`, `package`, `role`, `memory`, `timeout`, `route`, `topic`, `environment`, `read`, `put`, `update`, `delete`, `publish` and `statement`.",
+        "Did you mean `route`? The keys here are `name`, `package`, `bin`, `features`, `default-features`, `role`, `memory`, `timeout`, `route`, `topic`, `environment`, `read`, `put`, `update`, `delete`, `publish` and `statement`.",
     );
 }
 
