@@ -3,11 +3,16 @@
 mod build;
 mod cache;
 mod cargo;
+mod cargo_lambda;
+mod compiler;
 mod elf;
 mod embed;
+mod settings;
+mod sources;
 mod target;
 #[cfg(test)]
 mod tests;
+mod traces;
 mod workspace;
 mod zip;
 
@@ -20,6 +25,8 @@ use anyhow::{Context as _, Result};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use sha2::{Digest as _, Sha256};
+
+pub use compiler::stand_in;
 
 use crate::failure::Failure;
 use crate::manifest::{Manifest, Source};
@@ -194,6 +201,19 @@ impl fmt::Display for Carried {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { stack, functions, arch } = self;
         write!(f, "the application {stack} ({}; {arch})", functions.join(", "))
+    }
+}
+
+/// The functions' code without building anything: what was built last, of functions whose sources
+/// are still those of then. It is a look at the sources and no proof: [`artifacts`] asks cargo.
+pub fn last_built(
+    app: &Application,
+    arch: Arch,
+    destination: Destination,
+) -> Result<Vec<Artifact>> {
+    match &app.source {
+        Source::Folder(folder) => build::last(&app.manifest, folder, arch, destination),
+        Source::Embedded => embedded(arch, destination, &|_| ()),
     }
 }
 

@@ -69,7 +69,7 @@ pub enum Command {
     Up(Up),
     /// Show what `up` would do: exit code 0 nothing, 2 changes, 1 error
     #[command(alias = "diff")]
-    Plan,
+    Plan(Plan),
     /// Show every resource: in step, missing or drifted
     Status,
     /// Delete the stack and everything in it
@@ -98,6 +98,13 @@ pub struct Up {
     /// Allow this table to be replaced, which deletes its items
     #[arg(long, value_name = "NAME")]
     pub replace_table: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub struct Plan {
+    /// Build the functions first [default: compare with what was built last]
+    #[arg(long)]
+    pub build: bool,
 }
 
 #[derive(Debug, Args)]

@@ -47,7 +47,7 @@ pub async fn run(cli: Cli, report: &Report) -> Result<u8> {
     }
     let code = match cli.command {
         Command::Up(args) => up::run(global, &args, report).await,
-        Command::Plan => plan::run(global, report).await,
+        Command::Plan(args) => plan::run(global, &args, report).await,
         Command::Status => status::run(global, report).await,
         Command::Down => down::run(global, report).await,
         Command::Say(args) => say::run(global, &args, report).await,

@@ -14,7 +14,7 @@ mod statement;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 pub use place::refusal;
@@ -102,8 +102,15 @@ pub struct Topic {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Function {
     pub name: Option<String>,
-    /// Cargo package whose binary is the function. Default: the function's id.
-    pub package: String,
+    /// Cargo package that has the function's binary. Without one it is called like the function's
+    /// id, or it is the only package with a binary of that name.
+    pub package: Option<String>,
+    /// The binary, where the package has several.
+    pub bin: Option<String>,
+    /// Features of the package that it is built with, besides the default ones.
+    pub features: Vec<String>,
+    /// Whether it is built with the package's default features. Default true.
+    pub default_features: bool,
     /// Name of its role before the Region is appended.
     pub role: Option<String>,
     /// ARN of a role that exists, instead of one that is made; may hold `${account}`.
@@ -123,6 +130,8 @@ pub struct Function {
     pub caller: Option<Caller>,
     /// Ids of the topics that trigger it.
     pub topics: Vec<String>,
+    /// The keys that its author wrote.
+    pub written: BTreeSet<String>,
 }
 
 /// The value of an environment variable.

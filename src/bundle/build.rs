@@ -2,23 +2,30 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
+use std::fs::{self, File, TryLockError};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use anyhow::{Context as _, Result};
 
-use super::cache::{self, Ingredients, Record, Zipped};
-use super::cargo::{Built, Cargo};
+use super::cache::{self, Build, Ingredients, Record, Zipped};
+use super::cargo::{Binary, Built, Cargo};
+use super::compiler::Recipe;
 use super::elf::{self, Findings, Obstacle};
+use super::settings::Settings;
 use super::target::{self, Method, Tools};
 use super::workspace::{Wanted, Workspace};
-use super::{Arch, Artifact, Destination, Progress, zip};
+use super::{Arch, Artifact, Destination, Progress, traces, zip};
 use crate::failure::Failure;
 use crate::manifest::Manifest;
 
+/// Folder below the target folder in which functions are compiled. Nobody else compiles there:
+/// cargo would take what was compiled without [`Recipe`] for what is compiled with it.
+const WORKSHOP: &str = "advent/cargo";
+
 type Report<'a> = &'a (dyn Fn(Progress<'_>) + Sync);
 
-/// Builds what changed. `folder` is the manifest's.
+/// Builds what changed, which is what cargo says. `folder` is the manifest's.
 pub(super) async fn artifacts(
     manifest: &Manifest,
     folder: &Path,
@@ -29,36 +36,133 @@ pub(super) async fn artifacts(
     if manifest.functions.is_empty() {
         return Ok(Vec::new());
     }
-    let folder = &folder
-        .canonicalize()
-        .with_context(|| format!("could not find the folder {}", folder.display()))?;
-    let packages: BTreeSet<_> =
-        manifest.functions.values().map(|function| function.package.as_str()).collect();
+    let folder = &found(folder)?;
+    let cargo = Cargo::new(folder);
+    let (workspace, sysroot) = tokio::try_join!(Workspace::around(&cargo), cargo.sysroot())?;
+    let wanted = workspace.wanted(manifest)?;
+    let place = cache::place(&workspace.target_directory, folder, arch, destination);
+    let workshop = workspace.target_directory.join(WORKSHOP);
+    let cargo = compiling(cargo, folder, &workspace, &workshop)?;
+    let _lock = Lock::of(&workshop, progress).await?;
 
-    let zips =
-        match unchanged(&cache::likely_places(folder, arch, destination), &packages, destination) {
-            Some(zips) => {
-                progress(Progress::Cached);
-                zips
-            }
-            None => build(manifest, folder, arch, destination, progress).await?,
-        };
+    let last = Record::load(&place).unwrap_or_default();
+    let job = Job {
+        cargo: &cargo,
+        workspace: &workspace,
+        folder,
+        tools: Tools::of_this_machine(&sysroot),
+        sysroot: &sysroot,
+        host: workshop.join(destination.profile()),
+        arch,
+        profile: workspace.profile(destination),
+        place: &place,
+        last: &last,
+        progress,
+    };
+    job.clean(&last.backdated()).await?;
+    let mut made = BTreeMap::new();
+    let mut compiled = false;
+    // One after another, each for itself: cargo gives what it builds at once the features of all.
+    for wanted in wanted.values().collect::<BTreeSet<_>>() {
+        let (build, zipped, anew) = job.build(wanted).await?;
+        compiled |= anew;
+        made.insert(wanted.clone(), (build, zipped));
+    }
+    if !compiled {
+        progress(Progress::Cached);
+    }
+    if let Err(error) = Record::store(&place, manifest, &wanted, &made) {
+        progress(Progress::Output(&format!("the zips could not be kept: {error:#}")));
+    }
     let mut artifacts = Vec::new();
-    for (function, declared) in &manifest.functions {
-        let Some(zipped) = zips.get(&declared.package) else { continue };
-        let warnings = judge(function, &zipped.findings, arch, destination)?;
-        progress(Progress::Packed { function, bytes: zipped.zip.len() as u64 });
-        artifacts.push(Artifact {
-            function: function.clone(),
-            package: declared.package.clone(),
-            arch,
-            zip: zipped.zip.clone(),
-            sha256: zipped.sha256.clone(),
-            findings: zipped.findings.clone(),
-            warnings,
-        });
+    for (id, wanted) in &wanted {
+        let Some((_, zipped)) = made.get(wanted) else { continue };
+        let mut artifact = artifact(id, zipped, arch, destination)?;
+        progress(Progress::Packed { function: id, bytes: zipped.zip.len() as u64 });
+        if let Some(declared) = manifest.functions.get(id) {
+            artifact.warnings.extend(workspace.ignored(id, declared, wanted));
+        }
+        artifacts.push(artifact);
     }
     Ok(artifacts)
+}
+
+/// What was built last from the sources as they are now; of functions that were not, nothing.
+pub(super) fn last(
+    manifest: &Manifest,
+    folder: &Path,
+    arch: Arch,
+    destination: Destination,
+) -> Result<Vec<Artifact>> {
+    let zips = cache::current(manifest, &found(folder)?, arch, destination);
+    // Whether it would start is said where it is built.
+    zips.iter().map(|(id, zipped)| artifact(id, zipped, arch, Destination::Local)).collect()
+}
+
+fn found(folder: &Path) -> Result<PathBuf> {
+    let found = folder.canonicalize();
+    found.with_context(|| format!("could not find the folder {}", folder.display()))
+}
+
+fn artifact(
+    function: &str,
+    zipped: &Zipped,
+    arch: Arch,
+    destination: Destination,
+) -> Result<Artifact> {
+    let mut warnings = judge(function, &zipped.findings, arch, destination)?;
+    warnings.extend(traces::warning(function, &zipped.paths));
+    Ok(Artifact {
+        function: function.to_owned(),
+        package: zipped.package.clone(),
+        arch,
+        zip: zipped.zip.clone(),
+        sha256: zipped.sha256.clone(),
+        findings: zipped.findings.clone(),
+        warnings,
+    })
+}
+
+/// A cargo whose compiler is called through this executable.
+fn compiling(cargo: Cargo, folder: &Path, workspace: &Workspace, workshop: &Path) -> Result<Cargo> {
+    let own = std::env::current_exe().context("could not find this executable")?;
+    let settings = Settings::of(folder);
+    let wrapper = ["RUSTC_WRAPPER", "CARGO_BUILD_RUSTC_WRAPPER"];
+    let workspace_wrapper = ["CARGO_BUILD_RUSTC_WORKSPACE_WRAPPER"];
+    let name = &cache::hex(workspace.root.as_os_str().as_encoded_bytes())[..16];
+    let member = workshop.join("members").join(name);
+    let made = fs::create_dir_all(workshop.join("members"))
+        .and_then(|()| File::options().append(true).create(true).open(&member));
+    made.with_context(|| format!("could not make {}", member.display()))?;
+    let recipe = Recipe {
+        root: workspace.root.clone(),
+        cargo_home: target::cargo_home().map(|home| folder.join(home)),
+        target: workshop.to_owned(),
+        member,
+        wrapper: settings.program(folder, &wrapper, "rustc-wrapper"),
+        workspace_wrapper: settings.program(folder, &workspace_wrapper, "rustc-workspace-wrapper"),
+    };
+    cargo.through(&own, &recipe)
+}
+
+/// Held while executables are built and read: packages may have binaries of one name, which cargo
+/// puts into one place, the last one built.
+struct Lock {
+    _file: File,
+}
+
+impl Lock {
+    async fn of(workshop: &Path, progress: Report<'_>) -> Result<Self> {
+        let path = workshop.join("lock");
+        let opened = File::options().append(true).create(true).open(&path);
+        let file = opened.with_context(|| format!("could not make {}", path.display()))?;
+        if let Err(TryLockError::WouldBlock) = file.try_lock() {
+            progress(Progress::Output("waiting for another advent that builds here"));
+            let waiting = file.try_clone()?;
+            tokio::task::spawn_blocking(move || waiting.lock()).await??;
+        }
+        Ok(Self { _file: file })
+    }
 }
 
 /// What a start on Lambda would stumble over: warnings, or a failure where it must ship.
@@ -109,167 +213,112 @@ fn remedy(obstacle: &Obstacle, arch: Arch) -> String {
     }
 }
 
-fn unchanged(
-    places: &[PathBuf],
-    packages: &BTreeSet<&str>,
-    destination: Destination,
-) -> Option<BTreeMap<String, Zipped>> {
-    let zips = places.iter().find_map(|place| Record::load(place)?.zips(place, packages))?;
-    // Something may have been installed since that helps.
-    let hopeless = destination == Destination::Aws
-        && zips.values().any(|zipped| zipped.findings.obstacle.is_some());
-    (!hopeless).then_some(zips)
-}
-
-async fn build(
-    manifest: &Manifest,
-    folder: &Path,
-    arch: Arch,
-    destination: Destination,
-    progress: Report<'_>,
-) -> Result<BTreeMap<String, Zipped>> {
-    let cargo = Cargo::new(folder);
-    let (workspace, sysroot) = tokio::try_join!(Workspace::around(&cargo), cargo.sysroot())?;
-    let place = cache::place(&workspace.target_directory, folder, arch, destination);
-    // A target directory that only cargo's configuration knows of.
-    let packages: BTreeSet<_> =
-        manifest.functions.values().map(|function| function.package.as_str()).collect();
-    if let Some(zips) = unchanged(std::slice::from_ref(&place), &packages, destination) {
-        progress(Progress::Cached);
-        return Ok(zips);
-    }
-    let wanted = workspace.wanted(manifest)?;
-    let tools = Tools::of_this_machine(&sysroot);
-    let last = Record::load(&place);
-    let profile = workspace.profile(destination);
-    let job =
-        Job { cargo: &cargo, workspace: &workspace, wanted: &wanted, arch, profile, progress };
-
-    let lambda_glibc = tools.against_lambda_glibc(arch);
-    let mut method = match &last {
-        Some(last) if last.zig && lambda_glibc.is_some() => lambda_glibc.clone(),
-        _ => None,
-    }
-    .map_or_else(|| tools.method(arch), Ok)?;
-    let backdated = last.map(|last| last.backdated()).unwrap_or_default();
-    let mut started = SystemTime::now();
-    let (mut built, mut executables) = job.run(&method, &backdated).await?;
-    let too_new = |(_, findings): &(PathBuf, Findings)| {
-        matches!(findings.obstacle, Some(Obstacle::Glibc { .. }))
-    };
-    if let (Method::Native, Some(zig)) = (&method, lambda_glibc)
-        && executables.values().any(too_new)
-    {
-        method = zig;
-        started = SystemTime::now();
-        (built, executables) = job.run(&method, &backdated).await?;
-    }
-
-    let zips = pack(&executables).await?;
-    let made_of = Ingredients {
-        folder,
-        workspace: &workspace,
-        sysroot: &sysroot,
-        local_packages: &built.local_packages,
-        executables: executables.values().map(|(path, _)| path.as_path()).collect(),
-        triple: method.triple(),
-        profile: destination.profile(),
-        started,
-        zig: matches!(method, Method::Zig { .. }),
-    };
-    if let Err(error) = Record::store(&place, &zips, &made_of) {
-        progress(Progress::Output(&format!("the zips could not be kept: {error:#}")));
-    }
-    Ok(zips)
-}
-
 struct Job<'a> {
     cargo: &'a Cargo,
     workspace: &'a Workspace,
-    wanted: &'a BTreeMap<String, Wanted>,
+    /// The manifest's.
+    folder: &'a Path,
+    tools: Tools,
+    sysroot: &'a Path,
+    /// Where cargo puts what is for this machine.
+    host: PathBuf,
     arch: Arch,
     /// Arguments that select it.
     profile: Vec<String>,
+    /// Where the zips are.
+    place: &'a Path,
+    last: &'a Record,
     progress: Report<'a>,
 }
 
 impl Job<'_> {
-    /// One build of all packages: the executables by package, examined.
-    async fn run(
-        &self,
-        method: &Method,
-        backdated: &BTreeSet<String>,
-    ) -> Result<(Built, BTreeMap<String, (PathBuf, Findings)>)> {
-        if !backdated.is_empty() {
+    /// Makes cargo forget packages.
+    async fn clean(&self, packages: &BTreeSet<String>) -> Result<()> {
+        if packages.is_empty() {
+            return Ok(());
+        }
+        let triple = target::triple(self.arch);
+        for target in [None, Some(triple)] {
             let mut clean = vec!["clean"];
             clean.extend(self.profile.iter().map(String::as_str));
-            clean.extend(method.triple().into_iter().flat_map(|triple| ["--target", triple]));
-            clean.extend(backdated.iter().flat_map(|id| ["--package", id]));
+            clean.extend(target.into_iter().flat_map(|triple| ["--target", triple]));
+            clean.extend(packages.iter().flat_map(|id| ["--package", id]));
             self.cargo.output(&clean).await?;
         }
+        Ok(())
+    }
+
+    /// The executable as a zip, and whether something had to be compiled for it.
+    async fn build(&self, wanted: &Wanted) -> Result<(Build, Zipped, bool)> {
+        let last = self.last.build(wanted);
+        let lambda_glibc = self.tools.against_lambda_glibc(self.arch);
+        let mut method = match last {
+            Some(last) if last.zig && lambda_glibc.is_some() => lambda_glibc.clone(),
+            _ => None,
+        }
+        .map_or_else(|| self.tools.method(self.arch), Ok)?;
+        loop {
+            let started = SystemTime::now();
+            let built = self.run(&method, wanted).await?;
+            let path = built
+                .executable
+                .as_deref()
+                .with_context(|| format!("cargo said nothing of the binary `{}`", wanted.binary))?;
+            let bytes =
+                fs::read(path).with_context(|| format!("could not read {}", path.display()))?;
+            let executable = cache::hex(&bytes);
+            let zipped = match self.last.zipped(self.place, wanted, &executable) {
+                Some(zipped) => zipped,
+                None => self.zip(wanted, path, bytes).await?,
+            };
+            let too_new = matches!(zipped.findings.obstacle, Some(Obstacle::Glibc { .. }));
+            if let (Method::Native, Some(zig), true) = (&method, &lambda_glibc, too_new) {
+                method = zig.clone();
+                continue;
+            }
+            let made_of = Ingredients {
+                folder: self.folder,
+                root: &self.workspace.root,
+                sysroot: self.sysroot,
+                built: &built,
+                executable: path,
+                host: &self.host,
+                last,
+                started,
+                zig: matches!(method, Method::Zig { .. }),
+            };
+            let build = Build::new(&executable, &zipped, &made_of);
+            return Ok((build, zipped, built.compiled));
+        }
+    }
+
+    /// What `cargo build --package PACKAGE --bin BINARY` gives.
+    async fn run(&self, method: &Method, wanted: &Wanted) -> Result<Built> {
         let mut arguments: Vec<OsString> = method.arguments().into_iter().map(Into::into).collect();
         arguments.extend(self.profile.iter().map(Into::into));
-        arguments.extend(self.remapped_paths());
-        for wanted in self.wanted.values() {
-            for argument in ["--package", &wanted.id, "--bin", &wanted.binary] {
-                arguments.push(argument.into());
-            }
+        for argument in ["--package", &wanted.id, "--bin", &wanted.binary] {
+            arguments.push(argument.into());
         }
-        let built = self.cargo.build(&arguments, self.progress).await?;
-        let mut executables = BTreeMap::new();
-        for (package, wanted) in self.wanted {
-            let path = built
-                .executables
-                .get(&wanted.id)
-                .and_then(|paths| {
-                    paths.iter().find(|path| path.file_stem() == Some(wanted.binary.as_ref()))
-                })
-                .with_context(|| format!("cargo said nothing of the binary `{}`", wanted.binary))?;
-            let bytes = std::fs::read(path)
-                .with_context(|| format!("could not read {}", path.display()))?;
-            let findings = elf::examine(&bytes, self.arch)
-                .with_context(|| format!("could not examine {}", path.display()))?;
-            executables.insert(package.clone(), (path.clone(), findings));
+        if !wanted.features.is_empty() {
+            arguments.extend(["--features".into(), wanted.features.join(",").into()]);
         }
-        Ok((built, executables))
+        if !wanted.default_features {
+            arguments.push("--no-default-features".into());
+        }
+        let binary = Binary { package: &wanted.id, name: &wanted.binary };
+        self.cargo.build(&arguments, binary, self.progress).await
     }
 
-    /// Keeps this machine's folders out of the executables, so that the same source gives the
-    /// same bytes wherever it lies. Flags of the user's own win over these.
-    fn remapped_paths(&self) -> Vec<OsString> {
-        let own = ["RUSTFLAGS", "CARGO_ENCODED_RUSTFLAGS", "CARGO_BUILD_RUSTFLAGS"];
-        if own.iter().any(|name| std::env::var_os(name).is_some()) {
-            return Vec::new();
-        }
-        let mut flags = Vec::new();
-        let root = Some(self.workspace.root.clone());
-        for (from, to) in [(root, "."), (target::cargo_home(), "/cargo")] {
-            if let Some(from) = from.and_then(|from| from.to_str().map(str::to_owned))
-                && !from.contains('\'')
-            {
-                flags.push(format!("'--remap-path-prefix={from}={to}'"));
-            }
-        }
-        vec!["--config".into(), format!("build.rustflags=[{}]", flags.join(",")).into()]
-    }
-}
-
-/// Zips all executables at once; the work is compression.
-async fn pack(
-    executables: &BTreeMap<String, (PathBuf, Findings)>,
-) -> Result<BTreeMap<String, Zipped>> {
-    let jobs = executables.iter().map(|(package, (path, findings))| {
-        let (package, path, findings) = (package.clone(), path.clone(), findings.clone());
-        tokio::task::spawn_blocking(move || -> Result<_> {
-            let zip = zip::pack(&package, &std::fs::read(&path)?)?;
+    async fn zip(&self, wanted: &Wanted, path: &Path, bytes: Vec<u8>) -> Result<Zipped> {
+        let findings = elf::examine(&bytes, self.arch)
+            .with_context(|| format!("could not examine {}", path.display()))?;
+        let paths = traces::find(&bytes, &self.workspace.root);
+        let package = wanted.package.clone();
+        let work = tokio::task::spawn_blocking(move || -> Result<_> {
+            let zip = zip::pack(&package, &bytes)?;
             let sha256 = super::code_sha256(&zip);
-            Ok((package, Zipped { zip: zip.into(), sha256, findings }))
-        })
-    });
-    let mut zips = BTreeMap::new();
-    for done in futures::future::join_all(jobs).await {
-        let (package, zipped) = done.context("zipping was interrupted")??;
-        zips.insert(package, zipped);
+            Ok(Zipped { package, zip: zip.into(), sha256, findings, paths })
+        });
+        work.await.context("zipping was interrupted")?
     }
-    Ok(zips)
 }

@@ -1,9 +1,11 @@
-//! What the last build was made of, so that nothing changed means no cargo at all.
+//! What was built last: the zips, and what they were made of.
 //!
-//! Everything is compared by content. Cargo itself compares times, and would miss a change that
-//! carries an old time, as `cp -p` or an unpacked archive leaves; [`Record::backdated`] finds it.
+//! Whether something has to be built again only cargo knows. This is for what cargo does not know:
+//! which executable has been zipped already, whether the sources are still those of the last
+//! build, for commands that must not compile, and what changed with an old time, as `cp -p` or an
+//! unpacked archive leaves: cargo compares times, this compares contents.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -14,79 +16,89 @@ use anyhow::{Context as _, Result};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use super::cargo::LocalPackage;
+use super::cargo::Built;
 use super::elf::Findings;
-use super::target::{cargo_home, rustup_home};
-use super::workspace::Workspace;
-use super::{Arch, Destination};
+use super::settings::Settings;
+use super::sources::{Sources, modified, nanoseconds};
+use super::workspace::Wanted;
+use super::{Arch, Destination, sources};
+use crate::manifest::{Function, Manifest};
 
 /// Raised when records, or the zips they describe, are made differently.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 const RECORD: &str = "record.json";
 
-/// Variables that change what cargo builds; a trailing `*` stands for anything.
-const VARIABLES: [&str; 11] = [
-    "CARGO_BUILD_*",
-    "CARGO_ENCODED_RUSTFLAGS",
-    "CARGO_HOME",
-    "CARGO_PROFILE_*",
-    "CARGO_TARGET_*",
-    "CARGO_UNSTABLE_*",
-    "RUSTC",
-    "RUSTC_WRAPPER",
-    "RUSTFLAGS",
-    "RUSTUP_HOME",
-    "RUSTUP_TOOLCHAIN",
-];
-
-/// A function's package, built and zipped.
+/// One executable, zipped.
 #[derive(Debug, Clone)]
 pub(super) struct Zipped {
+    /// Of the executable.
+    pub package: String,
     pub zip: Arc<[u8]>,
     /// Base64 of the SHA-256 of the zip.
     pub sha256: String,
     pub findings: Findings,
+    /// Paths of this machine that are in it.
+    pub paths: Vec<String>,
 }
 
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(super) struct Record {
     format: u32,
-    /// By name.
-    packages: BTreeMap<String, Package>,
+    /// What each function is built from, by its id.
+    functions: BTreeMap<String, Said>,
+    /// By [`key`].
+    builds: BTreeMap<String, Build>,
+}
+
+/// What the manifest says of a function's code, and the key of what it came to.
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Said {
+    package: Option<String>,
+    bin: Option<String>,
+    features: Vec<String>,
+    default_features: bool,
+    build: String,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct Build {
+    package: String,
+    /// SHA-256 of the executable.
+    executable: String,
+    /// Of the zip, as [`Zipped`] has it.
+    sha256: String,
+    findings: Findings,
+    paths: Vec<String>,
     /// Linked with zig, because the machine's own glibc is too new.
     pub zig: bool,
     /// Nanoseconds since the epoch.
     finished: u128,
     /// The compiler, with its length and time of change.
-    compiler: (PathBuf, u64, u128),
+    compiler: Option<(PathBuf, u64, u128)>,
     /// Environment variables, and what they were set to.
     variables: BTreeMap<String, Option<String>>,
     /// Folders of the packages on this machine that took part, and cargo's ids of these.
     folders: BTreeMap<PathBuf, String>,
-    /// Files that matter besides all those in the folders.
+    /// Files and folders that matter besides those.
     others: BTreeSet<PathBuf>,
-    /// All files by the SHA-256 of their content; none for one that did not exist.
+    /// All files by the SHA-256 of their content, none for one that did not exist. Empty if
+    /// something changed while it was being built.
     files: BTreeMap<PathBuf, Option<String>>,
 }
 
-#[derive(Debug, Serialize, Deserialize)]
-struct Package {
-    sha256: String,
-    findings: Findings,
-}
-
-/// What a build was made of, as cargo tells it.
+/// What a build was made of.
 pub(super) struct Ingredients<'a> {
+    /// The manifest's.
     pub folder: &'a Path,
-    pub workspace: &'a Workspace,
+    /// The workspace's.
+    pub root: &'a Path,
     pub sysroot: &'a Path,
-    /// By folder.
-    pub local_packages: &'a BTreeMap<PathBuf, LocalPackage>,
-    pub executables: Vec<&'a Path>,
-    /// Triple, if one was given to cargo.
-    pub triple: Option<&'a str>,
-    /// Name of the cargo profile.
-    pub profile: &'a str,
+    pub built: &'a Built,
+    pub executable: &'a Path,
+    /// Where build scripts leave what they said.
+    pub host: &'a Path,
+    /// The record of the same build before.
+    pub last: Option<&'a Build>,
     pub started: SystemTime,
     pub zig: bool,
 }
@@ -104,15 +116,43 @@ pub(super) fn place(target: &Path, folder: &Path, arch: Arch, destination: Desti
 }
 
 /// Where [`place`] may be, without asking cargo.
-pub(super) fn likely_places(folder: &Path, arch: Arch, destination: Destination) -> Vec<PathBuf> {
+fn likely_places(folder: &Path, arch: Arch, destination: Destination) -> Vec<PathBuf> {
     let place = |target: PathBuf| place(&target, folder, arch, destination);
     let given = ["CARGO_TARGET_DIR", "CARGO_BUILD_TARGET_DIR"]
         .into_iter()
-        .find_map(|name| std::env::var_os(name).filter(|value| !value.is_empty()));
+        .find_map(|name| std::env::var_os(name).filter(|value| !value.is_empty()))
+        .map(|target| folder.join(target))
+        .or_else(|| Settings::of(folder).target_folder());
     match given {
-        Some(target) => vec![place(folder.join(target))],
+        Some(target) => vec![place(target)],
         None => folder.ancestors().map(|up| place(up.join("target"))).collect(),
     }
+}
+
+/// The functions' code as it was built last, by function: those that were built from the sources
+/// as they are now, as the manifest says now, under the same variables. Asks nobody.
+pub(super) fn current(
+    manifest: &Manifest,
+    folder: &Path,
+    arch: Arch,
+    destination: Destination,
+) -> BTreeMap<String, Zipped> {
+    let places = likely_places(folder, arch, destination);
+    let found = places.iter().find_map(|place| Some((place, Record::load(place)?)));
+    let Some((place, record)) = found else { return BTreeMap::new() };
+    let mut sources = Sources::default();
+    let mut unchanged = HashMap::new();
+    let mut zips = BTreeMap::new();
+    for (id, function) in &manifest.functions {
+        let Some(said) = record.functions.get(id) else { continue };
+        let Some(build) = record.builds.get(&said.build) else { continue };
+        let same =
+            unchanged.entry(said.build.as_str()).or_insert_with(|| build.unchanged(&mut sources));
+        if *same && *said == Said::of(function, &said.build) {
+            zips.extend(build.zip(place, &said.build).map(|zipped| (id.clone(), zipped)));
+        }
+    }
+    zips
 }
 
 impl Record {
@@ -121,30 +161,135 @@ impl Record {
         (record.format == FORMAT).then_some(record)
     }
 
-    /// The zips, if nothing they were made of has changed since.
-    pub fn zips(&self, place: &Path, wanted: &BTreeSet<&str>) -> Option<BTreeMap<String, Zipped>> {
-        let unchanged = compiler(&self.compiler.0).is_some_and(|found| found == self.compiler)
-            && variables(self.variables.keys()) == self.variables
-            && snapshot(self.folders.keys(), &self.others).ok()? == self.files;
-        if !unchanged {
-            return None;
-        }
-        let mut zips = BTreeMap::new();
-        for &name in wanted {
-            let package = self.packages.get(name)?;
-            let zip = fs::read(zip_path(place, name)).ok()?;
-            if super::code_sha256(&zip) != package.sha256 {
-                return None;
-            }
-            let (sha256, findings) = (package.sha256.clone(), package.findings.clone());
-            zips.insert(name.to_owned(), Zipped { zip: Arc::from(zip), sha256, findings });
-        }
-        Some(zips)
+    pub fn build(&self, wanted: &Wanted) -> Option<&Build> {
+        self.builds.get(&key(wanted))
+    }
+
+    /// The zip of this very executable, if it was made before.
+    pub fn zipped(&self, place: &Path, wanted: &Wanted, executable: &str) -> Option<Zipped> {
+        let build = self.build(wanted).filter(|build| build.executable == executable)?;
+        build.zip(place, &key(wanted))
     }
 
     /// Ids of packages that changed with old times, so that cargo would not see it.
     pub fn backdated(&self) -> BTreeSet<String> {
-        let Ok(now) = snapshot(self.folders.keys(), &self.others) else { return BTreeSet::new() };
+        let mut sources = Sources::default();
+        self.builds.values().flat_map(|build| build.backdated(&mut sources)).collect()
+    }
+
+    /// Writes the zips, then the record of what they were made of, and removes those of before.
+    pub fn store(
+        place: &Path,
+        manifest: &Manifest,
+        wanted: &BTreeMap<String, Wanted>,
+        made: &BTreeMap<Wanted, (Build, Zipped)>,
+    ) -> Result<()> {
+        fs::create_dir_all(place).with_context(|| format!("could not make {}", place.display()))?;
+        let mut record = Self { format: FORMAT, ..Self::default() };
+        for (id, function) in &manifest.functions {
+            if let Some(wanted) = wanted.get(id) {
+                record.functions.insert(id.clone(), Said::of(function, &key(wanted)));
+            }
+        }
+        let mut kept = BTreeSet::from([place.join(RECORD)]);
+        for (wanted, (build, zipped)) in made {
+            let key = key(wanted);
+            let path = zip_path(place, &key);
+            let there = fs::read(&path).is_ok_and(|zip| *zip == *zipped.zip);
+            if !there {
+                write(&path, &zipped.zip)?;
+            }
+            kept.insert(path);
+            record.builds.insert(key, build.clone());
+        }
+        write(&place.join(RECORD), &serde_json::to_vec(&record)?)?;
+        for entry in fs::read_dir(place)?.flatten() {
+            if !kept.contains(&entry.path()) {
+                fs::remove_file(entry.path()).ok();
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Said {
+    fn of(function: &Function, build: &str) -> Self {
+        Self {
+            package: function.package.clone(),
+            bin: function.bin.clone(),
+            features: function.features.clone(),
+            default_features: function.default_features,
+            build: build.to_owned(),
+        }
+    }
+}
+
+impl Build {
+    pub fn new(executable: &str, zipped: &Zipped, made_of: &Ingredients<'_>) -> Self {
+        let built = made_of.built;
+        let folders: BTreeMap<_, _> = built
+            .local_packages
+            .iter()
+            .map(|(folder, package)| (folder.clone(), package.id.clone()))
+            .collect();
+        let mut others = sources::configuration(made_of.folder);
+        others.insert(made_of.root.join("Cargo.toml"));
+        let lock = made_of.root.join("Cargo.lock");
+        others.extend(sources::dep_info(&made_of.executable.with_extension("d")));
+        let mut files = Sources::default().snapshot(folders.keys(), &others);
+        // The clock of a file system can lag behind by some milliseconds.
+        let started = made_of.started - Duration::from_millis(20);
+        let disturbed = files
+            .keys()
+            .any(|path| *path != lock && modified(path).is_some_and(|time| time >= started));
+        if disturbed {
+            files.clear();
+        }
+        let depended = match made_of.last {
+            Some(last) if !built.compiled => last.variables.keys().cloned().collect(),
+            _ => sources::env_dependencies(built, made_of.executable, made_of.host),
+        };
+        Self {
+            package: zipped.package.clone(),
+            executable: executable.to_owned(),
+            sha256: zipped.sha256.clone(),
+            findings: zipped.findings.clone(),
+            paths: zipped.paths.clone(),
+            zig: made_of.zig,
+            finished: nanoseconds(SystemTime::now()),
+            compiler: compiler(&made_of.sysroot.join("bin").join(RUSTC)),
+            variables: sources::variables(depended.iter()),
+            folders,
+            others,
+            files,
+        }
+    }
+
+    /// Nothing that is known to have gone into it has changed.
+    fn unchanged(&self, sources: &mut Sources) -> bool {
+        let same = |known: &(PathBuf, u64, u128)| compiler(&known.0).as_ref() == Some(known);
+        !self.files.is_empty()
+            && self.compiler.as_ref().is_some_and(same)
+            && sources::variables(self.variables.keys()) == self.variables
+            && sources.snapshot(self.folders.keys(), &self.others) == self.files
+    }
+
+    fn zip(&self, place: &Path, key: &str) -> Option<Zipped> {
+        let zip = fs::read(zip_path(place, key)).ok()?;
+        (super::code_sha256(&zip) == self.sha256).then(|| Zipped {
+            package: self.package.clone(),
+            zip: zip.into(),
+            sha256: self.sha256.clone(),
+            findings: self.findings.clone(),
+            paths: self.paths.clone(),
+        })
+    }
+
+    fn backdated(&self, sources: &mut Sources) -> BTreeSet<String> {
+        if self.files.is_empty() {
+            return BTreeSet::new();
+        }
+        let now = sources.snapshot(self.folders.keys(), &self.others);
         let changed = now.iter().filter(|(path, hash)| self.files.get(*path) != Some(hash));
         let unseen = changed.filter(|(path, _)| {
             modified(path).is_some_and(|time| nanoseconds(time) <= self.finished)
@@ -159,60 +304,6 @@ impl Record {
         }
         packages
     }
-
-    /// Writes zips, then the record of what they were made of. No record is left if something
-    /// changed while it was being built.
-    pub fn store(
-        place: &Path,
-        zips: &BTreeMap<String, Zipped>,
-        made_of: &Ingredients<'_>,
-    ) -> Result<()> {
-        fs::create_dir_all(place).with_context(|| format!("could not make {}", place.display()))?;
-        for (name, zipped) in zips {
-            write(&zip_path(place, name), &zipped.zip)?;
-        }
-        let folders: BTreeMap<_, _> = made_of
-            .local_packages
-            .iter()
-            .map(|(folder, package)| (folder.clone(), package.id.clone()))
-            .collect();
-        let mut others = configuration(made_of.folder);
-        others.insert(made_of.workspace.root.join("Cargo.toml"));
-        let lock = made_of.workspace.root.join("Cargo.lock");
-        for executable in &made_of.executables {
-            others.extend(dep_info(&executable.with_extension("d")));
-        }
-        let files = snapshot(folders.keys(), &others)?;
-        // The clock of a file system can lag behind by some milliseconds.
-        let started = made_of.started - Duration::from_millis(20);
-        let disturbed = files
-            .keys()
-            .any(|path| *path != lock && modified(path).is_some_and(|time| time >= started));
-        others.insert(lock);
-        let compiler = compiler(&made_of.sysroot.join("bin").join(RUSTC));
-        let (false, Some(compiler)) = (disturbed, compiler) else {
-            let _ = fs::remove_file(place.join(RECORD));
-            return Ok(());
-        };
-        let record = Self {
-            format: FORMAT,
-            packages: zips
-                .iter()
-                .map(|(name, Zipped { sha256, findings, .. })| {
-                    let package = Package { sha256: sha256.clone(), findings: findings.clone() };
-                    (name.clone(), package)
-                })
-                .collect(),
-            zig: made_of.zig,
-            finished: nanoseconds(SystemTime::now()),
-            compiler,
-            variables: variables(env_dependencies(made_of).iter()),
-            files: snapshot(folders.keys(), &others)?,
-            folders,
-            others,
-        };
-        write(&place.join(RECORD), &serde_json::to_vec(&record)?)
-    }
 }
 
 const RUSTC: &str = if cfg!(windows) { "rustc.exe" } else { "rustc" };
@@ -222,16 +313,16 @@ fn compiler(path: &Path) -> Option<(PathBuf, u64, u128)> {
     Some((path.to_owned(), metadata.len(), nanoseconds(metadata.modified().ok()?)))
 }
 
-fn modified(path: &Path) -> Option<SystemTime> {
-    fs::metadata(path).ok()?.modified().ok()
+/// What a build's files are called: readable, and unlike those of every other build.
+fn key(wanted: &Wanted) -> String {
+    let Wanted { package, binary, features, default_features, id: _ } = wanted;
+    let hash =
+        &hex(format!("{package}\0{binary}\0{features:?}\0{default_features}").as_bytes())[..8];
+    format!("{package}-{binary}-{hash}")
 }
 
-fn nanoseconds(time: SystemTime) -> u128 {
-    time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_nanos()
-}
-
-fn zip_path(place: &Path, package: &str) -> PathBuf {
-    place.join(format!("{package}.zip"))
+fn zip_path(place: &Path, key: &str) -> PathBuf {
+    place.join(format!("{key}.zip"))
 }
 
 fn write(path: &Path, bytes: &[u8]) -> Result<()> {
@@ -242,132 +333,8 @@ fn write(path: &Path, bytes: &[u8]) -> Result<()> {
     Ok(())
 }
 
-/// Values of the environment variables that matter: the well-known ones, and `more`.
-fn variables<'a>(more: impl Iterator<Item = &'a String>) -> BTreeMap<String, Option<String>> {
-    let known =
-        std::env::vars_os().filter_map(|(name, _)| name.into_string().ok()).filter(|name| {
-            name != "CARGO_TARGET_TMPDIR"
-                && VARIABLES.iter().any(|known| match known.strip_suffix('*') {
-                    Some(prefix) => name.starts_with(prefix),
-                    None => name == known,
-                })
-        });
-    let value = |name: &str| std::env::var_os(name).map(|v| v.to_string_lossy().into_owned());
-    let names: BTreeSet<String> = known.chain(more.cloned()).collect();
-    names.into_iter().map(|name| (value(&name), name)).map(|(value, name)| (name, value)).collect()
-}
-
-/// Names of variables that sources read at compile time (`env!`) or build scripts depend on.
-fn env_dependencies(made_of: &Ingredients<'_>) -> BTreeSet<String> {
-    let profile = |triple: Option<&str>| {
-        let folder = made_of.workspace.build_directory();
-        triple.map_or(folder.to_owned(), |triple| folder.join(triple)).join(made_of.profile)
-    };
-    let entries = |folder: PathBuf| fs::read_dir(folder).into_iter().flatten().flatten();
-    let mut texts = Vec::new();
-    let targets = made_of.local_packages.values().flat_map(|package| &package.targets);
-    let crates: Vec<_> = targets.map(|name| name.replace('-', "_") + "-").collect();
-    for entry in entries(profile(made_of.triple).join("deps")) {
-        let name = entry.file_name().to_string_lossy().into_owned();
-        if Path::new(&name).extension() == Some("d".as_ref())
-            && crates.iter().any(|prefix| name.starts_with(prefix))
-        {
-            texts.push(entry.path());
-        }
-    }
-    for triple in [None, made_of.triple] {
-        texts.extend(entries(profile(triple).join("build")).map(|e| e.path().join("output")));
-    }
-    let mut names = BTreeSet::new();
-    for text in texts.iter().filter_map(|path| fs::read_to_string(path).ok()) {
-        for line in text.lines() {
-            let name = line.strip_prefix("# env-dep:").or_else(|| {
-                line.trim_start_matches("cargo:")
-                    .trim_start_matches(':')
-                    .strip_prefix("rerun-if-env-changed=")
-            });
-            let name = name.and_then(|rest| rest.split('=').next()).unwrap_or_default().trim();
-            if !name.is_empty() && !name.starts_with("CARGO_PKG_") && name != "OUT_DIR" {
-                names.insert(name.to_owned());
-            }
-        }
-    }
-    names.retain(|name| !name.starts_with("CARGO_MANIFEST") && !name.starts_with("CARGO_BIN_"));
-    names
-}
-
-/// Files that configure cargo in a folder, there or not.
-fn configuration(folder: &Path) -> BTreeSet<PathBuf> {
-    let mut files = BTreeSet::new();
-    for up in folder.ancestors() {
-        for name in [
-            ".cargo/config.toml",
-            ".cargo/config",
-            "Cargo.toml",
-            "rust-toolchain.toml",
-            "rust-toolchain",
-        ] {
-            files.insert(up.join(name));
-        }
-    }
-    files.extend(cargo_home().map(|home| home.join("config.toml")));
-    files.extend(rustup_home().map(|home| home.join("settings.toml")));
-    files
-}
-
-/// The files that cargo lists beside an executable: everything local that it was made of.
-fn dep_info(path: &Path) -> Vec<PathBuf> {
-    let text = fs::read_to_string(path).unwrap_or_default();
-    let mut files = Vec::new();
-    for line in text.lines() {
-        let Some((_, list)) = line.split_once(": ") else { continue };
-        let mut name = String::new();
-        let mut chars = list.chars().peekable();
-        while let Some(char) = chars.next() {
-            match char {
-                '\\' if chars.peek() == Some(&' ') => name.extend(chars.next()),
-                ' ' => files.push(std::mem::take(&mut name)),
-                other => name.push(other),
-            }
-        }
-        files.push(name);
-    }
-    files.into_iter().filter(|name| !name.is_empty()).map(PathBuf::from).collect()
-}
-
-/// All files of package folders and some others, by the hash of their content.
-fn snapshot<'a>(
-    folders: impl Iterator<Item = &'a PathBuf>,
-    others: &BTreeSet<PathBuf>,
-) -> Result<BTreeMap<PathBuf, Option<String>>> {
-    let mut paths = others.clone();
-    for folder in folders {
-        list(folder, &mut paths)?;
-    }
-    let hash = |path: &Path| fs::read(path).ok().map(|bytes| hex(&bytes));
-    Ok(paths.into_iter().map(|path| (hash(&path), path)).map(|(hash, path)| (path, hash)).collect())
-}
-
-/// The files of a package, without other packages below it, build output and hidden folders.
-fn list(folder: &Path, files: &mut BTreeSet<PathBuf>) -> Result<()> {
-    for entry in fs::read_dir(folder)? {
-        let entry = entry?;
-        let (path, kind) = (entry.path(), entry.file_type()?);
-        let name = entry.file_name();
-        // What `advent.toml` says changes no code.
-        if name.as_encoded_bytes().starts_with(b".") || name == "advent.toml" {
-            continue;
-        }
-        if !kind.is_dir() {
-            files.insert(path);
-        } else if !path.join("Cargo.toml").exists() && !path.join("CACHEDIR.TAG").exists() {
-            list(&path, files)?;
-        }
-    }
-    Ok(())
-}
-
-fn hex(bytes: &[u8]) -> String {
+/// The SHA-256.
+pub(super) fn hex(bytes: &[u8]) -> String {
     use std::fmt::Write as _;
     let mut text = String::new();
     for byte in Sha256::digest(bytes) {

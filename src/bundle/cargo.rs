@@ -11,6 +11,7 @@ use tokio::io::{AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, BufReader};
 use tokio::process::Command;
 
 use super::Progress;
+use super::compiler::{self, Recipe};
 use crate::failure::Failure;
 
 /// What `cargo run`, `cargo test` and build scripts set for their children, which would mislead
@@ -42,15 +43,27 @@ const INHERITED: [&str; 19] = [
 pub(super) struct Cargo {
     program: PathBuf,
     folder: PathBuf,
+    /// Set for builds.
+    variables: Vec<(&'static str, OsString)>,
+}
+
+/// The one executable that a build is for.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Binary<'a> {
+    /// Cargo's id of the package.
+    pub package: &'a str,
+    pub name: &'a str,
 }
 
 /// What a build left.
 #[derive(Debug, Default)]
 pub(super) struct Built {
-    /// Executables by package id.
-    pub executables: BTreeMap<String, Vec<PathBuf>>,
+    /// Where cargo says that the wanted executable is.
+    pub executable: Option<PathBuf>,
     /// The packages on this machine (not from a registry) that took part, by folder.
     pub local_packages: BTreeMap<PathBuf, LocalPackage>,
+    /// Something was compiled.
+    pub compiled: bool,
 }
 
 #[derive(Debug, Default)]
@@ -64,12 +77,27 @@ impl Cargo {
     pub fn new(folder: &Path) -> Self {
         // Under `cargo run` it is the very cargo that runs, also where none is on the PATH.
         let running = std::env::var_os("CARGO").map(PathBuf::from).filter(|path| path.is_file());
-        Self { program: running.unwrap_or_else(|| "cargo".into()), folder: folder.to_owned() }
+        let program = running.unwrap_or_else(|| "cargo".into());
+        Self { program, folder: folder.to_owned(), variables: Vec::new() }
+    }
+
+    /// One whose builds call `advent`, this executable, in the place of the compiler.
+    pub fn through(mut self, advent: &Path, recipe: &Recipe) -> Result<Self> {
+        self.variables = vec![
+            ("RUSTC_WRAPPER", advent.into()),
+            ("RUSTC_WORKSPACE_WRAPPER", recipe.member.clone().into()),
+            ("CARGO_TARGET_DIR", recipe.target.clone().into()),
+            // The folder of what is intermediate, where cargo's configuration has another.
+            ("CARGO_BUILD_BUILD_DIR", recipe.target.clone().into()),
+            (compiler::VARIABLE, serde_json::to_string(recipe)?.into()),
+        ];
+        Ok(self)
     }
 
     #[cfg(test)]
     pub fn with_program(program: &Path, folder: &Path) -> Self {
-        Self { program: program.to_owned(), folder: folder.to_owned() }
+        let (program, folder) = (program.to_owned(), folder.to_owned());
+        Self { program, folder, variables: Vec::new() }
     }
 
     fn command(&self, program: &OsStr) -> Command {
@@ -80,6 +108,7 @@ impl Cargo {
                 command.env_remove(name);
             }
         }
+        command.envs(self.variables.iter().map(|(name, value)| (name, value)));
         command
     }
 
@@ -105,10 +134,11 @@ impl Cargo {
         Ok(PathBuf::from(String::from_utf8(output.stdout)?.trim_end()))
     }
 
-    /// Runs a build. `arguments` begin with the subcommand.
+    /// Runs a build of one executable. `arguments` begin with the subcommand.
     pub async fn build(
         &self,
         arguments: &[OsString],
+        binary: Binary<'_>,
         progress: &(dyn Fn(Progress<'_>) + Sync),
     ) -> Result<Built> {
         let mut command = self.command(self.program.as_os_str());
@@ -129,8 +159,16 @@ impl Cargo {
             anyhow::bail!("cargo's output could not be read");
         };
         let (messages, text) =
-            tokio::try_join!(read_messages(stdout, progress), read_progress(stderr, progress))?;
-        if child.wait().await?.success() {
+            tokio::try_join!(read_messages(stdout, binary), read_progress(stderr, progress))?;
+        let succeeded = child.wait().await?.success();
+        // What cargo and the compiler warn of is said once, not again with every look whether
+        // something has to be compiled.
+        if messages.built.compiled || !succeeded {
+            let warned = messages.warnings.iter().flat_map(|warning| warning.lines());
+            let own = text.lines().filter(|_| succeeded);
+            warned.chain(own).for_each(|line| progress(Progress::Output(line)));
+        }
+        if succeeded {
             return Ok(messages.built);
         }
         Err(if messages.errors.is_empty() {
@@ -164,6 +202,12 @@ impl Cargo {
                 "each function is a Cargo package of its own, in the folder of advent.toml or below",
             );
         }
+        if text.contains("requires the features") || text.contains("contain this feature") {
+            return failure.hint(
+                "name the features that it is built with by `features = [\"...\"]` under \
+                 [function.ID] in advent.toml",
+            );
+        }
         failure
     }
 }
@@ -185,6 +229,7 @@ enum Message {
         manifest_path: PathBuf,
         target: Target,
         executable: Option<PathBuf>,
+        fresh: bool,
     },
     #[serde(rename = "compiler-message")]
     Diagnostic { manifest_path: PathBuf, target: Target, message: Diagnostic },
@@ -207,32 +252,34 @@ struct Diagnostic {
 #[derive(Default)]
 struct Messages {
     built: Built,
+    /// Rendered.
+    warnings: Vec<String>,
     /// Rendered errors, and the folder and target of the package that has them.
     errors: Vec<String>,
     culprit: Option<(PathBuf, String)>,
 }
 
-async fn read_messages(
-    stdout: impl AsyncRead + Unpin,
-    progress: &(dyn Fn(Progress<'_>) + Sync),
-) -> Result<Messages> {
+async fn read_messages(stdout: impl AsyncRead + Unpin, binary: Binary<'_>) -> Result<Messages> {
     let mut messages = Messages::default();
     let mut lines = BufReader::new(stdout).lines();
     while let Some(line) = lines.next_line().await.context("could not read cargo's messages")? {
         // A build script or a macro may print to standard output as well.
         let Ok(message) = serde_json::from_str(&line) else { continue };
         match message {
-            Message::Artifact { package_id, manifest_path, target, executable } => {
+            Message::Artifact { package_id, manifest_path, target, executable, fresh } => {
                 if package_id.starts_with("path+") {
                     let folder = manifest_path.parent().unwrap_or(&manifest_path).to_owned();
                     let package = messages.built.local_packages.entry(folder).or_default();
                     package.id.clone_from(&package_id);
-                    package.targets.insert(target.name);
+                    package.targets.insert(target.name.clone());
                 }
-                if let Some(executable) = executable
+                messages.built.compiled |= !fresh;
+                // Tests and examples may have the name too.
+                if package_id == binary.package
+                    && target.name == binary.name
                     && target.kind.iter().any(|kind| kind == "bin")
                 {
-                    messages.built.executables.entry(package_id).or_default().push(executable);
+                    messages.built.executable = executable.or(messages.built.executable);
                 }
             }
             Message::Diagnostic { manifest_path, target, message } => {
@@ -241,7 +288,7 @@ async fn read_messages(
                     messages.errors.push(rendered.trim_end().to_owned());
                     messages.culprit.get_or_insert((manifest_path, target.name));
                 } else {
-                    rendered.lines().for_each(|line| progress(Progress::Output(line)));
+                    messages.warnings.push(rendered);
                 }
             }
             Message::Other => {}
@@ -384,7 +431,8 @@ mod tests {
     #[tokio::test]
     async fn without_cargo_it_says_where_to_get_it() {
         let cargo = Cargo::with_program(Path::new("/nonexistent/cargo"), Path::new("/"));
-        let error = cargo.build(&["build".into()], &|_| ()).await.unwrap_err();
+        let binary = Binary { package: "p", name: "b" };
+        let error = cargo.build(&["build".into()], binary, &|_| ()).await.unwrap_err();
         let failure = Failure::of(&error).unwrap();
         assert!(failure.what.contains("could not run `/nonexistent/cargo`"), "{failure}");
         assert!(failure.hint.as_ref().unwrap().contains("rustup.rs"));

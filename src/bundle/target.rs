@@ -38,14 +38,6 @@ impl Method {
             }
         }
     }
-
-    /// The folder below the target directory that cargo uses for it.
-    pub fn triple(&self) -> Option<&'static str> {
-        match self {
-            Self::Native => None,
-            Self::Cross { triple, .. } | Self::Zig { triple } => Some(triple),
-        }
-    }
 }
 
 /// What this machine has for building.
@@ -239,7 +231,6 @@ mod tests {
         tools.zigbuild = true;
         let zig = tools.method(Arch::Arm64).unwrap();
         assert_eq!(zig.arguments(), ["zigbuild", "--target", "aarch64-unknown-linux-gnu.2.34"]);
-        assert_eq!(zig.triple(), Some(triple));
     }
 
     #[test]

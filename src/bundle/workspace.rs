@@ -1,15 +1,16 @@
 //! Which Cargo packages an application's functions are.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::{Context as _, Result};
 use serde::Deserialize;
+use serde_json::Value;
 
-use super::Destination;
 use super::cargo::Cargo;
+use super::{Destination, cargo_lambda};
 use crate::failure::Failure;
-use crate::manifest::Manifest;
+use crate::manifest::{Function, Manifest};
 
 /// The profile of functions for AWS: size and start-up before peak speed.
 const LAMBDA: [&str; 6] = [
@@ -34,8 +35,9 @@ pub(super) struct Workspace {
     #[serde(rename = "workspace_root")]
     pub root: PathBuf,
     pub target_directory: PathBuf,
-    /// Where cargo keeps intermediate files; older versions do not say.
-    build_directory: Option<PathBuf>,
+    /// The table `[workspace.metadata]`.
+    #[serde(default)]
+    metadata: Value,
 }
 
 #[derive(Debug, Deserialize)]
@@ -44,6 +46,9 @@ struct Package {
     name: String,
     default_run: Option<String>,
     targets: Vec<Target>,
+    /// The table `[package.metadata]`.
+    #[serde(default)]
+    metadata: Value,
 }
 
 #[derive(Debug, Deserialize)]
@@ -52,12 +57,16 @@ struct Target {
     kind: Vec<String>,
 }
 
-/// One package to build, and which of its binaries is the function.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// One executable to build: what functions share that are built alike.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Wanted {
+    /// Name of the package.
     pub package: String,
+    /// Cargo's id of it.
     pub id: String,
     pub binary: String,
+    pub features: Vec<String>,
+    pub default_features: bool,
 }
 
 impl Workspace {
@@ -66,70 +75,78 @@ impl Workspace {
         serde_json::from_str(&text).context("could not read what `cargo metadata` says")
     }
 
-    pub fn build_directory(&self) -> &Path {
-        self.build_directory.as_deref().unwrap_or(&self.target_directory)
-    }
-
-    /// The functions' packages, each once, by name.
+    /// What each function is built from, by the function's id.
     pub fn wanted(&self, manifest: &Manifest) -> Result<BTreeMap<String, Wanted>> {
-        let mut wanted = BTreeMap::new();
-        for (id, function) in &manifest.functions {
-            let name = &function.package;
-            if !wanted.contains_key(name) {
-                wanted.insert(name.clone(), self.find(id, name)?);
-            }
-        }
-        Ok(wanted)
+        let functions = manifest.functions.iter();
+        functions.map(|(id, function)| Ok((id.clone(), self.find(id, function)?))).collect()
     }
 
-    fn find(&self, function: &str, name: &str) -> Result<Wanted> {
-        let root = self.root.display();
-        let Some(package) = self.packages.iter().find(|package| package.name == name) else {
-            let mut names: Vec<_> = self
-                .packages
-                .iter()
-                .filter(|package| package.binaries().next().is_some())
-                .map(|package| format!("`{}`", package.name))
-                .collect();
-            names.sort();
-            let known = match names.len() {
-                0 => "has no package with a binary".to_owned(),
-                _ => format!("has {}", names.join(", ")),
-            };
-            return Err(Failure::new(format!(
-                "function `{function}` is the Cargo package `{name}`, which does not exist"
-            ))
-            .hint(format!(
-                "the workspace {root} {known}; name one with `package = \"...\"` under \
-                 [function.{function}], or make this one a member of the workspace"
-            ))
-            .into());
+    fn find(&self, id: &str, function: &Function) -> Result<Wanted> {
+        let package = match &function.package {
+            Some(name) => self.package(id, name)?,
+            None => match self.packages.iter().find(|package| package.name == id) {
+                Some(package) => package,
+                None => self.package_with(id, function.bin.as_deref().unwrap_or(id))?,
+            },
         };
-        let binaries: Vec<_> = package.binaries().collect();
-        let binary = match binaries[..] {
+        Ok(Wanted {
+            package: package.name.clone(),
+            id: package.id.clone(),
+            binary: package.binary(id, function)?.to_owned(),
+            features: function.features.clone(),
+            default_features: function.default_features,
+        })
+    }
+
+    fn package(&self, id: &str, name: &str) -> Result<&Package> {
+        let named = self.packages.iter().find(|package| package.name == name);
+        named.ok_or_else(|| {
+            let what =
+                format!("function `{id}` is the Cargo package `{name}`, which does not exist");
+            self.nowhere(id, what).into()
+        })
+    }
+
+    /// The only package with this binary.
+    fn package_with(&self, id: &str, binary: &str) -> Result<&Package> {
+        let has = |package: &&Package| package.binaries().any(|found| found == binary);
+        let found: Vec<_> = self.packages.iter().filter(has).collect();
+        match found[..] {
+            [only] => Ok(only),
             [] => {
-                return Err(Failure::new(format!(
-                    "function `{function}` is the Cargo package `{name}`, which has no binary"
-                ))
-                .hint(format!("give `{name}` a src/main.rs that runs the function's handler"))
-                .into());
+                let what = format!(
+                    "function `{id}` is the Cargo package `{id}`, which does not exist, and no \
+                     package has a binary `{binary}`"
+                );
+                Err(self.nowhere(id, what).into())
             }
-            [only] => only,
-            _ => [package.default_run.as_deref(), Some(name)]
-                .into_iter()
-                .flatten()
-                .find_map(|choice| binaries.iter().find(|binary| **binary == choice))
-                .copied()
-                .ok_or_else(|| {
-                    Failure::new(format!(
-                        "function `{function}` is the Cargo package `{name}`, which has the \
-                         binaries {}",
-                        binaries.join(", ")
-                    ))
-                    .hint("name the function's with `default-run` in that package's Cargo.toml")
-                })?,
+            _ => Err(Failure::new(format!(
+                "function `{id}` is the binary `{binary}`, which several packages have: {}",
+                quoted(found.iter().map(|package| package.name.as_str()))
+            ))
+            .hint(format!("name one with `package = \"...\"` under [function.{id}]"))
+            .into()),
+        }
+    }
+
+    fn nowhere(&self, id: &str, what: String) -> Failure {
+        let root = self.root.display();
+        let programs = self.packages.iter().filter(|package| package.binaries().next().is_some());
+        let known = match quoted(programs.map(|package| package.name.as_str())) {
+            none if none.is_empty() => "has no package with a binary".to_owned(),
+            names => format!("has {names}"),
         };
-        Ok(Wanted { package: name.into(), id: package.id.clone(), binary: binary.into() })
+        Failure::new(what).hint(format!(
+            "the workspace {root} {known}; name one with `package = \"...\"` under \
+             [function.{id}], or make this one a member of the workspace"
+        ))
+    }
+
+    /// What cargo-lambda is told in Cargo.toml about a function, and advent does not do.
+    pub fn ignored(&self, id: &str, function: &Function, wanted: &Wanted) -> Vec<String> {
+        let package = self.packages.iter().find(|package| package.id == wanted.id);
+        let tables = [&self.metadata].into_iter().chain(package.map(|package| &package.metadata));
+        cargo_lambda::ignored(id, function, wanted, tables)
     }
 
     /// Arguments that select the profile, defining what of it the workspace does not.
@@ -163,4 +180,49 @@ impl Package {
         let bins = self.targets.iter().filter(|target| target.kind.iter().any(|k| k == "bin"));
         bins.map(|target| target.name.as_str())
     }
+
+    /// The binary that a function is.
+    fn binary(&self, id: &str, function: &Function) -> Result<&str> {
+        let name = &self.name;
+        let binaries: Vec<_> = self.binaries().collect();
+        let has = |choice: &str| binaries.iter().copied().find(|binary| *binary == choice);
+        let which = format!("function `{id}` is the Cargo package `{name}`, which has");
+        if let Some(bin) = &function.bin {
+            return has(bin).ok_or_else(|| {
+                let failure = Failure::new(format!("{which} no binary `{bin}`"));
+                let hint = match quoted(binaries.iter().copied()) {
+                    none if none.is_empty() => "it has no binary at all".to_owned(),
+                    names => format!("it has {names}"),
+                };
+                failure.hint(hint).into()
+            });
+        }
+        // The package may be named for all its functions, and the id for the one.
+        let own = Some(id).filter(|id| name != id);
+        match binaries[..] {
+            [] => Err(Failure::new(format!("{which} no binary"))
+                .hint(format!("give `{name}` a src/main.rs that runs the function's handler"))
+                .into()),
+            [only] => Ok(only),
+            _ => [own, self.default_run.as_deref(), Some(name)]
+                .into_iter()
+                .flatten()
+                .find_map(has)
+                .ok_or_else(|| {
+                    let names = quoted(binaries.iter().copied());
+                    Failure::new(format!("{which} the binaries {names}"))
+                        .hint(format!(
+                            "name the function's with `bin = \"...\"` under [function.{id}]"
+                        ))
+                        .into()
+                }),
+        }
+    }
+}
+
+/// In order, for a message.
+fn quoted<'a>(names: impl Iterator<Item = &'a str>) -> String {
+    let mut names: Vec<_> = names.map(|name| format!("`{name}`")).collect();
+    names.sort();
+    names.join(", ")
 }

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use super::rights;
 use super::session::Session;
 use crate::aws::denial::Denial;
+use crate::bundle::Artifact;
 use crate::engine::{Action, Outcome, Plan, Report, Step};
 
 /// What a person or a program calls an action.
@@ -37,11 +38,17 @@ fn place(session: &Session<'_>) -> Value {
     })
 }
 
-/// `status --json` and `plan --json`.
-pub fn status(session: &Session<'_>, plan: &Plan, url: Option<&str>) -> Value {
+/// `status --json` and `plan --json`. `artifacts` are the functions whose code is known.
+pub fn status(
+    session: &Session<'_>,
+    plan: &Plan,
+    artifacts: &[Artifact],
+    url: Option<&str>,
+) -> Value {
     let mut document = place(session);
     document["url"] = url.into();
     document["in_step"] = plan.in_step().into();
+    document["not_built"] = session.unbuilt(artifacts).into();
     document["resources"] = plan.steps.iter().map(step).collect();
     document
 }

@@ -15,11 +15,15 @@ use crate::engine::{Applied, Interrupt, Known, Options, Plan, Purpose};
 use crate::local::{self, Running};
 use crate::manifest::Source;
 use crate::report::Report;
+use crate::resources::function::UNBUILT;
 use crate::stack::{self, Deployment, Parts};
 use crate::trace;
 
 /// How many resources are worked on at once. Most of them wait: `aws::pace` bounds the requests.
 const CONCURRENCY: usize = 512;
+
+/// As many functions are named where many may be meant.
+const NAMED: usize = 5;
 
 /// One command's run: the application, and the cloud that it is about.
 pub struct Session<'a> {
@@ -89,6 +93,32 @@ impl<'a> Session<'a> {
     /// Builds what is not embedded.
     pub async fn build(&self) -> Result<Vec<Artifact>> {
         build(&self.app, self.arch, self.global, self.report).await
+    }
+
+    /// What was built last, without building: of functions that changed since, nothing, which is
+    /// said.
+    pub fn built(&self) -> Result<Vec<Artifact>> {
+        let built = bundle::last_built(&self.app, self.arch, destination(self.global))?;
+        let unbuilt = self.unbuilt(&built);
+        if !unbuilt.is_empty() {
+            let more = match unbuilt.len().saturating_sub(NAMED) {
+                0 => String::new(),
+                more => format!(" and {more} more"),
+            };
+            let names = unbuilt[..unbuilt.len().min(NAMED)].join(", ");
+            self.report.note(&format!(
+                "{UNBUILT}: {names}{more}; whether that code differs is not known until \
+                 `advent plan --build` or `advent up` builds it"
+            ));
+        }
+        Ok(built)
+    }
+
+    /// Ids of the functions whose code is not among these.
+    pub fn unbuilt(&self, built: &[Artifact]) -> Vec<&str> {
+        let is_built = |id: &&str| built.iter().any(|artifact| artifact.function == *id);
+        let ids = self.app.manifest.functions.keys().map(String::as_str);
+        ids.filter(|id| !is_built(id)).collect()
     }
 
     /// Reads the whole stack: what it should be, and what it is.
@@ -174,10 +204,9 @@ pub async fn build(
     global: &Global,
     report: &Report,
 ) -> Result<Vec<Artifact>> {
-    let destination = if global.local { Destination::Local } else { Destination::Aws };
     report.begin("building the functions");
     let progress = |progress: bundle::Progress<'_>| report.progress(&progress);
-    let build = bundle::artifacts(app, arch, destination, &progress);
+    let build = bundle::artifacts(app, arch, destination(global), &progress);
     let artifacts = trace::step("functions", "build", build).await;
     report.end();
     let artifacts = artifacts?;
@@ -185,4 +214,8 @@ pub async fn build(
         report.warn(warning);
     }
     Ok(artifacts)
+}
+
+fn destination(global: &Global) -> Destination {
+    if global.local { Destination::Local } else { Destination::Aws }
 }

@@ -11,7 +11,8 @@ use crate::report::Report;
 
 pub async fn run(global: &Global, report: &Report) -> Result<u8> {
     let session = Session::open(global, report).await?;
-    let (deployment, plan) = session.plan(&session.build().await?).await?;
+    let artifacts = session.built()?;
+    let (deployment, plan) = session.plan(&artifacts).await?;
     let api = deployment.http_api.and_then(|api| plan.state(api));
     let callers = Callers::of(&deployment, |function| plan.state(function));
     let url = api.and_then(|api| url::of(&session.app.manifest, &api.endpoint));
@@ -20,7 +21,7 @@ pub async fn run(global: &Global, report: &Report) -> Result<u8> {
         None => Vec::new(),
     };
     if global.json {
-        let mut document = document::status(&session, &plan, url.as_deref());
+        let mut document = document::status(&session, &plan, &artifacts, url.as_deref());
         if let Some(api) = api {
             document["routes"] = url::documents(&session.app.manifest, &api.endpoint);
             document["callers"] = callers.document();

@@ -1,23 +1,26 @@
 //! Parsing and checking one `[function.ID]`.
 
-use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 use toml::Spanned;
 use toml::de::DeValue;
 
 use super::mistake::{Mistake, Result, quoted};
-use super::names::{FUNCTION, PACKAGE, ROLE};
+use super::names::{BINARY, FEATURE, FUNCTION, PACKAGE, ROLE};
 use super::parse::Checker;
 use super::section::{Item, Section, Word, kind, whole};
 use super::statement;
 use super::{Function, Grant, Right, Value, account, route};
 use crate::slack;
 
-const KEYS: [&str; 16] = [
+const KEYS: [&str; 19] = [
     "name",
     "package",
+    "bin",
+    "features",
+    "default-features",
     "role",
     "role_arn",
     "memory",
@@ -75,13 +78,12 @@ impl<'a> Checker<'a> {
         if role_arn.is_none() {
             self.taken.claim(&ROLE, self.stack, id, role.as_ref())?;
         }
-        let package = match section.string("package")? {
-            None => *id.get_ref(),
-            Some(package) => {
-                PACKAGE.check(&package)?;
-                package.into_inner()
-            }
-        };
+        let package = section.string("package")?;
+        package.as_ref().map(|package| PACKAGE.check(package)).transpose()?;
+        let bin = section.string("bin")?;
+        bin.as_ref().map(|bin| BINARY.check(bin)).transpose()?;
+        let features = features(&section)?;
+        let default_features = section.boolean("default-features")?.unwrap_or(true);
         let memory = section.integer("memory", 128..=10_240, "MB")?.unwrap_or(256);
         let timeout = section.integer("timeout", 1..=900, "seconds")?.unwrap_or(10);
 
@@ -94,7 +96,10 @@ impl<'a> Checker<'a> {
 
         Ok(Function {
             name: owned(name),
-            package: package.to_owned(),
+            package: owned(package),
+            bin: owned(bin),
+            features,
+            default_features,
             role: owned(role),
             role_arn,
             memory,
@@ -105,6 +110,7 @@ impl<'a> Checker<'a> {
             routes: self.routes(&section)?,
             caller,
             topics: topics.into_iter().map(|topic| topic.into_inner().to_owned()).collect(),
+            written: section.entries().iter().map(|(key, _)| key.get_ref().to_string()).collect(),
         })
     }
 
@@ -281,6 +287,16 @@ fn caller<'a>(
         }
     }
     Ok(Some(slack::Caller::new(|(key, _)| names.get(key).cloned())))
+}
+
+/// Each once and in order, so that writing them otherwise builds nothing else.
+fn features(section: &Section<'_>) -> Result<Vec<String>> {
+    let mut features = BTreeSet::new();
+    for feature in section.strings("features")? {
+        FEATURE.check(&feature)?;
+        features.insert(feature.into_inner().to_owned());
+    }
+    Ok(features.into_iter().collect())
 }
 
 fn secret<'a>(variables: &Section<'a>, key: &str, item: &'a Item<'a>) -> Result<Value> {

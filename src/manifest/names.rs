@@ -104,6 +104,26 @@ pub(super) const PACKAGE: Rule = Rule {
     says: "1 to 64 letters, digits, _ and -, and begins with a letter",
 };
 
+/// Cargo's rule of targets, which are files.
+pub(super) const BINARY: Rule = Rule {
+    kind: "binary",
+    first: |c| c.is_alphanumeric() || c == '_',
+    rest: |c| c.is_alphanumeric() || c == '_' || c == '-',
+    least: 1,
+    most: 255,
+    says: "1 to 255 letters, digits, _ and -, and begins with no -",
+};
+
+/// Cargo's rule, and `package/feature` for those of a dependency.
+pub(super) const FEATURE: Rule = Rule {
+    kind: "feature",
+    first: |c| c.is_alphanumeric() || c == '_',
+    rest: |c| c.is_alphanumeric() || "_-+./?".contains(c),
+    least: 1,
+    most: 255,
+    says: "1 to 255 letters, digits, _, -, +, ., / and ?, and begins with a letter, a digit or _",
+};
+
 /// `DynamoDB`: the name of a partition key, which also suits a TTL attribute.
 pub(super) const ATTRIBUTE: Rule = Rule {
     kind: "attribute",

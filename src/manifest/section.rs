@@ -100,6 +100,14 @@ impl<'a> Section<'a> {
         }
     }
 
+    pub(super) fn boolean(&self, key: &str) -> Result<Option<bool>> {
+        let Some((_, item)) = self.get(key) else { return Ok(None) };
+        match item.get_ref() {
+            DeValue::Boolean(value) => Ok(Some(*value)),
+            other => Err(self.wrong_type(key, "true or false", other, item.span())),
+        }
+    }
+
     /// A whole number within `range`, which is of `unit`.
     pub(super) fn integer(
         &self,
@@ -159,7 +167,7 @@ impl<'a> Section<'a> {
             ("a string", DeValue::Integer(_) | DeValue::Float(_) | DeValue::Boolean(_)) => {
                 mistake.hint("Put it in quotes.")
             }
-            ("a whole number" | "a number", DeValue::String(_)) => {
+            ("a whole number" | "a number" | "true or false", DeValue::String(_)) => {
                 mistake.hint("Write it without quotes.")
             }
             _ => mistake,

@@ -72,6 +72,9 @@ key = "id"
 [function.f]
 name = "F_1"
 package = "f-package"
+bin = "f_1"
+features = ["lambda", "dep/x", "lambda"]
+default-features = false
 role = "r@x"
 memory = 10_240
 timeout = 0x384
@@ -124,7 +127,10 @@ fn accepted(text: &str) -> Manifest {
 fn function() -> Function {
     Function {
         name: None,
-        package: String::new(),
+        package: None,
+        bin: None,
+        features: Vec::new(),
+        default_features: true,
         role: None,
         role_arn: None,
         memory: 256,
@@ -135,7 +141,12 @@ fn function() -> Function {
         routes: Vec::new(),
         caller: None,
         topics: Vec::new(),
+        written: BTreeSet::new(),
     }
+}
+
+fn written(keys: &[&str]) -> BTreeSet<String> {
+    keys.iter().map(|key| (*key).to_owned()).collect()
 }
 
 fn grant(right: Right, target: &str) -> Grant {
@@ -147,22 +158,22 @@ fn the_articles() {
     let table = ("DYNAMO_TABLE".into(), Value::TableName("words".into()));
     let topic = ("SNS_TOPIC_ARN".into(), Value::TopicArn("awsadvent".into()));
     let aws_advent = Function {
-        package: "aws_advent".into(),
         role: Some("aws_advent_lambda_dynamo".into()),
         environment: BTreeMap::from([table.clone(), topic]),
         grants: vec![grant(Right::Update, "words"), grant(Right::Publish, "awsadvent")],
         routes: vec!["ANY /aws_advent".into()],
+        written: written(&["role", "route", "update", "publish"]),
         ..function()
     };
     let sns_multiplier = Function {
-        package: "sns_multiplier".into(),
         environment: BTreeMap::from([table]),
         grants: vec![grant(Right::Update, "words")],
         topics: vec!["awsadvent".into()],
+        written: written(&["topic", "update"]),
         ..function()
     };
     let sns_logger =
-        Function { package: "sns_logger".into(), topics: vec!["awsadvent".into()], ..function() };
+        Function { topics: vec!["awsadvent".into()], written: written(&["topic"]), ..function() };
     let expected = Manifest {
         name: "awsadvent".into(),
         guard: Guard::default(),
@@ -206,7 +217,9 @@ fn everything() {
         Table { name: None, key: "word".into(), ttl: Some("expires".into()) }
     );
     let f = &manifest.functions["f"];
-    assert_eq!((f.name.as_deref(), f.package.as_str()), (Some("F_1"), "f-package"));
+    assert_eq!((f.name.as_deref(), f.package.as_deref()), (Some("F_1"), Some("f-package")));
+    assert_eq!((f.bin.as_deref(), f.default_features), (Some("f_1"), false));
+    assert_eq!(f.features, ["dep/x", "lambda"]);
     assert_eq!((f.role.as_deref(), f.memory, f.timeout), (Some("r@x"), 10_240, 900));
     assert_eq!(f.topics, ["news", "errors"]);
     assert_eq!(

@@ -5,6 +5,7 @@ use console::measure_text_width;
 use super::style::Paint;
 use super::{plan, summary, text};
 use crate::engine::{Action, Plan, Step};
+use crate::resources::function::UNBUILT;
 
 const STATES: [&str; 6] = ["in step", "missing", "drifted", "unsure", "foreign", "unwanted"];
 
@@ -52,6 +53,9 @@ fn state(step: &Step) -> (&'static str, String) {
     match &step.action {
         Action::Keep => ("in step", String::new()),
         Action::Create => ("missing", String::new()),
+        Action::Update(changes) if changes.iter().all(|change| change.to == UNBUILT) => {
+            ("unsure", String::new())
+        }
         Action::Update(_) => ("drifted", String::new()),
         Action::Replace(_) => ("drifted", "must be replaced".to_owned()),
         Action::Recheck => ("unsure", "what it needs is missing".to_owned()),

@@ -26,6 +26,8 @@ use crate::engine::{AlreadyExists, Changes, Diff, Found, Overtaken, Resource};
 const RUNTIME: &str = "provided.al2023";
 /// Required for a zip, unused by a `bootstrap`.
 const HANDLER: &str = "bootstrap";
+/// What the code becomes where it is not known.
+pub const UNBUILT: &str = "not built from these sources yet";
 const HIDDEN: &str = "(hidden)";
 const LONGEST_TRANSITION: Duration = Duration::from_mins(5);
 /// What a read does not find for so long is gone.
@@ -70,7 +72,7 @@ pub struct Function {
     pub secrets: BTreeMap<String, Option<String>>,
     /// `x86_64` or `arm64`.
     pub architecture: String,
-    /// Not needed to read or delete it.
+    /// Not needed to read or delete it; to compare it, only known if it was built.
     pub code: Option<Code>,
     pub names: Names,
 }
@@ -136,8 +138,9 @@ impl Resource for Function {
 
     fn diff(&self, inputs: &Inputs, state: &State) -> Diff {
         let mut changes = Changes::default();
-        if let Some(code) = &self.code {
-            changes.compare("code", &state.sha256, &code.sha256);
+        match &self.code {
+            Some(code) => changes.compare("code", &state.sha256, &code.sha256),
+            None => changes.push("code", state.sha256.as_str(), UNBUILT),
         }
         changes.compare("architecture", &state.architecture, &self.architecture);
         changes.compare("runtime", state.runtime.as_str(), RUNTIME);

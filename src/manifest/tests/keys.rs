@@ -93,7 +93,7 @@ routes = "ANY /f"
   |
 3 | routes = "ANY /f"
   | ^^^^^^"#,
-        "Did you mean `route`? The keys here are `name`, `package`, `role`, `role_arn`, `memory`, `timeout`, `route`, `topic`, `environment`, `read`, `put`, `update`, `delete`, `publish`, `statement` and `slack`.",
+        "Did you mean `route`? The keys here are `name`, `package`, `bin`, `features`, `default-features`, `role`, `role_arn`, `memory`, `timeout`, `route`, `topic`, `environment`, `read`, `put`, `update`, `delete`, `publish`, `statement` and `slack`.",
     );
 }
 

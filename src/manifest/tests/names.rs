@@ -208,3 +208,36 @@ ttl = "word"
         "The key is a string and the ttl a number. Choose another attribute.",
     );
 }
+
+#[test]
+fn binary() {
+    refuses(
+        r#"name = "x"
+[function.f]
+bin = "-Zunstable"
+"#,
+        r#"`-Zunstable` is not a legal binary name
+ --> advent.toml:3:7
+  |
+3 | bin = "-Zunstable"
+  |       ^^^^^^^^^^^^"#,
+        "A binary name is 1 to 255 letters, digits, _ and -, and begins with no -.",
+    );
+}
+
+#[test]
+fn feature() {
+    refuses(
+        r#"name = "x"
+[function.f]
+features = ["a", "b,c"]
+"#,
+        r#"`b,c` is not a legal feature name
+ --> advent.toml:3:18
+  |
+3 | features = ["a", "b,c"]
+  |                  ^^^^^"#,
+        "A feature name is 1 to 255 letters, digits, _, -, +, ., / and ?, and begins with a \
+         letter, a digit or _.",
+    );
+}

@@ -254,3 +254,19 @@ actions = "s3:GetObject"
         "Write it with two brackets: `[[function.f.statement]]`.",
     );
 }
+
+#[test]
+fn default_features() {
+    refuses(
+        r#"name = "x"
+[function.f]
+default-features = "false"
+"#,
+        r#"`default-features` in [function.f] must be true or false, not a string
+ --> advent.toml:3:20
+  |
+3 | default-features = "false"
+  |                    ^^^^^^^"#,
+        "Write it without quotes.",
+    );
+}
