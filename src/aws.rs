@@ -6,6 +6,7 @@ pub mod connect;
 pub mod index;
 pub mod naming;
 pub mod pace;
+pub mod record;
 pub mod retry;
 
 pub use connect::{Cloud, Target};

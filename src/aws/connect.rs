@@ -21,6 +21,7 @@ use super::cache::Cache;
 use super::index::Index;
 use super::naming::{Names, Tags};
 use super::pace;
+use super::record;
 use super::retry::{Call, Scouts};
 use crate::failure::Failure;
 use crate::resources::permission::Policy;
@@ -55,6 +56,7 @@ pub struct Cloud {
     pub apigateway: aws_sdk_apigatewayv2::Client,
     pub logs: aws_sdk_cloudwatchlogs::Client,
     pub tagging: aws_sdk_resourcegroupstagging::Client,
+    pub sts: aws_sdk_sts::Client,
     /// What the tagging API says is this stage's.
     pub index: Index,
     /// By function name.
@@ -87,6 +89,7 @@ impl Cloud {
             }
             None => user_config(target).await?,
         };
+        let config = record::recording(config);
         let region = config.region().map(ToString::to_string).ok_or_else(|| {
             Failure::refused("no AWS Region is set")
                 .hint("say --region REGION, set AWS_REGION, or put `region` into your AWS profile")
@@ -110,6 +113,7 @@ impl Cloud {
             apigateway: aws_sdk_apigatewayv2::Client::new(&config),
             logs: aws_sdk_cloudwatchlogs::Client::new(&config),
             tagging: aws_sdk_resourcegroupstagging::Client::new(&config),
+            sts: aws_sdk_sts::Client::new(&config),
             index: Index::default(),
             functions: Cache::default(),
             log_groups: Cache::default(),
