@@ -9,6 +9,7 @@ pub mod http;
 pub mod index;
 pub mod naming;
 pub mod pace;
+pub mod record;
 pub mod retry;
 pub mod rights;
 pub mod young;

@@ -21,6 +21,7 @@ use super::http::Http;
 use super::index::Index;
 use super::naming::{Names, Tags};
 use super::pace;
+use super::record;
 use super::retry::{ApiError, Call, Scouts};
 use crate::failure::Failure;
 use crate::resources::log_group;
@@ -60,6 +61,7 @@ pub struct Cloud {
     pub apigateway: aws_sdk_apigatewayv2::Client,
     pub logs: aws_sdk_cloudwatchlogs::Client,
     pub tagging: aws_sdk_resourcegroupstagging::Client,
+    pub sts: aws_sdk_sts::Client,
     /// What the tagging API says is this stage's.
     pub index: Index,
     /// By function name.
@@ -94,6 +96,7 @@ impl Cloud {
             }
             None => user_config(target).await?,
         };
+        let config = record::recording(config);
         let region = config.region().map(ToString::to_string).unwrap_or_default();
         let endpoint = config.endpoint_url().map(str::to_owned);
         let (account, partition) = identity(&config, &http).await?;
@@ -116,6 +119,7 @@ impl Cloud {
             apigateway: aws_sdk_apigatewayv2::Client::new(&config),
             logs: aws_sdk_cloudwatchlogs::Client::new(&config),
             tagging: aws_sdk_resourcegroupstagging::Client::new(&config),
+            sts: aws_sdk_sts::Client::new(&config),
             index: Index::default(),
             functions: Cache::default(),
             log_groups: Cache::default(),

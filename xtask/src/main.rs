@@ -1,4 +1,4 @@
-//! Chores of this repository: `cargo xtask bench | dist | install | tidy | torture`.
+//! Chores of this repository: `cargo xtask bench | dist | install | prove | tidy | torture`.
 
 mod bench;
 mod dist;
@@ -26,6 +26,13 @@ enum Chore {
         #[arg(value_parser = bench::CHAPTERS)]
         only: Vec<String>,
     },
+    /// Deploy for a moment, look into every open point, clean up, and report (`prove --help`)
+    #[command(disable_help_flag = true)]
+    Prove {
+        /// What `prove` is given
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<String>,
+    },
     /// Run the exhaustive tests that a plain `cargo test` leaves out (some ten minutes)
     Torture {
         /// Only cases whose description contains this, such as `Throttled` or `CreateRole`
@@ -50,6 +57,7 @@ fn run(chore: &Chore) -> Result<ExitCode> {
         Chore::Install => dist::install(&root).map(|()| ExitCode::SUCCESS),
         Chore::Bench { only } => bench::bench(&root, only).map(|()| ExitCode::SUCCESS),
         Chore::Torture { only } => torture(&root, only.as_deref()),
+        Chore::Prove { args } => prove(&root, args),
         Chore::Tidy => {
             let findings = tidy::check(&root)?;
             for finding in &findings {
@@ -75,6 +83,15 @@ fn torture(root: &Path, only: Option<&str>) -> Result<ExitCode> {
     }
     let status = test.status().context("cargo could not be run")?;
     Ok(if status.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Passes the exit code on: 1 also says that something differs.
+fn prove(root: &Path, args: &[String]) -> Result<ExitCode> {
+    let mut prove = dist::cargo(root);
+    prove.args(["run", "--quiet", "--locked", "--package", "prove", "--"]).args(args);
+    let status = prove.status().context("cargo could not be run")?;
+    let code = status.code().and_then(|code| u8::try_from(code).ok());
+    Ok(code.map_or(ExitCode::FAILURE, ExitCode::from))
 }
 
 /// The repository's folder.
