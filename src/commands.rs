@@ -57,7 +57,11 @@ pub async fn run(cli: Cli, report: &Report) -> Result<u8> {
         Command::Pack(args) => pack::run(global, &args, report).await,
         Command::Local(args) => local::run(global, &args, report).await,
         Command::Version => {
-            report.data(&format!("advent {}", invocation::version()));
+            if global.json {
+                report.document(&serde_json::json!({ "version": invocation::version() }));
+            } else {
+                report.data(&format!("advent {}", invocation::version()));
+            }
             Ok(0)
         }
     };

@@ -177,6 +177,9 @@ pub struct HttpApi {
     pub throttle_rate: f64,
     /// Requests that may come at once. Default 20.
     pub throttle_burst: i32,
+    /// Routes that the account may give one API. Default 300, API Gateway's quota, which AWS raises
+    /// on request.
+    pub route_quota: i32,
 }
 
 /// Where a manifest and its functions come from.

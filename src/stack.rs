@@ -167,12 +167,12 @@ impl Deployment {
         let given = function.role_arn.as_deref().map(|arn| names.in_account(arn));
         let role_name = names.role(function.role.as_deref(), id);
         let role_arn = given.clone().unwrap_or_else(|| names.role_arn(&role_name));
+        let boundary = manifest.permissions_boundary.as_deref().map(|arn| names.in_account(arn));
         let role = given.is_none().then(|| {
-            let boundary = manifest.permissions_boundary.as_deref();
             let role = Role {
                 name: role_name,
                 policies: policies::inline(manifest, id, function, names),
-                boundary: boundary.map(|arn| names.in_account(arn)),
+                boundary: boundary.clone(),
                 names: names.clone(),
             };
             self.stack.add(&format!("role.{id}"), role)
@@ -195,6 +195,7 @@ impl Deployment {
             name: name.clone(),
             role_arn,
             role_given: given.is_some(),
+            role_boundary: boundary,
             memory: function.memory,
             timeout: function.timeout,
             environment: plain

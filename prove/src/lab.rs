@@ -94,7 +94,7 @@ impl Lab {
     pub async fn topic(&self, what: &str) -> Result<String> {
         let name = self.name(what);
         let request = self.cloud.sns.create_topic().name(&name).tags(Self::topic_tag(&self.id)?);
-        let answer = Call::new("sns:CreateTopic", &name).send(|| request.clone().send()).await?;
+        let answer = Call::plain("sns:CreateTopic", &name).send(|| request.clone().send()).await?;
         answer.topic_arn.context("the new topic has no ARN")
     }
 
@@ -108,13 +108,13 @@ impl Lab {
             .role_name(&name)
             .assume_role_policy_document(trust.to_string())
             .tags(tag);
-        let answer = Call::new("iam:CreateRole", &name).send(|| create.clone().send()).await?;
+        let answer = Call::plain("iam:CreateRole", &name).send(|| create.clone().send()).await?;
         let put = iam
             .put_role_policy()
             .role_name(&name)
             .policy_name("prove")
             .policy_document(policy.to_string());
-        let put = || Call::new("iam:PutRolePolicy", &name).send(|| put.clone().send());
+        let put = || Call::plain("iam:PutRolePolicy", &name).send(|| put.clone().send());
         until(self.bound(SECONDS), put, ApiError::is_not_found).await.ok()?;
         Ok(answer.role.context("the new role is not in the answer")?.arn)
     }
@@ -133,7 +133,7 @@ impl Lab {
         let name = format!("/aws/lambda/{function}");
         let request =
             self.cloud.logs.create_log_group().log_group_name(&name).set_tags(Some(self.tags()));
-        Call::new("logs:CreateLogGroup", &name).send(|| request.clone().send()).await?;
+        Call::plain("logs:CreateLogGroup", &name).send(|| request.clone().send()).await?;
         Ok(name)
     }
 
@@ -154,7 +154,7 @@ impl Lab {
             .environment(variables)
             .code(FunctionCode::builder().zip_file(self.zip()).build())
             .set_tags(Some(self.tags()));
-        Call::new("lambda:CreateFunction", name).send(|| request.clone().send()).await.map(drop)
+        Call::plain("lambda:CreateFunction", name).send(|| request.clone().send()).await.map(drop)
     }
 
     /// Creates a function as soon as its role can be used.
@@ -175,7 +175,7 @@ impl Lab {
     pub async fn wait_active(&self, name: &str) -> Result<()> {
         let active = || async {
             let get = self.cloud.lambda.get_function_configuration().function_name(name);
-            let answer = Call::new("lambda:GetFunctionConfiguration", name)
+            let answer = Call::plain("lambda:GetFunctionConfiguration", name)
                 .send(|| get.clone().send())
                 .await?;
             Ok(answer.state.is_none_or(|state| state == State::Active))
@@ -212,7 +212,10 @@ impl Lab {
             .action("lambda:InvokeFunction")
             .principal(service)
             .source_arn(source);
-        Call::new("lambda:AddPermission", function).send(|| request.clone().send()).await.map(drop)
+        Call::plain("lambda:AddPermission", function)
+            .send(|| request.clone().send())
+            .await
+            .map(drop)
     }
 
     pub async fn subscribe(&self, topic: &str, function: &str) -> Result<String, ApiError> {
@@ -224,13 +227,13 @@ impl Lab {
             .protocol("lambda")
             .endpoint(self.cloud.names.function_arn(function))
             .return_subscription_arn(true);
-        let answer = Call::new("sns:Subscribe", topic).send(|| request.clone().send()).await?;
+        let answer = Call::plain("sns:Subscribe", topic).send(|| request.clone().send()).await?;
         Ok(answer.subscription_arn.unwrap_or_default())
     }
 
     pub async fn publish(&self, topic: &str, message: &str) -> Result<(), ApiError> {
         let request = self.cloud.sns.publish().topic_arn(topic).message(message);
-        Call::new("sns:Publish", topic).send(|| request.clone().send()).await.map(drop)
+        Call::plain("sns:Publish", topic).send(|| request.clone().send()).await.map(drop)
     }
 
     /// Invokes a function and waits for its answer: status, error, payload.
@@ -245,7 +248,7 @@ impl Lab {
             .invoke()
             .function_name(function)
             .payload(Blob::new(event.to_string()));
-        let answer = Call::new("lambda:Invoke", function).send(|| request.clone().send()).await?;
+        let answer = Call::plain("lambda:Invoke", function).send(|| request.clone().send()).await?;
         let payload = answer.payload.map(Blob::into_inner).unwrap_or_default();
         Ok((answer.function_error, String::from_utf8_lossy(&payload).into_owned()))
     }
@@ -261,7 +264,7 @@ impl Lab {
         let look = || async {
             let request = self.cloud.logs.filter_log_events().log_group_name(&group);
             let found =
-                Call::new("logs:FilterLogEvents", &group).send(|| request.clone().send()).await;
+                Call::plain("logs:FilterLogEvents", &group).send(|| request.clone().send()).await;
             match found {
                 Ok(page) => Ok(page
                     .events()

@@ -73,6 +73,10 @@ struct Args {
 }
 
 fn main() -> ExitCode {
+    // Cargo calls it instead of rustc, as it calls `advent`.
+    if let Some(code) = ::advent::bundle::stand_in() {
+        return code;
+    }
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {

@@ -137,7 +137,7 @@ macro_rules! pages {
         loop {
             let request = $request.$set(token);
             let $answer =
-                Call::new($operation, "the account").send(|| request.clone().send()).await?;
+                Call::plain($operation, "the account").send(|| request.clone().send()).await?;
             all.extend($items);
             token = $next;
             if token.as_ref().is_none_or(|token| token.is_empty()) {
@@ -205,30 +205,39 @@ async fn delete(cloud: &Cloud, thing: &Thing) -> Result<(), ApiError> {
     match thing.kind {
         Kind::Api => {
             let request = cloud.apigateway.delete_api().api_id(name);
-            Call::new("apigateway:DeleteApi", name).send(|| request.clone().send()).await.map(drop)
+            Call::plain("apigateway:DeleteApi", name)
+                .send(|| request.clone().send())
+                .await
+                .map(drop)
         }
         // "PendingConfirmation" and "Deleted" are no ARNs; they go by themselves.
         Kind::Subscription if !name.starts_with("arn:") => Ok(()),
         Kind::Subscription => {
             let request = cloud.sns.unsubscribe().subscription_arn(name);
-            Call::new("sns:Unsubscribe", name).send(|| request.clone().send()).await.map(drop)
+            Call::plain("sns:Unsubscribe", name).send(|| request.clone().send()).await.map(drop)
         }
         Kind::Function => {
             let request = cloud.lambda.delete_function().function_name(name);
-            Call::new("lambda:DeleteFunction", name).send(|| request.clone().send()).await.map(drop)
+            Call::plain("lambda:DeleteFunction", name)
+                .send(|| request.clone().send())
+                .await
+                .map(drop)
         }
         Kind::Topic => {
             let request = cloud.sns.delete_topic().topic_arn(name);
-            Call::new("sns:DeleteTopic", name).send(|| request.clone().send()).await.map(drop)
+            Call::plain("sns:DeleteTopic", name).send(|| request.clone().send()).await.map(drop)
         }
         Kind::Role => delete_role(cloud, name).await,
         Kind::Table => {
             let request = cloud.dynamodb.delete_table().table_name(name);
-            Call::new("dynamodb:DeleteTable", name).send(|| request.clone().send()).await.map(drop)
+            Call::plain("dynamodb:DeleteTable", name)
+                .send(|| request.clone().send())
+                .await
+                .map(drop)
         }
         Kind::LogGroup => {
             let request = cloud.logs.delete_log_group().log_group_name(name);
-            Call::new("logs:DeleteLogGroup", name).send(|| request.clone().send()).await.map(drop)
+            Call::plain("logs:DeleteLogGroup", name).send(|| request.clone().send()).await.map(drop)
         }
     }
 }
@@ -236,13 +245,13 @@ async fn delete(cloud: &Cloud, thing: &Thing) -> Result<(), ApiError> {
 /// A role and its inline policies.
 pub async fn delete_role(cloud: &Cloud, name: &str) -> Result<(), ApiError> {
     let list = cloud.iam.list_role_policies().role_name(name);
-    let policies = Call::new("iam:ListRolePolicies", name).send(|| list.clone().send()).await?;
+    let policies = Call::plain("iam:ListRolePolicies", name).send(|| list.clone().send()).await?;
     for policy in policies.policy_names() {
         let request = cloud.iam.delete_role_policy().role_name(name).policy_name(policy);
-        Call::new("iam:DeleteRolePolicy", name).send(|| request.clone().send()).await?;
+        Call::plain("iam:DeleteRolePolicy", name).send(|| request.clone().send()).await?;
     }
     let request = cloud.iam.delete_role().role_name(name);
-    let delete = || Call::new("iam:DeleteRole", name).send(|| request.clone().send());
+    let delete = || Call::plain("iam:DeleteRole", name).send(|| request.clone().send());
     crate::lab::until(crate::lab::SECONDS, delete, |error| error.is("DeleteConflict"))
         .await
         .ok()?;

@@ -169,14 +169,14 @@ impl Tour<'_> {
             .update_function_code()
             .function_name(&logger)
             .zip_file(self.lab.zip());
-        Call::new("lambda:UpdateFunctionCode", &logger).send(|| code.clone().send()).await?;
+        Call::plain("lambda:UpdateFunctionCode", &logger).send(|| code.clone().send()).await?;
         let group = format!("/aws/lambda/{logger}");
         let retention =
             self.lab.cloud.logs.put_retention_policy().log_group_name(&group).retention_in_days(90);
-        Call::new("logs:PutRetentionPolicy", &group).send(|| retention.clone().send()).await?;
+        Call::plain("logs:PutRetentionPolicy", &group).send(|| retention.clone().send()).await?;
         let arn = self.subscription(stage, &format!("sns_multiplier-{stage}")).await?;
         let unsubscribe = self.lab.cloud.sns.unsubscribe().subscription_arn(&arn);
-        Call::new("sns:Unsubscribe", &arn).send(|| unsubscribe.clone().send()).await?;
+        Call::plain("sns:Unsubscribe", &arn).send(|| unsubscribe.clone().send()).await?;
 
         // Lists lag: what was done may be found a little later.
         let begun = Instant::now();
@@ -206,8 +206,9 @@ impl Tour<'_> {
     async fn subscription(&self, stage: &str, function: &str) -> Result<String> {
         let topic = self.lab.cloud.names.topic_arn(&format!("awsadvent-{stage}"));
         let list = self.lab.cloud.sns.list_subscriptions_by_topic().topic_arn(&topic);
-        let answer =
-            Call::new("sns:ListSubscriptionsByTopic", &topic).send(|| list.clone().send()).await?;
+        let answer = Call::plain("sns:ListSubscriptionsByTopic", &topic)
+            .send(|| list.clone().send())
+            .await?;
         let found = answer.subscriptions().iter().find(|subscription| {
             subscription.endpoint().is_some_and(|endpoint| endpoint.ends_with(function))
         });
@@ -327,7 +328,7 @@ async fn count_of(lab: &Lab, table: &str, word: &str) -> Result<Option<u64>, Api
     let key = aws_sdk_dynamodb::types::AttributeValue::S(word.to_owned());
     let request =
         lab.cloud.dynamodb.get_item().table_name(table).key("word", key).consistent_read(true);
-    let answer = Call::new("dynamodb:GetItem", table).send(|| request.clone().send()).await?;
+    let answer = Call::plain("dynamodb:GetItem", table).send(|| request.clone().send()).await?;
     Ok(answer.item.and_then(|item| item.get("count")?.as_n().ok()?.parse().ok()))
 }
 
@@ -337,7 +338,8 @@ async fn starts(lab: &Lab, group: &str) -> Result<BTreeMap<u32, String>, ApiErro
     let (mut all, mut token) = (BTreeMap::new(), None);
     loop {
         let request = request.clone().set_next_token(token);
-        let page = Call::new("logs:FilterLogEvents", group).send(|| request.clone().send()).await?;
+        let page =
+            Call::plain("logs:FilterLogEvents", group).send(|| request.clone().send()).await?;
         for message in page.events().iter().filter_map(|event| event.message()) {
             if let (Some(memory), Some(init)) =
                 (part(message, "Memory Size: "), part(message, "Init Duration: "))

@@ -63,7 +63,7 @@ fn clock(error: &ApiError) -> String {
         let (hour, minute, second) = time.time().as_hms();
         format!("{} {hour:02}:{minute:02}:{second:02} UTC", time.date())
     };
-    let times = error.answered.map(|(ours, theirs)| {
+    let times = error.answered.as_deref().map(|&(ours, theirs)| {
         format!("it says {}, AWS's says {}: ", utc(ours.into()), utc(theirs.into()))
     });
     format!(

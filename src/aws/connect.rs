@@ -186,7 +186,7 @@ async fn user_config(target: &Target) -> Result<(SdkConfig, Http)> {
     }
     let config = loader.load().await;
     let Some(region) = config.region() else {
-        let hint = "say --region REGION, set AWS_REGION, or put `region` into your AWS profile";
+        let hint = "pass --region REGION, set AWS_REGION, or put `region` into your AWS profile";
         return Err(Failure::refused("no AWS Region is set").hint(hint).into());
     };
     place::check_region("the configured Region", region.as_ref())?;
@@ -212,7 +212,7 @@ async fn user_config(target: &Target) -> Result<(SdkConfig, Http)> {
     let provider = SharedCredentialsProvider::new(Kept::new(provider));
     let sts = endpoint_of_sts(&config);
     let found = provider.provide_credentials().await;
-    let found = found.map_err(|error| operator.failure(error, http.proxy_of(&sts).as_deref()))?;
+    let found = found.map_err(|error| operator.failure(&error, http.proxy_of(&sts).as_deref()))?;
     credentials::check(&found, &operator.from())?;
     let config = config
         .into_builder()
@@ -304,10 +304,12 @@ fn unidentified(config: &SdkConfig, http: &Http, error: ApiError) -> anyhow::Err
         (what, "check --endpoint-url and AWS_ENDPOINT_URL, and that something listens".to_owned())
     };
     match proxy {
-        Some(proxy) => hint.push_str(&format!(
-            "; requests go through the proxy {proxy}: NO_PROXY lists what is reached without it"
-        )),
-        None if is_aws => hint.push_str("; no proxy is set for it (HTTPS_PROXY)"),
+        Some(proxy) => {
+            hint += "; requests go through the proxy ";
+            hint += &proxy;
+            hint += ": NO_PROXY lists what is reached without it";
+        }
+        None if is_aws => hint += "; no proxy is set for it (HTTPS_PROXY)",
         None => {}
     }
     Failure::new(what).hint(hint).source(error).into()

@@ -35,8 +35,8 @@ static SINK: OnceLock<Option<Mutex<File>>> = OnceLock::new();
 /// The file cannot be written.
 pub fn begin(path: &Path) -> std::io::Result<()> {
     let file = open(path)?;
-    drop(SINK.set(Some(Mutex::new(file))));
-    Ok(())
+    let begun = SINK.set(Some(Mutex::new(file)));
+    begun.map_err(|_| std::io::Error::other("something was recorded, or not, before"))
 }
 
 fn open(path: &Path) -> std::io::Result<File> {

@@ -65,11 +65,11 @@ pub struct ApiError {
     pub message: String,
     pub status: Option<u16>,
     /// What was waited for, and how long, before giving up.
-    pub gave_up: Option<String>,
+    pub gave_up: Option<Box<str>>,
     /// The request never reached the service, or no whole answer came back.
     pub unanswered: bool,
     /// When the answer came, by this machine's clock and by the server's.
-    pub answered: Option<(SystemTime, SystemTime)>,
+    pub answered: Option<Box<(SystemTime, SystemTime)>>,
 }
 
 impl ApiError {
@@ -95,7 +95,7 @@ impl ApiError {
             gave_up: None,
             // Of an answer that was cut off only the status is known.
             unanswered: !unsent && status.is_none_or(|status| status < 400),
-            answered: theirs.map(|theirs| (SystemTime::now(), theirs)),
+            answered: theirs.map(|theirs| Box::new((SystemTime::now(), theirs))),
         };
         own.unanswered &= !own.is_untrusted();
         own
@@ -156,7 +156,7 @@ impl ApiError {
 
     /// How far the server's clock was from this machine's.
     fn skew(&self) -> Option<Duration> {
-        let (ours, theirs) = self.answered?;
+        let (ours, theirs) = **self.answered.as_ref()?;
         Some(ours.duration_since(theirs).unwrap_or_else(|error| error.duration()))
     }
 
@@ -203,7 +203,7 @@ impl ApiError {
     /// The same, after all that was waited.
     #[must_use]
     pub fn after(mut self, waited: Duration) -> Self {
-        self.gave_up = Some(format!("gave up after {:.0} s", waited.as_secs_f32()));
+        self.gave_up = Some(format!("gave up after {:.0} s", waited.as_secs_f32()).into());
         self
     }
 
@@ -246,11 +246,26 @@ pub struct Call<'a> {
     cx: Option<&'a Context<'a>>,
     scouts: Option<&'a Scouts>,
     repeatable: bool,
+    plain: bool,
 }
 
 impl<'a> Call<'a> {
     pub fn new(operation: &'static str, target: &'a str) -> Self {
-        Self { operation, target, waits: &[], cx: None, scouts: None, repeatable: true }
+        Self {
+            operation,
+            target,
+            waits: &[],
+            cx: None,
+            scouts: None,
+            repeatable: true,
+            plain: false,
+        }
+    }
+
+    /// For who wants to see how AWS answers: no state that it leaves by itself is waited for, and
+    /// the call need not be one of [`rights`].
+    pub fn plain(operation: &'static str, target: &'a str) -> Self {
+        Self { plain: true, ..Self::new(operation, target) }
     }
 
     /// Repeats the call while it fails in one of these ways, telling the user what is waited for.
@@ -275,6 +290,16 @@ impl<'a> Call<'a> {
         self
     }
 
+    fn patience(
+        &self,
+        error: &ApiError,
+        begun: Instant,
+        denials: usize,
+    ) -> Option<young::Patience> {
+        let patience = || young::patience(error, begun, denials, Instant::now());
+        (!self.plain).then(patience).flatten()
+    }
+
     /// # Errors
     /// The last answer, once repeating cannot help or took too long. Permission errors are repeated
     /// only where rights may hang on tags that this run has just written, and only twice.
@@ -283,8 +308,10 @@ impl<'a> Call<'a> {
         F: Future<Output = Result<T, SdkError<E, Response>>>,
         E: std::error::Error + ProvideErrorMetadata + 'static,
     {
-        debug_assert!(rights::knows(self.operation), "{} has no row of rights", self.operation);
+        let known = self.plain || rights::knows(self.operation);
+        debug_assert!(known, "{} has no row of rights", self.operation);
         let (mut attempt, mut unanswered, mut denials) = (0, 0, 0);
+        let busy: &[Wait] = if self.plain { &[] } else { &BUSY };
         let mut noted = Cow::Borrowed("");
         let (mut begun, mut scouting, mut corrected) = (None, false, false);
         loop {
@@ -323,10 +350,10 @@ impl<'a> Call<'a> {
                 attempt += 1;
                 continue;
             }
-            let waited = self.waits.iter().chain(&BUSY).find(|wait| error.matches(wait));
+            let waited = self.waits.iter().chain(busy).find(|wait| error.matches(wait));
             let (note, bound, pause) = if let Some(wait) = waited {
                 (Cow::Borrowed(wait.note), wait.at_most, poll_pause(begun.elapsed()))
-            } else if let Some(young) = young::patience(&error, begun, denials, Instant::now()) {
+            } else if let Some(young) = self.patience(&error, begun, denials) {
                 denials += usize::from(error.is_denied());
                 (Cow::Owned(young.note), young.at_most, young.pause)
             } else if error.is_throttling() {
@@ -408,7 +435,8 @@ pub fn gone<T>(deleted: Result<T, ApiError>) -> Result<(), ApiError> {
 
 fn give_up(mut error: ApiError, begun: Instant, attempt: u32) -> ApiError {
     let seconds = begun.elapsed().as_secs_f32();
-    error.gave_up = Some(format!("gave up after {} attempts in {seconds:.1} s", attempt + 1));
+    error.gave_up =
+        Some(format!("gave up after {} attempts in {seconds:.1} s", attempt + 1).into());
     error
 }
 

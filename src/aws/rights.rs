@@ -105,6 +105,8 @@ const ROWS: &[Row] = &[
         READ,
         &[("lambda:GetFunction", Functions), ("lambda:ListTags", Functions)],
     ),
+    // Where those tags are missing.
+    ("lambda:ListTags", READ, &[("lambda:ListTags", Functions)]),
     ("lambda:GetPolicy", READ, &[("lambda:GetPolicy", Functions)]),
     (
         "lambda:CreateFunction",
@@ -263,8 +265,15 @@ mod tests {
 
     use super::*;
 
-    /// What looks like a call and is none: what a permission allows, and a trust policy.
-    const NO_CALLS: [&str; 2] = ["lambda:InvokeFunction", "sts:AssumeRole"];
+    /// What looks like a call and is none: what a permission allows, a trust policy, and rights that
+    /// calls need of others.
+    const NO_CALLS: [&str; 5] = [
+        "lambda:InvokeFunction",
+        "sts:AssumeRole",
+        "iam:PassRole",
+        "iam:PassedToService",
+        "apigateway:POST",
+    ];
 
     /// Every `"service:Operation"` in the sources of a folder, but for the actions of the roles'
     /// policies.

@@ -55,7 +55,8 @@ pub fn patience(
     let ApiError { operation, target, .. } = error;
     let action = operation.split_once(':').map_or(*operation, |(_, action)| action);
     let begins = |verbs: &[&str]| verbs.iter().any(|verb| action.starts_with(verb));
-    if begins(&["Delete", "Remove", "Unsubscribe", "Detach"]) {
+    let reads = begins(&["Get", "List", "Describe", "Filter"]);
+    if reads || begins(&["Delete", "Remove", "Unsubscribe", "Detach"]) {
         return None;
     }
     let creates = CREATES.contains(operation);
@@ -72,8 +73,7 @@ pub fn patience(
         let note = format!("{operation} is denied: waiting for the tags of {name} to take effect");
         return Some(Patience { note, at_most: Duration::MAX, pause });
     }
-    let reads = begins(&["Get", "List", "Describe", "Filter"]);
-    if creates || reads || !error.is_not_found() {
+    if creates || !error.is_not_found() {
         return None;
     }
     let left = age(operation, target, begun).map_or(FOREIGN, |age| KNOWN.saturating_sub(age));
@@ -96,10 +96,14 @@ fn key(operation: &str, target: &str) -> (String, String) {
 
 /// The name, of an ARN too.
 fn name(target: &str) -> &str {
-    target.rsplit(':').next().unwrap_or(target)
+    let name = target.rsplit(':').next().unwrap_or(target);
+    match name.split_once('/') {
+        Some(("table" | "role", name)) => name.rsplit('/').next().unwrap_or(name),
+        _ => name,
+    }
 }
 
-/// Name of the role in "… iam:PassRole on resource: arn:aws:iam::1:role/path/NAME because …".
+/// Name of the role in `… iam:PassRole on resource: arn:aws:iam::1:role/path/NAME because …`.
 fn passed_role(message: &str) -> Option<&str> {
     let arn = message.split_whitespace().find(|word| word.contains(":role/"))?;
     arn.rsplit('/').next()

@@ -21,7 +21,8 @@ use crate::manifest::Manifest;
 
 /// Folder below the target folder in which functions are compiled. Nobody else compiles there:
 /// cargo would take what was compiled without [`Recipe`] for what is compiled with it.
-const WORKSHOP: &str = "advent/cargo";
+/// The number changes with what [`Recipe`] does to a command line, which cargo does not see.
+const WORKSHOP: &str = "advent/cargo-1";
 
 type Report<'a> = &'a (dyn Fn(Progress<'_>) + Sync);
 
@@ -128,10 +129,17 @@ fn compiling(cargo: Cargo, folder: &Path, workspace: &Workspace, workshop: &Path
     let own = std::env::current_exe().context("could not find this executable")?;
     let settings = Settings::of(folder);
     let wrapper = ["RUSTC_WRAPPER", "CARGO_BUILD_RUSTC_WRAPPER"];
-    let workspace_wrapper = ["CARGO_BUILD_RUSTC_WORKSPACE_WRAPPER"];
-    let name = &cache::hex(workspace.root.as_os_str().as_encoded_bytes())[..16];
-    let member = workshop.join("members").join(name);
+    let workspace_wrapper = ["RUSTC_WORKSPACE_WRAPPER", "CARGO_BUILD_RUSTC_WORKSPACE_WRAPPER"];
+    let workspace_wrapper = settings.program(folder, &workspace_wrapper, "rustc-workspace-wrapper");
+    // Cargo compiles members anew when their wrapper is another.
+    let mut told_by = workspace.root.as_os_str().as_encoded_bytes().to_vec();
+    if let Some(wrapper) = &workspace_wrapper {
+        told_by.push(0);
+        told_by.extend(wrapper.as_os_str().as_encoded_bytes());
+    }
+    let member = workshop.join("members").join(&cache::hex(&told_by)[..16]);
     let made = fs::create_dir_all(workshop.join("members"))
+        .and_then(|()| mark(&workspace.target_directory))
         .and_then(|()| File::options().append(true).create(true).open(&member));
     made.with_context(|| format!("could not make {}", member.display()))?;
     let recipe = Recipe {
@@ -140,9 +148,23 @@ fn compiling(cargo: Cargo, folder: &Path, workspace: &Workspace, workshop: &Path
         target: workshop.to_owned(),
         member,
         wrapper: settings.program(folder, &wrapper, "rustc-wrapper"),
-        workspace_wrapper: settings.program(folder, &workspace_wrapper, "rustc-workspace-wrapper"),
+        workspace_wrapper,
     };
     cargo.through(&own, &recipe)
+}
+
+/// Marks cargo's target folder as what it is, as cargo does where it makes the folder itself:
+/// backups leave it out, and nobody takes what is in it for sources (Cache Directory Tagging
+/// Specification).
+fn mark(target: &Path) -> std::io::Result<()> {
+    let tag = target.join("CACHEDIR.TAG");
+    if tag.exists() {
+        return Ok(());
+    }
+    fs::write(
+        tag,
+        "Signature: 8a477f597d28d172789f06886806bc55\n# What cargo and advent compile.\n",
+    )
 }
 
 /// Held while executables are built and read: packages may have binaries of one name, which cargo
@@ -239,11 +261,15 @@ impl Job<'_> {
         }
         let triple = target::triple(self.arch);
         for target in [None, Some(triple)] {
-            let mut clean = vec!["clean"];
+            let mut clean: Vec<&str> = Vec::new();
             clean.extend(self.profile.iter().map(String::as_str));
             clean.extend(target.into_iter().flat_map(|triple| ["--target", triple]));
             clean.extend(packages.iter().flat_map(|id| ["--package", id]));
-            self.cargo.output(&clean).await?;
+            // Not of a package that is gone, or has another version: cargo knows that one by itself.
+            if let Err(error) = self.cargo.clean(&clean).await {
+                let text = format!("what carries old times could not be cleaned: {error:#}");
+                (self.progress)(Progress::Output(&text));
+            }
         }
         Ok(())
     }
@@ -287,8 +313,8 @@ impl Job<'_> {
                 started,
                 zig: matches!(method, Method::Zig { .. }),
             };
-            let build = Build::new(&executable, &zipped, &made_of);
-            return Ok((build, zipped, built.compiled));
+            let record = Build::new(&executable, &zipped, &made_of);
+            return Ok((record, zipped, built.compiled));
         }
     }
 

@@ -235,6 +235,7 @@ impl Build {
         let mut others = sources::configuration(made_of.folder);
         others.insert(made_of.root.join("Cargo.toml"));
         let lock = made_of.root.join("Cargo.lock");
+        others.insert(lock.clone());
         others.extend(sources::dep_info(&made_of.executable.with_extension("d")));
         let mut files = Sources::default().snapshot(folders.keys(), &others);
         // The clock of a file system can lag behind by some milliseconds.

@@ -45,6 +45,8 @@ pub(super) struct Cargo {
     folder: PathBuf,
     /// Set for builds.
     variables: Vec<(&'static str, OsString)>,
+    /// Arguments that say where to compile.
+    target: Vec<OsString>,
 }
 
 /// The one executable that a build is for.
@@ -78,7 +80,7 @@ impl Cargo {
         // Under `cargo run` it is the very cargo that runs, also where none is on the PATH.
         let running = std::env::var_os("CARGO").map(PathBuf::from).filter(|path| path.is_file());
         let program = running.unwrap_or_else(|| "cargo".into());
-        Self { program, folder: folder.to_owned(), variables: Vec::new() }
+        Self { program, folder: folder.to_owned(), variables: Vec::new(), target: Vec::new() }
     }
 
     /// One whose builds call `advent`, this executable, in the place of the compiler.
@@ -86,18 +88,22 @@ impl Cargo {
         self.variables = vec![
             ("RUSTC_WRAPPER", advent.into()),
             ("RUSTC_WORKSPACE_WRAPPER", recipe.member.clone().into()),
-            ("CARGO_TARGET_DIR", recipe.target.clone().into()),
-            // The folder of what is intermediate, where cargo's configuration has another.
-            ("CARGO_BUILD_BUILD_DIR", recipe.target.clone().into()),
             (compiler::VARIABLE, serde_json::to_string(recipe)?.into()),
         ];
+        // No variables: a build script that runs cargo would wait for the lock of this very build.
+        self.target = vec!["--target-dir".into(), recipe.target.clone().into()];
+        if let Some(target) = recipe.target.to_str() {
+            // The folder of what is intermediate, where cargo's configuration has another.
+            let target = toml::Value::from(target);
+            self.target.extend(["--config".into(), format!("build.build-dir={target}").into()]);
+        }
         Ok(self)
     }
 
     #[cfg(test)]
     pub fn with_program(program: &Path, folder: &Path) -> Self {
         let (program, folder) = (program.to_owned(), folder.to_owned());
-        Self { program, folder, variables: Vec::new() }
+        Self { program, folder, variables: Vec::new(), target: Vec::new() }
     }
 
     fn command(&self, program: &OsStr) -> Command {
@@ -112,11 +118,22 @@ impl Cargo {
         command
     }
 
+    /// `cargo clean` with these arguments.
+    pub async fn clean(&self, arguments: &[&str]) -> Result<()> {
+        let mut command = self.command(self.program.as_os_str());
+        command.arg("clean").args(arguments).args(&self.target);
+        self.output_of(command).await.map(drop)
+    }
+
     /// Standard output of a short command of cargo's.
     pub async fn output(&self, arguments: &[&str]) -> Result<String> {
         let mut command = self.command(self.program.as_os_str());
-        let output =
-            command.args(arguments).output().await.map_err(|error| self.not_started(error))?;
+        command.args(arguments);
+        self.output_of(command).await
+    }
+
+    async fn output_of(&self, mut command: Command) -> Result<String> {
+        let output = command.output().await.map_err(|error| self.not_started(error))?;
         if !output.status.success() {
             return Err(self.failed(&String::from_utf8_lossy(&output.stderr)).into());
         }
@@ -144,6 +161,7 @@ impl Cargo {
         let mut command = self.command(self.program.as_os_str());
         command
             .args(arguments)
+            .args(&self.target)
             .args(["--message-format", "json"])
             // A bar of any width says "n/m: crates"; a narrow one leaves the crates out.
             .env("CARGO_TERM_PROGRESS_WHEN", "always")
@@ -374,7 +392,7 @@ fn does_not_compile(messages: &Messages) -> Failure {
     }
     Failure::new(format!("`{target}` in {folder} does not compile"))
         .source(text)
-        .hint("mend what the compiler shows and run the command again")
+        .hint("fix what the compiler shows and run the command again")
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! What Cargo.toml tells cargo-lambda of a function: said to be ignored, with what to write instead.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
@@ -34,7 +34,7 @@ pub(super) fn ignored<'a>(
     tables: impl Iterator<Item = &'a Value>,
 ) -> Vec<String> {
     let mut instead = BTreeMap::new();
-    let mut unknown = BTreeMap::new();
+    let mut unknown = BTreeSet::new();
     for table in tables {
         let lambda = &table["lambda"];
         let bins = [&wanted.package, &wanted.binary].map(|name| &lambda["bin"][name.as_str()]);
@@ -56,7 +56,7 @@ pub(super) fn ignored<'a>(
             }
             for key in UNKNOWN {
                 if ![&Value::Null, &Value::Bool(false)].contains(&&deploy[key]) {
-                    unknown.insert(key, ());
+                    unknown.insert(key);
                 }
             }
         }
@@ -71,7 +71,7 @@ pub(super) fn ignored<'a>(
         ));
     }
     if !unknown.is_empty() {
-        let keys = unknown.into_keys().collect::<Vec<_>>().join("`, `");
+        let keys = unknown.into_iter().collect::<Vec<_>>().join("`, `");
         lines.push(format!(
             "function `{id}`: `{keys}` in [package.metadata.lambda.deploy] of Cargo.toml, {whose}, \
              is ignored"

@@ -6,6 +6,7 @@
 //! and do not reach what cargo derives from paths itself.
 
 use std::ffi::{OsStr, OsString};
+use std::io::Write as _;
 use std::path::{Component, Path, PathBuf};
 use std::process::{Command, ExitCode};
 
@@ -57,13 +58,13 @@ enum Place {
 
 /// Runs rustc for cargo, if that is what this process was started for. The process ends with it.
 pub fn stand_in() -> Option<ExitCode> {
-    let recipe = std::env::var(VARIABLE).ok()?;
+    let recipe = std::env::var(VARIABLE).ok().filter(|recipe| !recipe.is_empty())?;
     let arguments: Vec<_> = std::env::args_os().skip(1).collect();
-    Some(match run(&recipe, &arguments) {
-        Ok(code) => code,
-        // Cargo shows what its compiler's exit status is, and the build ends.
-        Err(_) => ExitCode::from(101),
-    })
+    Some(run(&recipe, &arguments).unwrap_or_else(|error| {
+        // Cargo shows what its compiler said; nobody is told where standard error is gone.
+        drop(writeln!(std::io::stderr(), "error: {error:#}"));
+        ExitCode::from(101)
+    }))
 }
 
 fn run(recipe: &str, arguments: &[OsString]) -> Result<ExitCode> {
@@ -77,16 +78,18 @@ fn run(recipe: &str, arguments: &[OsString]) -> Result<ExitCode> {
     };
     let line = recipe.command_line(arguments, &krate);
     let (program, arguments) = line.split_first().context("no compiler was named")?;
+    let failed = || format!("could not run {}", program.display());
     let mut command = Command::new(program);
     command.args(arguments).env_remove(VARIABLE);
     #[cfg(unix)]
     {
         use std::os::unix::process::CommandExt as _;
-        Err(command.exec().into())
+        Err(command.exec()).with_context(failed)
     }
     #[cfg(not(unix))]
     {
-        let code = command.status()?.code().and_then(|code| u8::try_from(code).ok());
+        let code =
+            command.status().with_context(failed)?.code().and_then(|code| u8::try_from(code).ok());
         Ok(ExitCode::from(code.unwrap_or(101)))
     }
 }
@@ -114,8 +117,9 @@ impl Recipe {
                 line.push(format!("--remap-path-prefix={from}={to}").into());
             }
         }
+        let identity = self.identity(krate, rest);
         for (index, argument) in rest.iter().enumerate() {
-            line.push(match self.identity(krate, rest) {
+            line.push(match &identity {
                 Some(identity) if index == metadata => format!("metadata={identity}").into(),
                 _ => argument.clone(),
             });

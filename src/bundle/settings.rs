@@ -69,12 +69,11 @@ impl Settings {
     /// `variables` are looked at first, as cargo does; `folder` is where cargo runs.
     pub fn program(&self, folder: &Path, variables: &[&str], key: &str) -> Option<PathBuf> {
         let set = variables.iter().find_map(std::env::var_os);
-        let (folder, program) = match &set {
-            Some(program) => (folder, PathBuf::from(program)),
-            None => {
-                let (folder, program) = self.build(key)?;
-                (folder, PathBuf::from(program))
-            }
+        let (folder, program) = if let Some(program) = &set {
+            (folder, PathBuf::from(program))
+        } else {
+            let (folder, program) = self.build(key)?;
+            (folder, PathBuf::from(program))
         };
         if program.as_os_str().is_empty() {
             return None;

@@ -10,7 +10,7 @@ use super::cargo::Built;
 use super::target::{cargo_home, rustup_home};
 
 /// Variables that change what cargo builds; a trailing `*` stands for anything.
-const VARIABLES: [&str; 11] = [
+const VARIABLES: [&str; 12] = [
     "CARGO_BUILD_*",
     "CARGO_ENCODED_RUSTFLAGS",
     "CARGO_HOME",
@@ -18,11 +18,15 @@ const VARIABLES: [&str; 11] = [
     "CARGO_TARGET_*",
     "CARGO_UNSTABLE_*",
     "RUSTC",
+    "RUSTC_WORKSPACE_WRAPPER",
     "RUSTC_WRAPPER",
     "RUSTFLAGS",
     "RUSTUP_HOME",
     "RUSTUP_TOOLCHAIN",
 ];
+
+/// Folders within one another that are looked into.
+const DEEPEST: usize = 16;
 
 /// Files that were looked at, each read once.
 #[derive(Debug, Default)]
@@ -37,9 +41,12 @@ impl Sources {
         others: &'a BTreeSet<PathBuf>,
     ) -> BTreeMap<PathBuf, Option<String>> {
         let mut paths = others.clone();
-        // A build script may depend on a folder.
-        for folder in folders.chain(others.iter().filter(|path| path.is_dir())) {
+        for folder in folders {
             list(folder, &mut paths);
+        }
+        // A build script may depend on a folder, and then on all that is in it.
+        for folder in others.iter().filter(|path| path.is_dir()) {
+            list_all(folder, &mut paths, DEEPEST);
         }
         paths
             .into_iter()
@@ -66,6 +73,18 @@ fn list(folder: &Path, files: &mut BTreeSet<PathBuf>) {
             files.insert(path);
         } else if !path.join("Cargo.toml").exists() && !path.join("CACHEDIR.TAG").exists() {
             list(&path, files);
+        }
+    }
+}
+
+/// Everything below a folder but build output, behind links too, which may lead back up.
+fn list_all(folder: &Path, files: &mut BTreeSet<PathBuf>, deepest: usize) {
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        let path = entry.path();
+        if !path.is_dir() {
+            files.insert(path);
+        } else if deepest > 0 && !path.join("CACHEDIR.TAG").exists() {
+            list_all(&path, files, deepest - 1);
         }
     }
 }

@@ -95,7 +95,7 @@ async fn a_function_is_one_binary_of_one_package() {
         let manifest = format!("name = \"x\"\n{section}\n");
         let wanted = workspace.wanted(&Manifest::parse(&manifest, "advent.toml").unwrap());
         wanted.map(|wanted| {
-            wanted.into_values().map(|w| format!("{}/{}", w.package, w.binary)).collect::<String>()
+            wanted.into_values().map(|w| w.package + "/" + &w.binary).collect::<String>()
         })
     };
     for (section, is) in [

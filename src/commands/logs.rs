@@ -162,7 +162,11 @@ impl Seen {
             Some(id) => digest.update(id),
             // Ids are optional: what has none is told apart by where and when it was logged.
             None => {
-                digest.update(format!("{:?} {time} {:?}", event.log_stream_name(), event.message()))
+                digest.update(format!(
+                    "{:?} {time} {:?}",
+                    event.log_stream_name(),
+                    event.message()
+                ));
             }
         }
         let mut key = [0; 16];

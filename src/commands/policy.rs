@@ -39,12 +39,11 @@ pub async fn run(global: &Global, args: &Policy, report: &Report) -> Result<u8> 
         return Err(Failure::refused(what).hint(format!("it has {}", known.join(", "))).into());
     }
     let names = names(&manifest, global, args, report).await?;
-    let policy = match &args.function {
-        Some(id) => stack::role_policy(&manifest, &names, id).unwrap_or_default(),
-        None => {
-            let scope = stack::scope(&manifest, &names, args.by_prefix);
-            rights::policy(&commands(&args.commands), &scope)
-        }
+    let policy = if let Some(id) = &args.function {
+        stack::role_policy(&manifest, &names, id).unwrap_or_default()
+    } else {
+        let scope = stack::scope(&manifest, &names, args.by_prefix);
+        rights::policy(&commands(&args.commands), &scope)
     };
     warn_of_size(&policy, args, report);
     if global.json {
@@ -78,32 +77,29 @@ async fn names(
     report: &Report,
 ) -> Result<Names> {
     let guard = manifest.guard(&global.stage);
-    let given = match &args.account {
-        Some(account) => {
-            if account.len() != 12 || !account.chars().all(|c| c.is_ascii_digit()) {
-                let what = format!("`{account}` is not an account");
-                return Err(Failure::refused(what).hint("an account is 12 digits").into());
-            }
-            Some(account.clone())
+    let given = if let Some(account) = &args.account {
+        if account.len() != 12 || !account.chars().all(|c| c.is_ascii_digit()) {
+            let what = format!("`{account}` is not an account");
+            return Err(Failure::refused(what).hint("an account is 12 digits").into());
         }
-        None => {
-            let target = Target {
-                local: None,
-                endpoint_url: global.endpoint_url.clone(),
-                profile: global.profile.clone(),
-                region: global.region.clone(),
-                timeout: Duration::from_secs(global.timeout),
-            };
-            match Cloud::connect(&target, &manifest.name, &global.stage).await {
-                Ok(cloud) => {
-                    guard::check(manifest, &cloud.names)?;
-                    return Ok(cloud.names);
-                }
-                Err(error) => {
-                    report
-                        .warn(&format!("AWS could not be asked for account and Region: {error:#}"));
-                    only(&guard.accounts)
-                }
+        Some(account.clone())
+    } else {
+        let target = Target {
+            local: None,
+            endpoint_url: global.endpoint_url.clone(),
+            profile: global.profile.clone(),
+            region: global.region.clone(),
+            timeout: Duration::from_secs(global.timeout),
+        };
+        match Cloud::connect(&target, &manifest.name, &global.stage).await {
+            Ok(cloud) => {
+                guard::check(manifest, &cloud.names)?;
+                return Ok(cloud.names);
+            }
+            Err(error) => {
+                let what = "AWS could not be asked for account and Region";
+                report.warn(&format!("{what}: {error:#}"));
+                only(&guard.accounts)
             }
         }
     };

@@ -35,9 +35,15 @@ pub async fn run(global: &Global, args: &Say, report: &Report) -> Result<u8> {
     let url = format!("{endpoint}{path}");
     let begun = Instant::now();
     let (status, body, ms) = loop {
-        let message = caller.message(&args.text, &args.user, secrets::read)?;
+        let secret = |variable: &str| {
+            let secret = secrets::read(variable)?;
+            report.hide(secret.as_deref().unwrap_or_default());
+            Ok(secret)
+        };
+        let message = caller.message(&args.text, &args.user, secret)?;
         let sent = Instant::now();
-        let answer = send(&message, &url, session.cloud.endpoint.as_deref(), &session.cloud.http).await;
+        let answer =
+            send(&message, &url, session.cloud.endpoint.as_deref(), &session.cloud.http).await;
         // The local cloud knows its routes at once.
         let young = session.local.is_none() && begun.elapsed() < NEW_API;
         match answer {

@@ -147,12 +147,20 @@ fn refuse_strangers(plan: &Plan) -> Result<()> {
 /// Asks before something existing is destroyed, and once before the first round deploys what no
 /// manifest of this folder names. Everything else just happens.
 fn allowed(session: &Session<'_>, args: &Up, plan: &Plan, first: bool) -> Result<bool> {
+    let table = |step: &&Step| step.kind == "table";
+    let known = |name: &&String| plan.steps.iter().filter(table).any(|step| step.name == **name);
+    if let Some(name) = args.replace_table.iter().find(|name| !known(name)) {
+        let tables: Vec<_> = plan.steps.iter().filter(table).map(|it| it.name.as_str()).collect();
+        let what = format!("there is no table {name} to be replaced");
+        let hint = format!("the tables are: {}", tables.join(", "));
+        return Err(Failure::refused(what).hint(hint).into());
+    }
     let replaced = |step: &&Step| matches!(step.action, Action::Replace(_));
     let unnamed = plan
         .steps
         .iter()
         .filter(replaced)
-        .find(|step| step.kind == "table" && !args.replace_table.contains(&step.name));
+        .find(|step| table(step) && !args.replace_table.contains(&step.name));
     if let Some(table) = unnamed {
         let name = &table.name;
         let what = format!(

@@ -133,6 +133,49 @@ pub fn handle(cloud: &Arc<Cloud>, call: &Call) -> Result<Reply, AwsError> {
             role.boundary = None;
             Ok(Value::Null)
         }),
+        "PutRolePolicy" | "GetRolePolicy" | "DeleteRolePolicy" | "ListRolePolicies" => {
+            inline(cloud, call)
+        }
+        "ListAttachedRolePolicies" => {
+            cloud.store.read(|db| find(db, call))?;
+            page(call, "AttachedPolicies", Vec::new())
+        }
+        "ListInstanceProfilesForRole" => {
+            cloud.store.read(|db| find(db, call))?;
+            page(call, "InstanceProfiles", Vec::new())
+        }
+        "ListRoles" => cloud.store.read(|db| {
+            let prefix = call.text("PathPrefix").unwrap_or("/");
+            let roles = db.list::<Role>(KIND, "")?.into_iter();
+            let found = roles
+                .filter(|(_, role)| role.path.starts_with(prefix))
+                .map(|(name, role)| (name, described(&role, false)));
+            page(call, "Roles", found.collect())
+        }),
+        "TagRole" => change(cloud, call, |role| {
+            role.tags.extend(tags(call)?);
+            limit_tags(&role.tags)?;
+            Ok(Value::Null)
+        }),
+        "UntagRole" => change(cloud, call, |role| {
+            for key in call.params["TagKeys"].as_array().into_iter().flatten() {
+                role.tags.remove(key.as_str().unwrap_or_default());
+            }
+            Ok(Value::Null)
+        }),
+        "ListRoleTags" => cloud.store.read(|db| {
+            let tags = find(db, call)?.tags.into_iter();
+            let tags = tags.map(|(key, value)| (key.clone(), json!({"Key": key, "Value": value})));
+            page(call, "Tags", tags.collect())
+        }),
+        _ => Err(AwsError::unknown_call(call)),
+    }?;
+    Ok(Reply::query(call, &result))
+}
+
+/// A role's inline policies.
+fn inline(cloud: &Arc<Cloud>, call: &Call) -> Result<Value, AwsError> {
+    match call.operation.as_str() {
         "PutRolePolicy" => change(cloud, call, |role| {
             let name = legal_name(call, "PolicyName", 128)?;
             role.policies.insert(name, document(call, "PolicyDocument", false)?.into());
@@ -170,41 +213,8 @@ pub fn handle(cloud: &Arc<Cloud>, call: &Call) -> Result<Reply, AwsError> {
                 find(db, call)?.policies.into_keys().map(|name| (name.clone(), json!(name)));
             page(call, "PolicyNames", names.collect())
         }),
-        "ListAttachedRolePolicies" => {
-            cloud.store.read(|db| find(db, call))?;
-            page(call, "AttachedPolicies", Vec::new())
-        }
-        "ListInstanceProfilesForRole" => {
-            cloud.store.read(|db| find(db, call))?;
-            page(call, "InstanceProfiles", Vec::new())
-        }
-        "ListRoles" => cloud.store.read(|db| {
-            let prefix = call.text("PathPrefix").unwrap_or("/");
-            let roles = db.list::<Role>(KIND, "")?.into_iter();
-            let found = roles
-                .filter(|(_, role)| role.path.starts_with(prefix))
-                .map(|(name, role)| (name, described(&role, false)));
-            page(call, "Roles", found.collect())
-        }),
-        "TagRole" => change(cloud, call, |role| {
-            role.tags.extend(tags(call)?);
-            limit_tags(&role.tags)?;
-            Ok(Value::Null)
-        }),
-        "UntagRole" => change(cloud, call, |role| {
-            for key in call.params["TagKeys"].as_array().into_iter().flatten() {
-                role.tags.remove(key.as_str().unwrap_or_default());
-            }
-            Ok(Value::Null)
-        }),
-        "ListRoleTags" => cloud.store.read(|db| {
-            let tags = find(db, call)?.tags.into_iter();
-            let tags = tags.map(|(key, value)| (key.clone(), json!({"Key": key, "Value": value})));
-            page(call, "Tags", tags.collect())
-        }),
         _ => Err(AwsError::unknown_call(call)),
-    }?;
-    Ok(Reply::query(call, &result))
+    }
 }
 
 fn arn(path: &str, name: &str) -> String {

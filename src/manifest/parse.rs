@@ -183,12 +183,13 @@ impl<'a> Checker<'a> {
 
     /// After the functions, because their routes decide whether there is one.
     fn http_api(&self, root: &Section<'a>) -> Result<Option<HttpApi>> {
-        let default = HttpApi { name: None, throttle_rate: 10.0, throttle_burst: 20 };
+        let default =
+            HttpApi { name: None, throttle_rate: 10.0, throttle_burst: 20, route_quota: 300 };
         let Some((key, item)) = root.get("http_api") else {
             return Ok((!self.routes.is_empty()).then_some(default));
         };
         let section = Section::new("[http_api]".to_owned(), key.span(), item, "[http_api]")?;
-        section.only(&["name", "throttle_rate", "throttle_burst"])?;
+        section.only(&["name", "throttle_rate", "throttle_burst", "route_quota"])?;
         let name = section.string("name")?;
         if let Some(name) = &name {
             HTTP_API.check(name)?;
@@ -201,6 +202,8 @@ impl<'a> Checker<'a> {
                 "Give a function a route, as `route = \"ANY /hello\"`, or leave [http_api] out.",
             ));
         }
-        Ok(Some(HttpApi { name: owned(name), throttle_rate, throttle_burst }))
+        let route_quota =
+            section.integer("route_quota", 1..=i32::MAX, "")?.unwrap_or(default.route_quota);
+        Ok(Some(HttpApi { name: owned(name), throttle_rate, throttle_burst, route_quota }))
     }
 }

@@ -60,6 +60,7 @@ team = "Wörter/more"
 name = "The API"
 throttle_rate = 0.5
 throttle_burst = 1
+route_quota = 600
 
 [table.words]
 key = "word"
@@ -191,7 +192,12 @@ fn the_articles() {
             ("sns_multiplier".into(), sns_multiplier),
             ("sns_logger".into(), sns_logger),
         ]),
-        http_api: Some(HttpApi { name: None, throttle_rate: 10.0, throttle_burst: 20 }),
+        http_api: Some(HttpApi {
+            name: None,
+            throttle_rate: 10.0,
+            throttle_burst: 20,
+            route_quota: 300,
+        }),
     };
     assert_eq!(accepted(ARTICLE), expected);
 }
@@ -210,7 +216,12 @@ fn everything() {
     assert_eq!((manifest.name.as_str(), manifest.log_retention_days), ("x-1", 365));
     assert_eq!(
         manifest.http_api,
-        Some(HttpApi { name: Some("The API".into()), throttle_rate: 0.5, throttle_burst: 1 })
+        Some(HttpApi {
+            name: Some("The API".into()),
+            throttle_rate: 0.5,
+            throttle_burst: 1,
+            route_quota: 600,
+        })
     );
     assert_eq!(
         manifest.tables["words"],

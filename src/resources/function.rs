@@ -28,6 +28,8 @@ const RUNTIME: &str = "provided.al2023";
 const HANDLER: &str = "bootstrap";
 /// What the code becomes where it is not known.
 pub const UNBUILT: &str = "not built from these sources yet";
+/// Field of the change that says that the environment could not be read.
+const ENVIRONMENT: &str = "environment";
 const HIDDEN: &str = "(hidden)";
 const LONGEST_TRANSITION: Duration = Duration::from_mins(5);
 /// What a read does not find for so long is gone.
@@ -63,6 +65,8 @@ pub struct Function {
     pub role_arn: String,
     /// Somebody else made the role, and long ago: nothing of ours can make it usable.
     pub role_given: bool,
+    /// ARN of the permissions boundary of every role that is made.
+    pub role_boundary: Option<String>,
     /// MB.
     pub memory: i32,
     /// Seconds.
@@ -207,6 +211,8 @@ impl Resource for Function {
         let (code, configuration): (Vec<_>, Vec<_>) = changes
             .into_iter()
             .filter(|change| !change.field.starts_with(Lacking::FIELD))
+            // What could not be read is no reason to write.
+            .filter(|change| environment.is_ok() || change.field != ENVIRONMENT)
             .partition(|change| in_code(&change.field));
         if !state.lacking.is_empty() {
             let arn = self.names.function_arn(&self.name);
@@ -256,8 +262,11 @@ impl Resource for Function {
                 .send(request)
                 .await?;
         }
-        if let Some((role, state)) = other {
-            role.delete(&state, cx).await?;
+        if let Some((role, state)) = other
+            && let Err(error) = role.delete(&state, cx).await
+        {
+            // It has no rights, and is found by its path and planned for deletion.
+            cx.note(&format!("the empty role {} is left: {error:#}", role.name));
         }
         let sha256 = self.code.as_ref().map_or(state.sha256.as_str(), |code| &code.sha256);
         Ok(self.state(environment, sha256))
@@ -298,6 +307,7 @@ impl Function {
             name: name.to_owned(),
             role_arn: String::new(),
             role_given: false,
+            role_boundary: None,
             memory: 0,
             timeout: 0,
             environment: BTreeMap::new(),
@@ -345,7 +355,7 @@ impl Function {
         let other = Role {
             name: self.names.role(None, &format!("{}-other", self.name)),
             policies: BTreeMap::new(),
-            boundary: None,
+            boundary: self.role_boundary.clone(),
             names: self.names.clone(),
         };
         let existed =
@@ -443,7 +453,7 @@ impl Function {
             Ok(known) => known,
             Err(error) => {
                 let why = format!("could not be read: it needs {}", error.operation);
-                return changes.push("environment", why, "left as it is");
+                return changes.push(ENVIRONMENT, why, "left as it is");
             }
         };
         let wanted = self.wanted_environment(Some(state));

@@ -114,7 +114,7 @@ impl Resource for HttpApi {
             }
             let begun = Instant::now();
             loop {
-                match read::parts(cx, state.clone()).await {
+                match Box::pin(read::parts(cx, state.clone())).await {
                     Err(error) if !ApiError::is_not_found_in(&error) => return Err(error),
                     Ok(state) => return Ok(Found::Ours(state)),
                     Err(_) if read::is_young(&first) && begun.elapsed() < UNSEEN => {

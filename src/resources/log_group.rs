@@ -185,7 +185,11 @@ async fn listed(cx: &Context<'_>, prefix: &str, name: &str) -> Result<Listed, Ap
                 let protected = group.deletion_protection_enabled.unwrap_or_default();
                 Some((
                     group.log_group_name?,
-                    State { retention: group.retention_in_days, protected, lacking: Lacking::default() },
+                    State {
+                        retention: group.retention_in_days,
+                        protected,
+                        lacking: Lacking::default(),
+                    },
                 ))
             };
             all.extend(groups.filter_map(state));

@@ -69,16 +69,15 @@ impl Resource for Subscription {
         };
         let (found, ours) = match cx.purpose {
             Purpose::Delete => tokio::try_join!(find, ours)?,
-            Purpose::Compare => match find.await? {
-                Some(found) => {
+            Purpose::Compare => {
+                if let Some(found) = find.await? {
                     cx.cloud.listings.arrived(&topic, &function);
                     (Some(found), ours.await?)
-                }
-                None => {
+                } else {
                     cx.cloud.listings.expect(&topic, &function);
                     (None, false)
                 }
-            },
+            }
         };
         Ok(found.filter(|_| ours).map_or(Found::Missing, Found::Ours))
     }
@@ -104,8 +103,8 @@ impl Resource for Subscription {
         let topic = self.names.topic_arn(&self.topic);
         let listings = &cx.cloud.listings;
         let begun = Instant::now();
-        let (mut asked, mut subscribed, mut noted) = (begun, begun, false);
-        listings.gathered(&topic).await;
+        let (mut subscribed, mut noted) = (begun, false);
+        let mut asked = listings.gathered(&topic).await.unwrap_or(begun);
         loop {
             let listed = listings.since(&topic, asked, cx).await?;
             let found = |all: &Vec<Subscribed>| all.iter().any(|s| s.is_function(&state.endpoint));
@@ -127,8 +126,9 @@ impl Resource for Subscription {
             if !std::mem::replace(&mut noted, true) {
                 cx.note("waiting for the subscription to be listed");
             }
-            sleep(poll_pause(begun.elapsed())).await;
+            // A list that another asked for meanwhile is as good.
             asked = Instant::now();
+            sleep(poll_pause(begun.elapsed())).await;
         }
     }
 
@@ -166,9 +166,10 @@ impl Subscription {
 }
 
 impl Subscribed {
-    /// Whether it is that of the function with this ARN.
+    /// Whether it is that of the function with this ARN, and delivers: one that is still to be
+    /// confirmed has no ARN.
     pub fn is_function(&self, arn: &str) -> bool {
-        self.protocol == "lambda" && self.endpoint == arn
+        self.protocol == "lambda" && self.endpoint == arn && self.arn.starts_with("arn:")
     }
 }
 
@@ -209,6 +210,7 @@ async fn list(cx: &Context<'_>, topic: &str) -> Result<Option<Vec<Subscribed>>, 
 }
 
 type Listed = Arc<Option<Vec<Subscribed>>>;
+type Last = tokio::sync::Mutex<Option<(Instant, Listed)>>;
 
 /// Lists of topics' subscriptions, each taken for all that this run has subscribed by then.
 #[derive(Debug, Default)]
@@ -216,8 +218,10 @@ pub struct Listings {
     /// The functions that this run is going to subscribe, by topic.
     expected: Mutex<HashMap<String, BTreeSet<String>>>,
     arrived: Notify,
+    /// When the last arrived, by topic.
+    latest: Mutex<HashMap<String, Instant>>,
     /// The last of each topic, and when it was asked for.
-    last: Mutex<HashMap<String, Arc<tokio::sync::Mutex<Option<(Instant, Listed)>>>>>,
+    last: Mutex<HashMap<String, Arc<Last>>>,
 }
 
 impl Listings {
@@ -231,11 +235,13 @@ impl Listings {
         if let Some(expected) = locked(&self.expected).get_mut(topic) {
             expected.remove(function);
         }
+        locked(&self.latest).insert(topic.to_owned(), Instant::now());
         self.arrived.notify_waiters();
     }
 
-    /// Until all that are expected have arrived, but not for long: they may never begin.
-    async fn gathered(&self, topic: &str) {
+    /// Until all that are expected have arrived, but not for long: they may never begin. When the
+    /// last did: a list from then on has them all.
+    async fn gathered(&self, topic: &str) -> Option<Instant> {
         let all = async {
             loop {
                 let arrived = self.arrived.notified();
@@ -246,6 +252,7 @@ impl Listings {
             }
         };
         timeout(GATHER, all).await.ok();
+        locked(&self.latest).get(topic).copied()
     }
 
     /// A list that was asked for at this time or later.

@@ -12,8 +12,6 @@ use crate::manifest::{self, Function, Manifest, Value};
 const ROLE_POLICIES_MAX: usize = 10_240;
 /// Bytes of a function's variables as JSON: what Lambda measures, by what its error shows.
 const ENVIRONMENT_MAX: usize = 4_096;
-/// Routes of an HTTP API (API Gateway quotas).
-const ROUTES_MAX: usize = 300;
 const TABLE_MAX: usize = 255;
 const TOPIC_MAX: usize = 256;
 const HTTP_API_MAX: usize = 128;
@@ -71,16 +69,21 @@ pub fn check(
 ) -> Result<(), Failure> {
     let manifest = &app.manifest;
     let mut routes = 0;
+    let quota = manifest.http_api.as_ref().map_or(0, |api| api.route_quota);
+    let routes_max = usize::try_from(quota).unwrap_or_default();
     for (id, function) in &manifest.functions {
-        check_role(app, names, id, function)?;
+        if function.role_arn.is_none() {
+            check_role(app, names, id, function)?;
+        }
         check_environment(app, names, id, function, secrets)?;
         check_triggers(app, names, id, function)?;
         routes += function.routes.len();
-        if routes > ROUTES_MAX {
+        if routes > routes_max {
             let total: usize = manifest.functions.values().map(|f| f.routes.len()).sum();
             let what = format!("the HTTP API would have {total} routes");
             let hint = format!(
-                "API Gateway's quota is {ROUTES_MAX}. A parameter, as `ANY /things/{{id}}`, or \
+                "The quota is {routes_max}, and [http_api] takes another as `route_quota` if AWS has \
+                 raised yours. A parameter, as `ANY /things/{{id}}`, or \
                  `ANY /{{path+}}` takes the place of many routes."
             );
             return Err(refusal(app, &["function", id, "route"], &what, &hint));

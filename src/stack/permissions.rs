@@ -155,6 +155,7 @@ mod tests {
             region: "eu-central-1".into(),
             account: "123456789012".into(),
             partition: "aws".into(),
+            own_tags: crate::aws::naming::Tags::new(),
         }
     }
 

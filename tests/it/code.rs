@@ -86,23 +86,24 @@ impl App {
     /// What each function's executable prints, and its zip.
     #[track_caller]
     fn build(&self) -> Zips {
-        self.build_with(&self.cli)
+        built(&self.cli)
     }
+}
 
-    #[track_caller]
-    fn build_with(&self, cli: &Cli) -> Zips {
-        // Cargo takes what was written in the moment of a build for older.
-        std::thread::sleep(Duration::from_millis(30));
-        let out = TempDir::new().expect("a folder for the zips");
-        let run = cli.ok(["build", "--out", out.path().to_str().expect("UTF-8")]);
-        let mut zips = BTreeMap::new();
-        for entry in fs::read_dir(out.path()).expect("zips") {
-            let path = entry.expect("an entry").path();
-            let name = path.file_stem().expect("a name").to_str().expect("UTF-8").to_owned();
-            zips.insert(name, fs::read(path).expect("a zip"));
-        }
-        Zips { zips, run }
+/// What this command line builds.
+#[track_caller]
+fn built(cli: &Cli) -> Zips {
+    // Cargo takes what was written in the moment of a build for older.
+    std::thread::sleep(Duration::from_millis(30));
+    let out = TempDir::new().expect("a folder for the zips");
+    let run = cli.ok(["build", "--out", out.path().to_str().expect("UTF-8")]);
+    let mut zips = BTreeMap::new();
+    for entry in fs::read_dir(out.path()).expect("zips") {
+        let path = entry.expect("an entry").path();
+        let name = path.file_stem().expect("a name").to_str().expect("UTF-8").to_owned();
+        zips.insert(name, fs::read(path).expect("a zip"));
     }
+    Zips { zips, run }
 }
 
 struct Zips {
@@ -203,10 +204,10 @@ fn what_cargo_would_rebuild_is_rebuilt_and_nothing_else() {
 
     let target = format!("{}-unknown-linux-gnu", std::env::consts::ARCH);
     let cross = app.cli.clone().env("CARGO_BUILD_TARGET", target);
-    assert_eq!(app.build_with(&cross).prints("one"), "2 backdated none");
+    assert_eq!(built(&cross).prints("one"), "2 backdated none");
     for word in ["blue", "green"] {
         let cross = cross.clone().env("WORD", word);
-        assert_eq!(app.build_with(&cross).prints("one"), format!("2 backdated {word}"));
+        assert_eq!(built(&cross).prints("one"), format!("2 backdated {word}"));
     }
 }
 
@@ -228,7 +229,7 @@ fn the_same_source_gives_the_same_bytes_everywhere() {
     let other = traced();
     let config = |text: &str| other.write(".cargo/config.toml", text);
     let clean = |cli: &Cli, what: &str| {
-        let zips = other.build_with(cli);
+        let zips = built(cli);
         assert!(zips.zips == first.zips, "{what}: {}", zips.run.stderr);
         assert!(!zips.run.stderr.contains("contains the path"), "{}", zips.run.stderr);
     };

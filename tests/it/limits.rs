@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::support::cli::Cli;
 use crate::support::http;
 use crate::support::local::Local;
-use crate::support::proxy::{Answer, Fault, Operation, Proxy, Rule};
+use crate::support::proxy::{Answer, Fault, Operation, Proxy, Record, Rule};
 use crate::support::python::{Boto, python};
 use crate::support::rig::{Backend, Rig};
 
@@ -133,7 +133,7 @@ fn stacks_with_a_statement_for_every_route_move_over() {
         proxy.take();
         cli.ok(["up"]);
         let operations: Vec<_> =
-            proxy.take().0.into_iter().filter(|r| r.wrote()).map(|r| r.operation).collect();
+            proxy.take().0.into_iter().filter(Record::wrote).map(|r| r.operation).collect();
         let changes = changes(&operations);
         let first = changes.iter().position(|name| *name == "AddPermission").expect("added");
         assert_eq!(first, usize::from(full), "{changes:?}");

@@ -54,7 +54,7 @@ fn following_misses_nothing_and_shows_nothing_twice() {
     let running = cli.spawn(["logs", "front", "--follow"]);
     wait("nothing is there", &running, |running| {
         let said = running.stderr_so_far();
-        said.contains("small-front has no log group") && said.contains("advent up")
+        said.contains("small-front has no log group") && said.contains("small up`")
     });
     // A group that appears later, its first events, and lines that are alike.
     rig.boto.call("logs", "create_log_group", json!({ "logGroupName": GROUP }));
@@ -88,7 +88,7 @@ fn following_misses_nothing_and_shows_nothing_twice() {
 fn of_nothing_it_says_so() {
     let Some(python) = python() else { return };
     let rig = Rig::new(python, Backend::Local);
-    rig.people.run(["logs"]).code(1).says("small, stage default, is not up").says("`advent up`");
+    rig.people.run(["logs"]).code(1).says("small, stage default, is not up").says("small up`");
     rig.people.run(["logs", "back"]).code(1).says("small-back has no log group");
     rig.people.run(["logs", "nobody", "--follow"]).code(2).says("front");
     rig.people.ok(["up"]);

@@ -17,6 +17,7 @@ use proptest::prelude::*;
 use proptest::sample::{Index, select};
 use proptest::test_runner::{Config, TestRunner};
 
+use crate::support::cli::Cli;
 use crate::support::local::LocalCloud;
 use crate::support::models::Models;
 use crate::support::project::Project;
@@ -212,7 +213,7 @@ impl World {
         for (number, topic) in self.topics.iter().enumerate() {
             say(format!("[topic.p{number}]\n{}", named(topic)));
         }
-        let mut routed = false;
+        let mut any = false;
         for (number, function) in self.functions.iter().enumerate() {
             say(format!("[function.f{number}]\npackage = \"front\"\n{}", named(&function.name)));
             if let Some(role) = &function.role {
@@ -228,7 +229,7 @@ impl World {
             if number == 0 && routes.len() == 1 {
                 routes.push("$default".to_owned());
             }
-            routed |= !routes.is_empty();
+            any |= !routes.is_empty();
             say(format!("route = {}", list(&routes)));
             let topic = |index: &Index| format!("p{}", index.index(self.topics.len()));
             let triggers: BTreeSet<_> = match self.topics.len() {
@@ -260,7 +261,7 @@ impl World {
                 say(format!("resources = {}", list(resources)));
             }
         }
-        if routed {
+        if any {
             let (rate, burst) = self.throttle;
             say(format!("[http_api]\nthrottle_rate = {rate}\nthrottle_burst = {burst}"));
             say(named(&self.api));
@@ -270,11 +271,13 @@ impl World {
 }
 
 /// The code of every function, built once.
-fn artifact(runtime: &tokio::runtime::Runtime) -> Artifact {
+fn artifact() -> Artifact {
     let project = Project::new();
     let app = Application::find(project.path()).expect("the project");
-    let build = bundle::artifacts(&app, Arch::host(), Destination::Local, &|_| {});
-    let mut artifacts = runtime.block_on(build).expect("the project builds");
+    // By the executable: it is what cargo calls instead of rustc.
+    Cli::new(project.path()).ok(["build", "--local", "--out", "zips"]);
+    let mut artifacts =
+        bundle::last_built(&app, Arch::host(), Destination::Local).expect("what was built");
     artifacts.swap_remove(0)
 }
 
@@ -336,7 +339,7 @@ async fn tour(world: &World, url: &str, artifact: &Artifact) -> Result<(), Failu
 fn generated(cases: u32) {
     let Some(python) = python() else { return };
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
-    let artifact = artifact(&runtime);
+    let artifact = artifact();
     let local = LocalCloud::new();
     let _running = local.start();
     let proxy = Proxy::start(&local.url().expect("a local cloud runs"));

@@ -134,10 +134,9 @@ impl Failure {
             }
             // What is created from nothing has nothing that could be unknown or untagged.
             Self::Unknown | Self::Untagged => point.of_existing,
-            Self::Busy => point.mutating,
             Self::TagsDenied => point.service == "lambda" && point.name == "GetFunction",
             // Of a read it does not matter.
-            Self::KillAfter | Self::ResetAfter | Self::StallAfter => point.mutating,
+            Self::Busy | Self::KillAfter | Self::ResetAfter | Self::StallAfter => point.mutating,
             _ => true,
         }
     }

@@ -153,7 +153,7 @@ fn an_interrupted_run_leaves_a_whole_trace() {
             running.signal("INT");
             std::thread::sleep(Duration::from_millis(200));
         }
-        running.wait().code(if signals == 1 { 1 } else { 130 });
+        running.wait().code(130);
         let events = read(&scene.file);
         let asked = of(&events, "request").any(|event| event["name"] == "iam:GetRole");
         assert!(asked, "{events:#?}");

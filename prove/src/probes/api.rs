@@ -31,7 +31,7 @@ async fn create(lab: &Lab, what: &str) -> Result<Api> {
         .protocol_type(ProtocolType::Http)
         .set_tags(Some(lab.tags()));
     let answer =
-        Call::new("apigateway:CreateApi", &name).once().send(|| request.clone().send()).await?;
+        Call::plain("apigateway:CreateApi", &name).once().send(|| request.clone().send()).await?;
     Ok(Api {
         id: answer.api_id.context("the new API has no id")?,
         endpoint: answer.api_endpoint.unwrap_or_default(),
@@ -48,7 +48,7 @@ impl Api {
             .integration_type(IntegrationType::AwsProxy)
             .integration_uri(lab.cloud.names.function_arn(function))
             .payload_format_version("2.0");
-        let answer = Call::new("apigateway:CreateIntegration", &self.id)
+        let answer = Call::plain("apigateway:CreateIntegration", &self.id)
             .send(|| request.clone().send())
             .await?;
         Ok(answer.integration_id.unwrap_or_default())
@@ -62,7 +62,7 @@ impl Api {
             .api_id(&self.id)
             .route_key(ROUTE)
             .target(format!("integrations/{integration}"));
-        Call::new("apigateway:CreateRoute", &self.id)
+        Call::plain("apigateway:CreateRoute", &self.id)
             .send(|| request.clone().send())
             .await
             .map(drop)
@@ -76,7 +76,7 @@ impl Api {
             .api_id(&self.id)
             .stage_name("$default")
             .auto_deploy(true);
-        Call::new("apigateway:CreateStage", &self.id)
+        Call::plain("apigateway:CreateStage", &self.id)
             .send(|| request.clone().send())
             .await
             .map(drop)
@@ -84,7 +84,10 @@ impl Api {
 
     async fn delete(&self, lab: &Lab) -> Result<(), ApiError> {
         let request = lab.cloud.apigateway.delete_api().api_id(&self.id);
-        Call::new("apigateway:DeleteApi", &self.id).send(|| request.clone().send()).await.map(drop)
+        Call::plain("apigateway:DeleteApi", &self.id)
+            .send(|| request.clone().send())
+            .await
+            .map(drop)
     }
 
     fn url(&self) -> String {
@@ -165,7 +168,7 @@ pub(super) async fn conflicts(lab: &Lab) -> Result<Seen> {
     let delete =
         lab.cloud.apigateway.delete_integration().api_id(&api.id).integration_id(&integration);
     let delete = async {
-        Call::new("apigateway:DeleteIntegration", &api.id)
+        Call::plain("apigateway:DeleteIntegration", &api.id)
             .send(|| delete.clone().send())
             .await
             .map(drop)
@@ -219,7 +222,7 @@ pub(super) async fn ghost(lab: &Lab) -> Result<Seen> {
     let api = create(lab, "ghost").await?;
     until(lab.bound(SECONDS), || api.delete(lab), ApiError::is_not_found).await.ok()?;
     let routes = lab.cloud.apigateway.get_routes().api_id(&api.id);
-    let routes = Call::new("apigateway:GetRoutes", &api.id).send(|| routes.clone().send()).await;
+    let routes = Call::plain("apigateway:GetRoutes", &api.id).send(|| routes.clone().send()).await;
     let routes = routes.map_or_else(|error| short(&error), |_| "still answered".to_owned());
     let again =
         api.delete(lab).await.map_or_else(|error| short(&error), |()| "accepted".to_owned());

@@ -26,10 +26,11 @@ pub(super) async fn ttl(lab: &Lab) -> Result<Seen> {
         .attribute_definitions(attribute)
         .key_schema(key)
         .tags(Tag::builder().key(TAG).value(&lab.id).build()?);
-    Call::new("dynamodb:CreateTable", &name).send(|| create.clone().send()).await?;
+    Call::plain("dynamodb:CreateTable", &name).send(|| create.clone().send()).await?;
     let active = || async {
         let get = dynamodb.describe_table().table_name(&name);
-        let answer = Call::new("dynamodb:DescribeTable", &name).send(|| get.clone().send()).await?;
+        let answer =
+            Call::plain("dynamodb:DescribeTable", &name).send(|| get.clone().send()).await?;
         Ok(answer.table.is_some_and(|table| table.table_status == Some(TableStatus::Active)))
     };
     let ready = lag(lab.bound(MINUTES), active).await?;
@@ -45,7 +46,7 @@ pub(super) async fn ttl(lab: &Lab) -> Result<Seen> {
         let name = &name;
         async move {
             let request = request?;
-            let call = Call::new("dynamodb:UpdateTimeToLive", name);
+            let call = Call::plain("dynamodb:UpdateTimeToLive", name);
             Ok::<_, anyhow::Error>(call.send(|| request.clone().send()).await.map(drop))
         }
     };
@@ -65,7 +66,7 @@ pub(super) async fn retention(lab: &Lab) -> Result<Seen> {
         let group = lab.log_group(&lab.name(&format!("retention-{number}"))).await?;
         let request =
             lab.cloud.logs.put_retention_policy().log_group_name(&group).retention_in_days(1);
-        let put = || Call::new("logs:PutRetentionPolicy", &group).send(|| request.clone().send());
+        let put = || Call::plain("logs:PutRetentionPolicy", &group).send(|| request.clone().send());
         let accepted =
             until(lab.bound(SECONDS), put, |error: &ApiError| error.is_not_found()).await;
         held &= accepted.result.is_ok();
@@ -102,7 +103,7 @@ pub(super) async fn tagging(lab: &Lab) -> Result<Seen> {
     };
     let known = lag(lab.bound(MINUTES), indexed).await?;
     let delete = lab.cloud.sns.delete_topic().topic_arn(&topic);
-    Call::new("sns:DeleteTopic", &topic).send(|| delete.clone().send()).await?;
+    Call::plain("sns:DeleteTopic", &topic).send(|| delete.clone().send()).await?;
     let begun = std::time::Instant::now();
     let forgotten =
         lag(lab.bound(MINUTES), || async { indexed().await.map(|known| !known) }).await?;

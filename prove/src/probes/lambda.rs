@@ -11,7 +11,7 @@ use crate::lab::{Lab, SECONDS, lag, role_is_young, seconds, trust, until};
 
 async fn delete(lab: &Lab, name: &str) -> Result<(), ApiError> {
     let request = lab.cloud.lambda.delete_function().function_name(name);
-    Call::new("lambda:DeleteFunction", name).send(|| request.clone().send()).await.map(drop)
+    Call::plain("lambda:DeleteFunction", name).send(|| request.clone().send()).await.map(drop)
 }
 
 pub(super) async fn again(lab: &Lab) -> Result<Seen> {
@@ -148,7 +148,7 @@ async fn set_memory(lab: &Lab, name: &str, memory: i32) -> Result<()> {
     let request =
         lab.cloud.lambda.update_function_configuration().function_name(name).memory_size(memory);
     let update =
-        || Call::new("lambda:UpdateFunctionConfiguration", name).send(|| request.clone().send());
+        || Call::plain("lambda:UpdateFunctionConfiguration", name).send(|| request.clone().send());
     let busy = |error: &ApiError| error.is("ResourceConflict") || role_is_young(error);
     until(lab.bound(SECONDS), update, busy).await.ok()?;
     Ok(())
@@ -157,7 +157,7 @@ async fn set_memory(lab: &Lab, name: &str, memory: i32) -> Result<()> {
 async fn set_role(lab: &Lab, name: &str, role: &str) -> Result<()> {
     let request = lab.cloud.lambda.update_function_configuration().function_name(name).role(role);
     let update =
-        || Call::new("lambda:UpdateFunctionConfiguration", name).send(|| request.clone().send());
+        || Call::plain("lambda:UpdateFunctionConfiguration", name).send(|| request.clone().send());
     let busy = |error: &ApiError| error.is("ResourceConflict") || role_is_young(error);
     until(lab.bound(SECONDS), update, busy).await.ok()?;
     Ok(())

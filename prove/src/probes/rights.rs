@@ -43,7 +43,7 @@ async fn assume(lab: &Lab, role: &str, session: Option<&Value>) -> Result<Operat
         .role_session_name("advent-prove")
         .duration_seconds(900)
         .set_policy(session.map(ToString::to_string));
-    let assume = || Call::new("sts:AssumeRole", role).send(|| request.clone().send());
+    let assume = || Call::plain("sts:AssumeRole", role).send(|| request.clone().send());
     let passes = |error: &ApiError| error.is_denied() || error.is_not_found();
     let answer = until(lab.bound(SECONDS), assume, passes).await.ok()?;
     let keys = answer.credentials.context("AssumeRole gave no credentials")?;
@@ -73,7 +73,7 @@ impl Operator {
     /// Whether what was not allowed is refused. Emulators mostly allow everything.
     async fn is_bound(&self) -> bool {
         let list = || self.sns.list_topics().send();
-        let answer = Call::new("sns:ListTopics", "the restricted session").send(list).await;
+        let answer = Call::plain("sns:ListTopics", "the restricted session").send(list).await;
         answer.is_err_and(|error| error.is_denied())
     }
 }
@@ -111,19 +111,19 @@ pub(super) async fn by_tag(lab: &Lab) -> Result<Seen> {
         .role_name(&role)
         .assume_role_policy_document(trust("lambda.amazonaws.com").to_string())
         .tags(tag);
-    Call::new("iam:CreateRole", &role).send(|| create.clone().send()).await?;
+    Call::plain("iam:CreateRole", &role).send(|| create.clone().send()).await?;
     let delete = operator.iam.delete_role().role_name(&role);
-    let delete = || Call::new("iam:DeleteRole", &role).send(|| delete.clone().send());
+    let delete = || Call::plain("iam:DeleteRole", &role).send(|| delete.clone().send());
     let role = until(patience, delete, passes).await;
 
     let topic = lab.topic("tagged").await?;
     let delete = operator.sns.delete_topic().topic_arn(&topic);
-    let delete = || Call::new("sns:DeleteTopic", &topic).send(|| delete.clone().send());
+    let delete = || Call::plain("sns:DeleteTopic", &topic).send(|| delete.clone().send());
     let topic = until(patience, delete, passes).await;
 
     let group = lab.log_group(&lab.name("tagged")).await?;
     let delete = operator.logs.delete_log_group().log_group_name(&group);
-    let delete = || Call::new("logs:DeleteLogGroup", &group).send(|| delete.clone().send());
+    let delete = || Call::plain("logs:DeleteLogGroup", &group).send(|| delete.clone().send());
     let group = until(patience, delete, passes).await;
 
     let text =
@@ -149,7 +149,7 @@ pub(super) async fn api_tags(lab: &Lab) -> Result<Seen> {
             .protocol_type(ProtocolType::Http)
             .set_tags(Some(lab.tags()));
         async move {
-            Call::new("apigateway:CreateApi", &name)
+            Call::plain("apigateway:CreateApi", &name)
                 .once()
                 .send(|| request.clone().send())
                 .await
@@ -186,7 +186,7 @@ pub(super) async fn propagation(lab: &Lab) -> Result<Seen> {
     }
     let allowed = || async {
         let get = operator.sns.get_topic_attributes().topic_arn(&topic);
-        match Call::new("sns:GetTopicAttributes", &topic).send(|| get.clone().send()).await {
+        match Call::plain("sns:GetTopicAttributes", &topic).send(|| get.clone().send()).await {
             Ok(_) => Ok(true),
             Err(error) if error.is_denied() => Ok(false),
             Err(error) => Err(error),
@@ -202,7 +202,7 @@ pub(super) async fn propagation(lab: &Lab) -> Result<Seen> {
             .policy_document(policy.to_string());
         let name = &name;
         async move {
-            Call::new("iam:PutRolePolicy", name).send(|| request.clone().send()).await.map(drop)
+            Call::plain("iam:PutRolePolicy", name).send(|| request.clone().send()).await.map(drop)
         }
     };
     put(allow(&["sns:GetTopicAttributes"], &topic)).await?;

@@ -23,7 +23,7 @@ pub(super) async fn source_account(lab: &Lab) -> Result<Seen> {
         .principal("sns.amazonaws.com")
         .source_arn(&topic)
         .source_account(&lab.cloud.names.account);
-    Call::new("lambda:AddPermission", &shared.function).send(|| request.clone().send()).await?;
+    Call::plain("lambda:AddPermission", &shared.function).send(|| request.clone().send()).await?;
     lab.subscribe(&topic, &shared.function).await?;
     let (first, second) = (format!("mark-account-{}", lab.id), format!("mark-arn-{}", lab.id));
     lab.publish(&topic, &first).await?;
@@ -49,7 +49,7 @@ pub(super) async fn tags(lab: &Lab) -> Result<Seen> {
     let same = lab.topic("tags").await?;
     let name = lab.name("tags");
     let request = lab.cloud.sns.create_topic().name(&name).tags(Lab::topic_tag("another")?);
-    let other = Call::new("sns:CreateTopic", &name).send(|| request.clone().send()).await;
+    let other = Call::plain("sns:CreateTopic", &name).send(|| request.clone().send()).await;
     let refused = other
         .map(|_| "accepted".to_owned())
         .map_err(|error| (error.is("InvalidParameter"), short(&error)));
@@ -99,7 +99,7 @@ pub(super) async fn subscribe_early(lab: &Lab) -> Result<Seen> {
 async fn listed(lab: &Lab, topic: &str) -> Result<bool, ApiError> {
     let list = lab.cloud.sns.list_subscriptions_by_topic().topic_arn(topic);
     let answer =
-        Call::new("sns:ListSubscriptionsByTopic", topic).send(|| list.clone().send()).await?;
+        Call::plain("sns:ListSubscriptionsByTopic", topic).send(|| list.clone().send()).await?;
     Ok(answer.subscriptions().iter().any(|subscription| {
         subscription.subscription_arn().is_some_and(|arn| arn.starts_with("arn:"))
     }))
@@ -109,7 +109,7 @@ pub(super) async fn again(lab: &Lab) -> Result<Seen> {
     let topic = lab.topic("again").await?;
     let begun = Instant::now();
     let delete = lab.cloud.sns.delete_topic().topic_arn(&topic);
-    Call::new("sns:DeleteTopic", &topic).send(|| delete.clone().send()).await?;
+    Call::plain("sns:DeleteTopic", &topic).send(|| delete.clone().send()).await?;
     let name = lab.name("again");
     // Another second tag: the first is what the final search goes by.
     let request = lab
@@ -119,7 +119,7 @@ pub(super) async fn again(lab: &Lab) -> Result<Seen> {
         .name(&name)
         .tags(Lab::topic_tag(&lab.id)?)
         .tags(aws_sdk_sns::types::Tag::builder().key("round").value("2").build()?);
-    let create = || Call::new("sns:CreateTopic", &name).send(|| request.clone().send());
+    let create = || Call::plain("sns:CreateTopic", &name).send(|| request.clone().send());
     let passes = |error: &ApiError| {
         error.is("StaleTag") || error.is("ConcurrentAccess") || error.is("InvalidParameter")
     };

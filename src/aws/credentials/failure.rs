@@ -29,16 +29,16 @@ impl Operator {
     }
 
     /// Why nobody gave credentials. `proxy` is what AWS is reached through.
-    pub fn failure(&self, error: CredentialsError, proxy: Option<&str>) -> Failure {
+    pub fn failure(&self, error: &CredentialsError, proxy: Option<&str>) -> Failure {
         let name = self.name();
-        let said = innermost(&error);
+        let said = innermost(error);
         let chain = self.chain();
         let with = |key: &str| {
             chain.iter().copied().find(|profile| {
                 self.profiles.get_profile(profile).is_some_and(|profile| profile.get(key).is_some())
             })
         };
-        let unreached = is_unreached(&error, &said);
+        let unreached = is_unreached(error, &said);
         let network = match proxy {
             Some(proxy) => format!("check the network and the proxy {proxy}"),
             None => "check the network and HTTPS_PROXY".to_owned(),
@@ -47,19 +47,16 @@ impl Operator {
             |what: String, hint: String| Failure::refused(what).hint(hint).source(said.clone());
         if self.sources(name).is_empty() {
             let given = GIVEN.into_iter().find(|name| variable(name).is_some());
-            return match given {
-                Some(given) => failed(
+            if let Some(given) = given {
+                return failed(
                     format!("{given} is set, but no AWS credentials came of it"),
                     "check what it names; without an AWS account, try --local".to_owned(),
-                ),
-                // Only the machine's own metadata is left, which most machines do not have.
-                None => {
-                    let of =
-                        self.profile.as_ref().map(|name| format!(": profile `{name}` has none"));
-                    let what = format!("no AWS credentials were found{}", of.unwrap_or_default());
-                    Failure::refused(what).hint(NONE)
-                }
-            };
+                );
+            }
+            // Only the machine's own metadata is left, which most machines do not have.
+            let of = self.profile.as_ref().map(|name| format!(": profile `{name}` has none"));
+            let what = format!("no AWS credentials were found{}", of.unwrap_or_default());
+            return Failure::refused(what).hint(NONE);
         }
         if let Some(profile) = with("sso_session").or(with("sso_start_url")) {
             if unreached {

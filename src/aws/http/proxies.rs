@@ -1,4 +1,4 @@
-//! HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and NO_PROXY, as curl and the AWS CLI read them.
+//! `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY` and `NO_PROXY`, as curl and the AWS CLI read them.
 
 use aws_smithy_http_client::proxy::ProxyConfig;
 use axum::http::Uri;
@@ -42,7 +42,10 @@ impl Proxies {
     ) -> Result<Self, Failure> {
         let first = |names: [&'static str; 2]| -> Result<Option<(&'static str, String)>, Failure> {
             for name in names {
-                match variable(name).filter(|value| !value.is_empty()).map(|v| v.into_string()) {
+                match variable(name)
+                    .filter(|value| !value.is_empty())
+                    .map(std::ffi::OsString::into_string)
+                {
                     Some(Ok(value)) if value.trim().is_empty() => {}
                     Some(Ok(value)) => return Ok(Some((name, value.trim().to_owned()))),
                     Some(Err(_)) => return Err(no_proxy(name)),
@@ -107,7 +110,8 @@ impl Proxy {
             return Err(Failure::refused(what).hint(hint));
         }
         let host = uri.host().filter(|host| !host.is_empty()).ok_or_else(failed)?;
-        let place = match (uri.authority().map(|a| a.as_str()), uri.port_u16()) {
+        let place = match (uri.authority().map(axum::http::uri::Authority::as_str), uri.port_u16())
+        {
             (_, Some(port)) => format!("{host}:{port}"),
             // A port that is no number.
             (Some(authority), None) if has_port(authority) => return Err(failed()),

@@ -70,9 +70,9 @@ fn own_roots() -> Result<String, String> {
     for certificate in found.certs {
         let encoded = STANDARD.encode(&certificate);
         if RootCertStore::empty().add(certificate).is_ok() {
-            pem.push_str(&format!(
-                "-----BEGIN CERTIFICATE-----\n{encoded}\n-----END CERTIFICATE-----\n"
-            ));
+            pem += "-----BEGIN CERTIFICATE-----\n";
+            pem += &encoded;
+            pem += "\n-----END CERTIFICATE-----\n";
         }
     }
     if pem.is_empty() {

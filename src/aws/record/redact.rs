@@ -26,10 +26,11 @@ const SECRET: [&str; 7] = [
 /// What the ids of keys, users and roles begin with (IAM guide, "Unique identifiers").
 const IDS: [&str; 6] = ["AKIA", "ASIA", "AROA", "AIDA", "AGPA", "ANPA"];
 /// Variables whose values are hidden wherever they turn up, if they are long enough to be secret.
-const VARIABLES: [&str; 5] = [
+const VARIABLES: [&str; 6] = [
     "AWS_ACCESS_KEY_ID",
     "AWS_SECRET_ACCESS_KEY",
     "AWS_SESSION_TOKEN",
+    "SLACK_BOT_TOKEN",
     "SLACK_SIGNING_SECRET",
     "SLACK_TOKEN",
 ];

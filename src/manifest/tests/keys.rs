@@ -77,7 +77,7 @@ throttle = 5
   |
 3 | throttle = 5
   | ^^^^^^^^",
-        "Did you mean `throttle_rate`? The keys here are `name`, `throttle_rate` and `throttle_burst`.",
+        "Did you mean `throttle_rate`? The keys here are `name`, `throttle_rate`, `throttle_burst` and `route_quota`.",
     );
 }
 

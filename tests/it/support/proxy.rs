@@ -38,6 +38,8 @@ pub use operation::Operation;
 pub use record::{Record, Records};
 
 type Body = BoxBody<Bytes, io::Error>;
+/// A request, and what it asks for.
+type Watched = (Operation, Request<Bytes>);
 
 /// Runs on a thread of its own until dropped.
 pub struct Proxy {
@@ -56,7 +58,7 @@ struct Shared {
     settings: Mutex<Settings>,
     records: Mutex<Vec<Record>>,
     /// Whole requests, once somebody watches.
-    watched: Mutex<Option<Vec<(Operation, Request<Bytes>)>>>,
+    watched: Mutex<Option<Vec<Watched>>>,
     in_flight: AtomicUsize,
     imitation: Mutex<Imitator>,
     operator: Mutex<Option<Operator>>,
