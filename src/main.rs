@@ -1,6 +1,7 @@
 //! Parses the command line, runs it, exits; whatever goes wrong ends as an error that says so.
 
 use std::any::Any;
+use std::io::Write as _;
 use std::panic::{AssertUnwindSafe, PanicHookInfo, catch_unwind, set_hook};
 use std::process::{Command, ExitCode};
 use std::sync::OnceLock;
@@ -14,8 +15,12 @@ use clap::error::ErrorKind;
 static PANIC: OnceLock<String> = OnceLock::new();
 
 fn main() -> ExitCode {
-    if let Some(code) = advent::bundle::stand_in() {
-        return code;
+    if let Some(compiled) = advent::bundle::stand_in() {
+        return compiled.unwrap_or_else(|error| {
+            // Cargo shows it; where standard error is gone nobody can be told.
+            drop(writeln!(std::io::stderr(), "error: {error:#}"));
+            ExitCode::from(101)
+        });
     }
     if let Some(code) = without_empty_variables() {
         return code;

@@ -74,8 +74,11 @@ struct Args {
 
 fn main() -> ExitCode {
     // Cargo calls it instead of rustc, as it calls `advent`.
-    if let Some(code) = ::advent::bundle::stand_in() {
-        return code;
+    if let Some(compiled) = ::advent::bundle::stand_in() {
+        return compiled.unwrap_or_else(|error| {
+            say(&format!("error: {error:#}"));
+            ExitCode::from(101)
+        });
     }
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,

@@ -6,7 +6,6 @@
 //! and do not reach what cargo derives from paths itself.
 
 use std::ffi::{OsStr, OsString};
-use std::io::Write as _;
 use std::path::{Component, Path, PathBuf};
 use std::process::{Command, ExitCode};
 
@@ -56,15 +55,12 @@ enum Place {
     Local(String),
 }
 
-/// Runs rustc for cargo, if that is what this process was started for. The process ends with it.
-pub fn stand_in() -> Option<ExitCode> {
+/// Runs rustc for cargo, if that is what this process was started for. The process ends with it:
+/// with exit code 101, and the reason for cargo to show, where it could not be run.
+pub fn stand_in() -> Option<Result<ExitCode>> {
     let recipe = std::env::var(VARIABLE).ok().filter(|recipe| !recipe.is_empty())?;
     let arguments: Vec<_> = std::env::args_os().skip(1).collect();
-    Some(run(&recipe, &arguments).unwrap_or_else(|error| {
-        // Cargo shows what its compiler said; nobody is told where standard error is gone.
-        drop(writeln!(std::io::stderr(), "error: {error:#}"));
-        ExitCode::from(101)
-    }))
+    Some(run(&recipe, &arguments))
 }
 
 fn run(recipe: &str, arguments: &[OsString]) -> Result<ExitCode> {

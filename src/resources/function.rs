@@ -1,5 +1,6 @@
 //! A Lambda function on `provided.al2023`.
 
+mod environment;
 mod read;
 
 use std::collections::BTreeMap;
@@ -17,6 +18,7 @@ use tokio::time::{Instant, sleep};
 
 pub use read::{lookup, stranger};
 
+use self::environment::UNREAD;
 use super::role::{self, Role};
 use crate::aws::naming::Lacking;
 use crate::aws::retry::poll_pause;
@@ -28,9 +30,6 @@ const RUNTIME: &str = "provided.al2023";
 const HANDLER: &str = "bootstrap";
 /// What the code becomes where it is not known.
 pub const UNBUILT: &str = "not built from these sources yet";
-/// Field of the change that says that the environment could not be read.
-const ENVIRONMENT: &str = "environment";
-const HIDDEN: &str = "(hidden)";
 const LONGEST_TRANSITION: Duration = Duration::from_mins(5);
 /// What a read does not find for so long is gone.
 const UNKNOWN: Duration = Duration::from_secs(20);
@@ -212,7 +211,7 @@ impl Resource for Function {
             .into_iter()
             .filter(|change| !change.field.starts_with(Lacking::FIELD))
             // What could not be read is no reason to write.
-            .filter(|change| environment.is_ok() || change.field != ENVIRONMENT)
+            .filter(|change| environment.is_ok() || change.field != UNREAD)
             .partition(|change| in_code(&change.field));
         if !state.lacking.is_empty() {
             let arn = self.names.function_arn(&self.name);
@@ -434,44 +433,6 @@ impl Function {
         cx.note(note);
         sleep(poll_pause(begun.elapsed())).await;
         Ok(())
-    }
-
-    /// What the function is given; secrets that the operator has not set stay as they are.
-    fn wanted_environment(&self, state: Option<&State>) -> BTreeMap<String, String> {
-        let mut environment = self.environment.clone();
-        for (key, value) in &self.secrets {
-            let known = state.and_then(|state| state.environment.as_ref().ok());
-            let kept = || known.and_then(|known| known.get(key)).cloned();
-            let value = value.clone().or_else(kept).filter(|value| !value.is_empty());
-            environment.extend(value.map(|value| (key.clone(), value)));
-        }
-        environment
-    }
-
-    fn compare_environment(&self, state: &State, changes: &mut Changes) {
-        let known = match &state.environment {
-            Ok(known) => known,
-            Err(error) => {
-                let why = format!("could not be read: it needs {}", error.operation);
-                return changes.push(ENVIRONMENT, why, "left as it is");
-            }
-        };
-        let wanted = self.wanted_environment(Some(state));
-        for (key, to) in &wanted {
-            let from = known.get(key);
-            if from == Some(to) {
-                continue;
-            }
-            let show = |value: &str| {
-                let secret = self.secrets.contains_key(key);
-                if secret { HIDDEN.to_owned() } else { value.to_owned() }
-            };
-            let from = from.map_or_else(|| "none".to_owned(), |from| show(from));
-            changes.push(&format!("environment {key}"), from, show(to));
-        }
-        for key in known.keys().filter(|key| !wanted.contains_key(*key)) {
-            changes.push(&format!("environment {key}"), HIDDEN, "none");
-        }
     }
 
     fn state(

@@ -2,7 +2,7 @@
 
 use aws_config::SdkConfig;
 use aws_types::service_config::ServiceConfigKey;
-use axum::http::Uri;
+use http::Uri;
 
 use crate::failure::Failure;
 

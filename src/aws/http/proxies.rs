@@ -1,7 +1,7 @@
 //! `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY` and `NO_PROXY`, as curl and the AWS CLI read them.
 
 use aws_smithy_http_client::proxy::ProxyConfig;
-use axum::http::Uri;
+use http::Uri;
 use hyper_util::client::proxy::matcher::Matcher;
 
 use crate::failure::Failure;
@@ -110,8 +110,7 @@ impl Proxy {
             return Err(Failure::refused(what).hint(hint));
         }
         let host = uri.host().filter(|host| !host.is_empty()).ok_or_else(failed)?;
-        let place = match (uri.authority().map(axum::http::uri::Authority::as_str), uri.port_u16())
-        {
+        let place = match (uri.authority().map(http::uri::Authority::as_str), uri.port_u16()) {
             (_, Some(port)) => format!("{host}:{port}"),
             // A port that is no number.
             (Some(authority), None) if has_port(authority) => return Err(failed()),

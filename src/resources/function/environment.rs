@@ -1,0 +1,51 @@
+//! The variables that a function is given.
+
+use std::collections::BTreeMap;
+
+use super::{Function, State};
+use crate::engine::Changes;
+
+/// Field of the change that says that they could not be read.
+pub(super) const UNREAD: &str = "environment";
+const HIDDEN: &str = "(hidden)";
+
+impl Function {
+    /// What the function is given; secrets that the operator has not set stay as they are.
+    pub(super) fn wanted_environment(&self, state: Option<&State>) -> BTreeMap<String, String> {
+        let mut environment = self.environment.clone();
+        for (key, value) in &self.secrets {
+            let known = state.and_then(|state| state.environment.as_ref().ok());
+            let kept = || known.and_then(|known| known.get(key)).cloned();
+            let value = value.clone().or_else(kept).filter(|value| !value.is_empty());
+            environment.extend(value.map(|value| (key.clone(), value)));
+        }
+        environment
+    }
+
+    /// Secrets are hidden in what it shows.
+    pub(super) fn compare_environment(&self, state: &State, changes: &mut Changes) {
+        let known = match &state.environment {
+            Ok(known) => known,
+            Err(error) => {
+                let why = format!("could not be read: it needs {}", error.operation);
+                return changes.push(UNREAD, why, "left as it is");
+            }
+        };
+        let wanted = self.wanted_environment(Some(state));
+        for (key, to) in &wanted {
+            let from = known.get(key);
+            if from == Some(to) {
+                continue;
+            }
+            let show = |value: &str| {
+                let secret = self.secrets.contains_key(key);
+                if secret { HIDDEN.to_owned() } else { value.to_owned() }
+            };
+            let from = from.map_or_else(|| "none".to_owned(), |from| show(from));
+            changes.push(&format!("environment {key}"), from, show(to));
+        }
+        for key in known.keys().filter(|key| !wanted.contains_key(*key)) {
+            changes.push(&format!("environment {key}"), HIDDEN, "none");
+        }
+    }
+}
