@@ -114,7 +114,7 @@ impl Deployment {
             let api = HttpApi {
                 name: names.api(api.name.as_deref()),
                 routes: routes.collect(),
-                rate: api.throttle_rate,
+                rate: http_api::rate(api.throttle_rate),
                 burst: api.throttle_burst,
                 names: names.clone(),
             };

@@ -2,6 +2,8 @@
 
 mod read;
 
+pub use read::rate;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 

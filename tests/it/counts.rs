@@ -98,7 +98,7 @@ fn measure(python: &Python, least: &mut Least) {
     World::read(&boto).assert_same(&world, "after the code's repair");
 
     // A secret of the operator's environment that only one function takes.
-    let secret = "known to nobody";
+    let secret = "known-to-nobody";
     let run = cli.clone().env("SLACK_TOKEN", secret).ok(["up", "--json"]);
     assert!(!run.stdout.contains(secret) && !run.stderr.contains(secret), "{run:?}");
     let records = cost("up with another variable", ENVIRONMENT, proxy.take());

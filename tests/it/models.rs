@@ -274,6 +274,8 @@ impl World {
 fn artifact() -> Artifact {
     let project = Project::new();
     let app = Application::find(project.path()).expect("the project");
+    // What is written in the moment of a build is not known to be what was built.
+    std::thread::sleep(Duration::from_millis(50));
     // By the executable: it is what cargo calls instead of rustc.
     Cli::new(project.path()).ok(["build", "--local", "--out", "zips"]);
     let mut artifacts =
@@ -326,7 +328,8 @@ async fn tour(world: &World, url: &str, artifact: &Artifact) -> Result<(), Failu
         if round == 0 {
             apply(&deployment, &plan, &cloud).await;
         } else {
-            assert!(plan.in_step(), "{}", app.toml);
+            let actions: Vec<_> = plan.steps.iter().map(|it| (&it.name, &it.action)).collect();
+            assert!(plan.in_step(), "{actions:#?}\n{}", app.toml);
         }
     }
     let mut deployment = Deployment::new(&app.manifest, &cloud.names, &parts);

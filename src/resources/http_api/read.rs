@@ -15,6 +15,11 @@ use crate::failure::Failure;
 /// How long an API is new.
 const YOUNG: Duration = Duration::from_secs(30);
 
+/// A rate as it is compared: not every reader of a number in JSON gets the last bit right.
+pub fn rate(per_second: f64) -> f64 {
+    (per_second * 1e6).round() / 1e6
+}
+
 pub(super) async fn list(cx: &Context<'_>) -> Result<Vec<Api>> {
     let (mut all, mut token) = (Vec::new(), None);
     loop {
@@ -131,7 +136,7 @@ pub(super) async fn stage(cx: &Context<'_>, id: &str) -> Result<Option<Stage>> {
     let settings = found.default_route_settings;
     Ok(Some(Stage {
         auto_deploy: found.auto_deploy.unwrap_or_default(),
-        rate: settings.as_ref().and_then(|settings| settings.throttling_rate_limit),
+        rate: settings.as_ref().and_then(|settings| settings.throttling_rate_limit).map(rate),
         burst: settings.as_ref().and_then(|settings| settings.throttling_burst_limit),
     }))
 }
