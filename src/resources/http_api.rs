@@ -9,7 +9,6 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use aws_sdk_apigatewayv2::types::{Api, IntegrationType, ProtocolType, RouteSettings};
-
 use tokio::time::{Instant, sleep};
 
 use crate::aws::naming::{Lacking, Tags};
