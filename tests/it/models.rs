@@ -402,7 +402,7 @@ fn whatever_the_manifest_every_request_is_legal() {
 #[test]
 #[ignore = "minutes: cargo xtask torture"]
 fn whatever_the_manifest_every_request_is_legal_however_many() {
-    generated(advent_cases(500));
+    generated(advent_cases(150));
 }
 
 /// So many, or what `PROPTEST_CASES` says.
