@@ -226,8 +226,10 @@ fn what_is_missing_is_named() {
 fn whatever_is_missing_is_named() {
     let Some((_folder, rig)) = rig() else { return };
     let up = policy(&rig.cli, "up");
-    let (run, created) = with(&rig, &up, "up");
+    let (run, mut created) = with(&rig, &up, "up");
     run.code(0);
+    // Sent along with the look for a role; the answers mean nothing while there is none.
+    created.retain(|action| !["iam:GetRolePolicy", "iam:ListRolePolicies"].contains(&&**action));
     for action in created.iter().filter(|action| *action != "lambda:ListTags") {
         rig.cli.ok(["down"]);
         names(&rig, &up, "up", action);
