@@ -15,8 +15,7 @@ use crate::cli::{Cli, Global};
 const OPENING: &str = "`advent ";
 
 /// Commands that mean the same whatever options were given.
-const APART: [&str; 8] =
-    ["local", "init", "doctor", "completions", "man", "console", "version", "help"];
+const APART: [&str; 3] = ["local", "version", "help"];
 
 /// The program's name as it was called, and the options that lead to the same stage.
 #[derive(Debug, Clone)]
@@ -147,16 +146,12 @@ fn carried() -> Option<String> {
 
 /// Commands that are about a stage of the application, and so about an account or the local cloud.
 fn about_a_stage(subcommand: &str) -> bool {
-    [
-        "up", "plan", "status", "down", "say", "logs", "send", "invoke", "dev", "policy", "graph",
-        "prove",
-    ]
-    .contains(&subcommand)
+    ["up", "plan", "status", "down", "say", "logs", "policy"].contains(&subcommand)
 }
 
 /// Commands to which the functions' processor makes a difference.
 fn about_code(subcommand: &str) -> bool {
-    ["up", "plan", "status", "build", "pack", "dev", "prove"].contains(&subcommand)
+    ["up", "plan", "status", "build", "pack"].contains(&subcommand)
 }
 
 fn options(global: &Global) -> Vec<Given> {

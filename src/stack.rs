@@ -14,7 +14,7 @@ use aws_smithy_types::DateTime;
 use serde_json::{Value as Json, json};
 
 pub use leftovers::Leftovers;
-pub use limits::{check as check_limits, check_names};
+pub use limits::{ROLE_POLICIES_MAX, check as check_limits, check_names, policy_size};
 pub use operator::scope;
 
 use crate::aws::{Cloud, Names};

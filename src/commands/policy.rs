@@ -16,10 +16,8 @@ use crate::manifest::Manifest;
 use crate::report::Report;
 use crate::stack;
 
-/// Characters, white space aside, of a managed policy, and of all inline policies of a role
-/// together (IAM quotas, which cannot be raised).
+/// Characters, white space aside, of a managed policy (IAM quotas; it cannot be raised).
 const MANAGED: usize = 6_144;
-const INLINE: usize = 10_240;
 /// Stands in ARNs for any account or any Region.
 const ANY: &str = "*";
 
@@ -144,7 +142,7 @@ fn only(values: &[String]) -> Option<String> {
 }
 
 fn warn_of_size(policy: &Value, args: &Policy, report: &Report) {
-    let size = policy.to_string().chars().filter(|c| !c.is_whitespace()).count();
+    let (size, inline) = (stack::policy_size(policy), stack::ROLE_POLICIES_MAX);
     if size <= MANAGED {
         return;
     }
@@ -157,7 +155,7 @@ fn warn_of_size(policy: &Value, args: &Policy, report: &Report) {
         (Some(_), _) => "",
     };
     report.warn(&format!(
-        "this policy has {size} characters: IAM takes {MANAGED} in a managed policy, and {INLINE} \
+        "this policy has {size} characters: IAM takes {MANAGED} in a managed policy, and {inline} \
          in the inline policies of a role{shorter}"
     ));
 }

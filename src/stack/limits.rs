@@ -9,7 +9,7 @@ use crate::manifest::{self, Function, Manifest, Value};
 
 /// Characters of all inline policies of a role together, white space excluded (IAM quotas; it
 /// cannot be raised).
-const ROLE_POLICIES_MAX: usize = 10_240;
+pub const ROLE_POLICIES_MAX: usize = 10_240;
 /// Bytes of a function's variables as JSON: what Lambda measures, by what its error shows.
 const ENVIRONMENT_MAX: usize = 4_096;
 const TABLE_MAX: usize = 255;
@@ -121,13 +121,15 @@ fn check_role(
     Err(refusal(app, &place, &what, &hint))
 }
 
-/// Characters of the inline policies of a function's role, as IAM counts them.
+/// Characters of a policy as IAM counts them: without white space.
+pub fn policy_size(policy: &serde_json::Value) -> usize {
+    policy.to_string().chars().filter(|c| !c.is_whitespace()).count()
+}
+
+/// Characters of the inline policies of a function's role together.
 fn policies_size(manifest: &Manifest, names: &Names, id: &str, function: &Function) -> usize {
     let policies = policies::inline(manifest, id, function, names);
-    let counted = |policy: &serde_json::Value| {
-        policy.to_string().chars().filter(|c| !c.is_whitespace()).count()
-    };
-    policies.values().map(counted).sum()
+    policies.values().map(policy_size).sum()
 }
 
 fn check_environment(

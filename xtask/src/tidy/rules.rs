@@ -17,7 +17,7 @@ const MARKERS: [&str; 6] = ["TODO", "FIXME", "todo!(", "unimplemented!(", "<<<<<
 const HOMES: [&str; 2] = ["/root/", "/Users/"];
 /// Commands that a text of advent's may name.
 const COMMANDS: [&str; 10] =
-    ["up", "plan", "status", "down", "say", "logs", "build", "pack", "local", "send"];
+    ["up", "plan", "status", "down", "say", "logs", "build", "pack", "local", "policy"];
 /// This file names what it forbids.
 const SELF: &str = "xtask/src/tidy/rules.rs";
 
