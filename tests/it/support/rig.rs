@@ -59,14 +59,13 @@ impl Rig {
         let folder = TempDir::new().expect("a folder");
         let people = Cli::new(folder.path()).program(program).endpoint(&proxy.url).arg("--yes");
         let cli = people.clone().arg("--json");
-        Self {
-            cli,
-            people,
-            proxy,
-            boto: Boto::new(python, &url),
-            _folder: folder,
-            _backend: backend,
+        let boto = Boto::new(python, &url);
+        if matches!(backend, Kept::Moto { .. }) {
+            // It loads each service when it is first called, which may take longer than a command
+            // is given for a request.
+            drop(World::read(&boto));
         }
+        Self { cli, people, proxy, boto, _folder: folder, _backend: backend }
     }
 
     pub fn moto(python: &'static Python) -> Self {
