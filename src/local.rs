@@ -11,6 +11,7 @@ mod dynamodb;
 mod environment;
 mod error;
 mod executable;
+mod folder;
 mod gateway;
 mod http_api;
 mod iam;

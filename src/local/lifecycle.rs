@@ -16,6 +16,7 @@ use serde::Deserialize as _;
 use serde_json::Value;
 
 use super::executable::{self, Executable};
+use super::folder;
 use super::server::{Endpoint, SERVE_LOCK};
 use crate::failure::Failure;
 
@@ -105,8 +106,9 @@ pub async fn ensure(dir: &Path) -> anyhow::Result<Running> {
         Failure::new(format!("cannot start a local cloud in {}: {error}", dir.display()))
             .hint("Choose another folder with ADVENT_LOCAL_DIR.")
     };
-    check_dir(dir)?;
-    make_dir(dir).map_err(|error| failed(&error))?;
+    folder::check(dir)?;
+    folder::make(dir).map_err(|error| failed(&error))?;
+    folder::close(dir)?;
     let lock = File::create(dir.join("start.lock")).map_err(|error| failed(&error))?;
     let deadline = Instant::now() + 2 * PATIENCE;
     while let Err(error) = lock.try_lock() {
@@ -151,40 +153,6 @@ pub async fn ensure(dir: &Path) -> anyhow::Result<Running> {
             .into());
         }
         tokio::time::sleep(POLL).await;
-    }
-}
-
-/// Refuses a folder that a table's engine could not be told.
-pub(super) fn check_dir(dir: &Path) -> Result<(), Failure> {
-    match dir.to_str() {
-        Some(_) => Ok(()),
-        None => Err(Failure::refused(format!(
-            "the local cloud's folder {} is not UTF-8",
-            dir.display()
-        ))
-        .hint("Choose another folder with ADVENT_LOCAL_DIR.")),
-    }
-}
-
-/// Makes the folder: for its owner only, since functions' environments are kept in it, and unseen
-/// by Git.
-pub(super) fn make_dir(dir: &Path) -> std::io::Result<()> {
-    if dir.is_dir() {
-        return Ok(());
-    }
-    if let Some(parent) = dir.parent() {
-        std::fs::create_dir_all(parent)?;
-    }
-    let mut builder = std::fs::DirBuilder::new();
-    #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    match builder.create(dir) {
-        // Someone else was faster.
-        Err(_) if dir.is_dir() => Ok(()),
-        made => {
-            made?;
-            std::fs::write(dir.join(".gitignore"), "*\n")
-        }
     }
 }
 
@@ -350,17 +318,5 @@ mod tests {
         assert_eq!(place(None, &none, home()), Path::new("/home/me/.local/state/advent/local"));
         let error = super::place(None, none, None).unwrap_err();
         assert!(Failure::of(&error).unwrap().hint.as_ref().unwrap().contains("ADVENT_LOCAL_DIR"));
-    }
-
-    #[cfg(unix)]
-    #[test]
-    fn the_folder_is_its_owners() {
-        use std::os::unix::fs::PermissionsExt as _;
-        let parent = tempfile::tempdir().unwrap();
-        let dir = parent.path().join("a/b");
-        make_dir(&dir).unwrap();
-        make_dir(&dir).unwrap();
-        assert_eq!(dir.metadata().unwrap().permissions().mode() & 0o777, 0o700);
-        assert_eq!(std::fs::read_to_string(dir.join(".gitignore")).unwrap(), "*\n");
     }
 }

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use tokio::net::TcpListener;
 
 use super::cloud::{Cloud, STATE};
-use super::lifecycle::{check_dir, make_dir};
+use super::folder;
 use super::{executable, gateway, lambda, logs};
 use crate::failure::Failure;
 
@@ -84,8 +84,10 @@ impl Server {
             .hint("Choose another folder with ADVENT_LOCAL_DIR.")
         };
         executable::started();
-        check_dir(dir)?;
-        make_dir(dir).map_err(failed)?;
+        folder::check(dir)?;
+        folder::make(dir).map_err(failed)?;
+        folder::close(dir)?;
+        folder::keep_closed();
         let dir = dir.canonicalize().map_err(failed)?;
         // Not emptied: whoever holds it has written into it.
         let mut options = OpenOptions::new();
