@@ -11,7 +11,7 @@ use super::call::{Call, Principal};
 use super::error::AwsError;
 use super::policy::{self, Decision, Request};
 use super::store::Store;
-use super::{ACCOUNT, dynamodb, http_api, iam, lambda};
+use super::{ACCOUNT, clock, dynamodb, http_api, iam, lambda};
 use crate::failure::Failure;
 use crate::invocation::shell_word;
 
@@ -135,6 +135,7 @@ impl Cloud {
         context: &[(&str, Vec<String>)],
     ) -> Result<Decision, AwsError> {
         let Some(role) = iam::role(self, role)? else { return Ok(Decision::ImplicitDeny) };
+        let now = clock::now_ms();
         let mut keys: std::collections::BTreeMap<String, Vec<String>> = [
             ("aws:PrincipalArn", role.arn.clone()),
             ("aws:PrincipalAccount", ACCOUNT.to_owned()),
@@ -142,6 +143,10 @@ impl Cloud {
             ("aws:RequestedRegion", region.to_owned()),
             ("aws:SourceIp", "127.0.0.1".to_owned()),
             ("aws:SecureTransport", "false".to_owned()),
+            ("aws:ViaAWSService", "false".to_owned()),
+            ("aws:PrincipalIsAWSService", "false".to_owned()),
+            ("aws:CurrentTime", clock::iso8601(now)),
+            ("aws:EpochTime", (now / 1000).to_string()),
             ("aws:userid", format!("{}:{function}", role.id)),
         ]
         .into_iter()

@@ -3,6 +3,7 @@
 mod authorise;
 mod depth;
 mod engine;
+mod partiql;
 mod tokens;
 
 use std::collections::HashMap;

@@ -6,7 +6,8 @@
 mod condition;
 mod wildcard;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Mutex, PoisonError};
 
 use serde_json::Value;
 
@@ -51,21 +52,46 @@ impl Decision {
     }
 }
 
+/// Something in a policy that this cloud does not know, in words.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Doubt(String);
+
+impl Doubt {
+    /// Says it once.
+    fn tell(self, outcome: &str) {
+        static TOLD: Mutex<BTreeSet<Doubt>> = Mutex::new(BTreeSet::new());
+        let mut told = TOLD.lock().unwrap_or_else(PoisonError::into_inner);
+        if !told.contains(&self) {
+            tracing::warn!(
+                "a policy has {}, which the local cloud does not know: {outcome}",
+                self.0
+            );
+            told.insert(self);
+        }
+    }
+}
+
 /// Evaluates policy documents together: one denying statement outweighs all that allow.
-/// A document that cannot be understood allows nothing.
+/// What cannot be understood allows nothing, and denies what it may be meant to deny.
 pub fn evaluate<'p>(
     documents: impl IntoIterator<Item = &'p Value>,
     request: &Request<'_>,
 ) -> Decision {
     let mut decision = Decision::ImplicitDeny;
-    for statement in documents.into_iter().flat_map(statements) {
-        if !applies(statement, request) {
-            continue;
-        }
-        match statement["Effect"].as_str() {
-            Some("Deny") => return Decision::ExplicitDeny,
-            Some("Allow") => decision = Decision::Allow,
-            _ => {}
+    for document in documents {
+        let version = Version::of(document);
+        for statement in statements(document) {
+            let denies = statement["Effect"] == "Deny";
+            match applies(statement, request, version) {
+                Ok(true) if denies => return Decision::ExplicitDeny,
+                Ok(true) if statement["Effect"] == "Allow" => decision = Decision::Allow,
+                Ok(_) => {}
+                Err(doubt) if denies => {
+                    doubt.tell("it denies what it may be meant to deny");
+                    return Decision::ExplicitDeny;
+                }
+                Err(doubt) => doubt.tell("it allows nothing"),
+            }
         }
     }
     decision
@@ -148,6 +174,26 @@ pub fn check(text: &str, trust: bool) -> Result<Value, String> {
     Ok(document)
 }
 
+/// The language of a document (IAM User Guide, "IAM JSON policy elements: Version").
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Version {
+    Current,
+    /// Without policy variables, and what a document has that does not say.
+    Of2008,
+    Unknown,
+}
+
+impl Version {
+    fn of(document: &Value) -> Self {
+        match &document["Version"] {
+            Value::Null => Self::Of2008,
+            version if version == "2012-10-17" => Self::Current,
+            version if version == "2008-10-17" => Self::Of2008,
+            _ => Self::Unknown,
+        }
+    }
+}
+
 fn statements(document: &Value) -> impl Iterator<Item = &Value> {
     one_or_many(&document["Statement"]).filter(|statement| statement.is_object())
 }
@@ -165,9 +211,9 @@ fn texts(value: &Value) -> impl Iterator<Item = &str> {
     one_or_many(value).filter_map(Value::as_str)
 }
 
-fn applies(statement: &Value, request: &Request<'_>) -> bool {
+fn applies(statement: &Value, request: &Request<'_>, version: Version) -> Result<bool, Doubt> {
     if request.principal.is_some() && !names_principal(statement, request.principal) {
-        return false;
+        return Ok(false);
     }
     let acts = match (&statement["Action"], &statement["NotAction"]) {
         (Value::Null, Value::Null) => false,
@@ -175,18 +221,24 @@ fn applies(statement: &Value, request: &Request<'_>) -> bool {
         (yes, _) => element_matches(yes, |p| action(p, request.action)),
     };
     if !acts {
-        return false;
+        return Ok(false);
     }
-    let resource = |p: &str| {
-        p == "*" || matches(&condition::substitute(p, &request.context), request.resource)
-    };
+    let variables = (version != Version::Of2008).then_some(&request.context);
+    let resource =
+        |p: &str| p == "*" || matches(&condition::substitute(p, variables), request.resource);
     let on = match (&statement["Resource"], &statement["NotResource"]) {
         // A trust policy names none.
         (Value::Null, Value::Null) => request.principal.is_some(),
         (Value::Null, not) => !element_matches(not, resource),
         (yes, _) => element_matches(yes, resource),
     };
-    on && condition::hold(&statement["Condition"], &request.context)
+    if !on || !condition::hold(&statement["Condition"], &request.context, variables)? {
+        return Ok(false);
+    }
+    if version == Version::Unknown {
+        return Err(Doubt("a Version of policies".to_owned()));
+    }
+    Ok(true)
 }
 
 fn element_matches(patterns: &Value, matches: impl Fn(&str) -> bool) -> bool {

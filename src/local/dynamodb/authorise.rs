@@ -1,5 +1,6 @@
 //! Which permissions an operation of DynamoDB needs, and on what.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use dynoxide::Database;
@@ -8,34 +9,37 @@ use serde_json::Value;
 use super::super::call::Call;
 use super::super::cloud::Cloud;
 use super::super::error::AwsError;
+use super::partiql::{self, Statement};
 
 /// One thing that the caller's policies must allow.
 struct Need<'b> {
     action: &'static str,
     /// A table's name or ARN; none for an operation on all of them.
-    table: Option<&'b str>,
-    index: Option<&'b str>,
+    table: Option<Cow<'b, str>>,
+    index: Option<Cow<'b, str>>,
     /// The part of the request that is about it.
     part: &'b Value,
 }
 
 /// Checks a function's call against its role. A transaction needs what each of its parts needs.
 pub fn check(cloud: &Cloud, engine: &Database, call: &Call, body: &Value) -> Result<(), AwsError> {
-    let mut keys: BTreeMap<&str, Option<String>> = BTreeMap::new();
-    for need in needs(&call.operation, body) {
-        let mut resource = match need.table {
+    let mut keys: BTreeMap<String, Option<String>> = BTreeMap::new();
+    for need in needs(&call.operation, body)? {
+        let mut resource = match need.table.as_deref() {
             None => "*".to_owned(),
             Some(arn) if arn.starts_with("arn:") => arn.to_owned(),
             Some(name) => call.arn("dynamodb", &format!("table/{name}")),
         };
-        if let Some(index) = need.index {
+        if let Some(index) = &need.index {
             resource = format!("{resource}/index/{index}");
         }
         let action = if need.action.is_empty() { call.operation.as_str() } else { need.action };
         let mut context = context(&call.operation, action, need.part);
-        if let Some(table) = need.table
-            && let Some(key) =
-                keys.entry(table).or_insert_with(|| partition_key(engine, table)).as_deref()
+        if let Some(table) = need.table.as_deref()
+            && let Some(key) = keys
+                .entry(table.to_owned())
+                .or_insert_with(|| partition_key(engine, table))
+                .as_deref()
         {
             let leading = leading_keys(key, need.part);
             if !leading.is_empty() {
@@ -47,15 +51,21 @@ pub fn check(cloud: &Cloud, engine: &Database, call: &Call, body: &Value) -> Res
     Ok(())
 }
 
-fn needs<'b>(operation: &str, body: &'b Value) -> Vec<Need<'b>> {
+fn needs<'b>(operation: &str, body: &'b Value) -> Result<Vec<Need<'b>>, AwsError> {
     let of = |action, part: &'b Value| Need {
         action,
-        table: part["TableName"].as_str(),
-        index: part["IndexName"].as_str(),
+        table: part["TableName"].as_str().map(Cow::from),
+        index: part["IndexName"].as_str().map(Cow::from),
         part,
     };
+    let by_arn = |key: &str| Need {
+        action: "",
+        table: body[key].as_str().map(Cow::from),
+        index: None,
+        part: body,
+    };
     let items = |name: &str| body[name].as_array().into_iter().flatten();
-    match operation {
+    Ok(match operation {
         "TransactWriteItems" => items("TransactItems")
             .flat_map(|item| item.as_object().into_iter().flatten())
             .map(|(kind, part)| {
@@ -75,47 +85,34 @@ fn needs<'b>(operation: &str, body: &'b Value) -> Vec<Need<'b>> {
             .as_object()
             .into_iter()
             .flatten()
-            .map(|(table, part)| Need { action: "", table: Some(table), index: None, part })
+            .map(|(table, part)| {
+                let table = Some(Cow::from(table.as_str()));
+                Need { action: "", table, index: None, part }
+            })
             .collect(),
-        "ExecuteStatement" => vec![statement(body)],
-        "BatchExecuteStatement" => items("Statements").map(statement).collect(),
-        "ExecuteTransaction" => items("TransactStatements").map(statement).collect(),
-        "TagResource" | "UntagResource" | "ListTagsOfResource" => {
-            vec![Need { action: "", table: body["ResourceArn"].as_str(), index: None, part: body }]
+        "ExecuteStatement" => vec![statement(body)?],
+        "BatchExecuteStatement" => items("Statements").map(statement).collect::<Result<_, _>>()?,
+        "ExecuteTransaction" => {
+            items("TransactStatements").map(statement).collect::<Result<_, _>>()?
         }
-        "DescribeStream" | "GetShardIterator" => {
-            vec![Need { action: "", table: body["StreamArn"].as_str(), index: None, part: body }]
-        }
+        "TagResource" | "UntagResource" | "ListTagsOfResource" => vec![by_arn("ResourceArn")],
+        "DescribeStream" | "GetShardIterator" => vec![by_arn("StreamArn")],
         _ => vec![of("", body)],
-    }
+    })
 }
 
-/// The need of a `PartiQL` statement: its verb, and the table after FROM, INTO or UPDATE.
-fn statement(part: &Value) -> Need<'_> {
+/// The need of a `PartiQL` statement. One that cannot be read is refused: what it would do is not
+/// known to be allowed.
+fn statement(part: &Value) -> Result<Need<'_>, AwsError> {
     let text = part["Statement"].as_str().unwrap_or_default();
-    let mut words = text.split_whitespace();
-    let verb = words.next().unwrap_or_default().to_ascii_uppercase();
-    let action = match verb.as_str() {
-        "INSERT" => "PartiQLInsert",
-        "UPDATE" => "PartiQLUpdate",
-        "DELETE" => "PartiQLDelete",
-        _ => "PartiQLSelect",
+    let Some(Statement { action, table, index }) = partiql::read(text) else {
+        return Err(AwsError::new(
+            400,
+            "ValidationException",
+            "Statement wasn't well formed, can't be processed: the table could not be found in it",
+        ));
     };
-    let target = if verb == "UPDATE" {
-        words.next()
-    } else {
-        words
-            .find(|word| word.eq_ignore_ascii_case("FROM") || word.eq_ignore_ascii_case("INTO"))
-            .and_then(|_| words.next())
-    };
-    let target =
-        target.map(|target| target.trim_end_matches(|c: char| !c.is_alphanumeric() && c != '"'));
-    let (table, index) = match target.map(|target| target.split_once("\".\"").ok_or(target)) {
-        Some(Ok((table, index))) => (Some(table), Some(index.trim_matches('"'))),
-        Some(Err(target)) => (Some(target), None),
-        None => (None, None),
-    };
-    Need { action, table: table.map(|table| table.trim_matches('"')), index, part }
+    Ok(Need { action, table: Some(table.into()), index: index.map(Cow::from), part })
 }
 
 /// The condition keys of DynamoDB that the request alone tells.
@@ -148,9 +145,21 @@ fn partition_key(engine: &Database, table: &str) -> Option<String> {
     hash["AttributeName"].as_str().map(ToOwned::to_owned)
 }
 
-/// The partition keys of the items that a request names. Of queries they are not known here.
+/// The partition keys of the items that a request names. Those of `PartiQL` and of indexes are not
+/// known here.
 fn leading_keys(key: &str, part: &Value) -> Vec<String> {
     // Those of one item, of BatchGetItem and of BatchWriteItem.
+    if part["IndexName"].is_null()
+        && let Some(wanted) = wanted_key(key, part).and_then(|value| value.as_object())
+    {
+        return wanted
+            .values()
+            .next()
+            .and_then(Value::as_str)
+            .map(str::to_owned)
+            .into_iter()
+            .collect();
+    }
     let one = [&part["Key"], &part["Item"]];
     let many = part["Keys"].as_array().into_iter().flatten();
     let writes = part
@@ -164,6 +173,22 @@ fn leading_keys(key: &str, part: &Value) -> Vec<String> {
         .filter_map(|item| item[key].as_object()?.values().next()?.as_str())
         .map(ToOwned::to_owned)
         .collect()
+}
+
+/// The partition key that a query is for, with its type.
+fn wanted_key<'b>(key: &str, part: &'b Value) -> Option<&'b Value> {
+    let Some(expression) = part["KeyConditionExpression"].as_str() else {
+        return part["KeyConditions"][key]["AttributeValueList"].get(0);
+    };
+    let sign = |c: char| c.is_alphanumeric() || matches!(c, '_' | '-' | '.' | '#' | ':');
+    expression.match_indices('=').find_map(|(at, _)| {
+        let before = expression[..at].trim_end();
+        let name = &before[before.trim_end_matches(sign).len()..];
+        let after = expression[at + 1..].trim_start();
+        let value = &after[..after.find(|c| !sign(c)).unwrap_or(after.len())];
+        let real = part["ExpressionAttributeNames"][name].as_str().unwrap_or(name);
+        (real == key).then(|| &part["ExpressionAttributeValues"][value])
+    })
 }
 
 /// The top-level attributes that a request names.
@@ -222,29 +247,31 @@ mod tests {
             {"Update": {"TableName": "u", "Key": {"word": {"S": "a"}}}},
         ]});
         let found: Vec<_> = needs("TransactWriteItems", &body)
-            .iter()
-            .map(|need| (need.action, need.table))
+            .unwrap()
+            .into_iter()
+            .map(|need| (need.action, need.table.unwrap()))
             .collect();
-        assert_eq!(found, [("PutItem", Some("t")), ("UpdateItem", Some("u"))]);
+        assert_eq!(found, [("PutItem", "t".into()), ("UpdateItem", "u".into())]);
     }
 
     #[test]
-    fn statements_name_their_table() {
-        for (text, action, table, index) in [
-            ("SELECT * FROM \"t\" WHERE a = 1", "PartiQLSelect", "t", None),
-            ("select a from t.", "PartiQLSelect", "t", None),
-            ("SELECT * FROM \"t\".\"i\"", "PartiQLSelect", "t", Some("i")),
-            ("INSERT INTO \"t\" VALUE {}", "PartiQLInsert", "t", None),
-            ("UPDATE t SET a = 1", "PartiQLUpdate", "t", None),
-        ] {
-            let part = json!({"Statement": text});
-            let need = statement(&part);
-            assert_eq!(
-                (need.action, need.table, need.index),
-                (action, Some(table), index),
-                "{text}"
-            );
+    fn a_query_names_its_key() {
+        let query = |expression: &str| {
+            json!({
+                "KeyConditionExpression": expression,
+                "ExpressionAttributeNames": {"#k": "word"},
+                "ExpressionAttributeValues": {":v": {"S": "a"}, ":w": {"S": "b"}},
+            })
+        };
+        for text in ["word = :v", "#k=:v", "(word = :v) AND n < :w", "n = :w AND #k = :v"] {
+            assert_eq!(leading_keys("word", &query(text)), ["a"], "{text}");
         }
+        let legacy = json!({"KeyConditions": {"word": {"AttributeValueList": [{"S": "a"}]}}});
+        assert_eq!(leading_keys("word", &legacy), ["a"]);
+        let mut of_index = query("word = :v");
+        of_index["IndexName"] = "i".into();
+        assert!(leading_keys("word", &of_index).is_empty(), "another key may be meant");
+        assert!(leading_keys("word", &query("n = :v")).is_empty());
     }
 
     #[test]

@@ -1,30 +1,79 @@
-//! The `Condition` element of a statement.
+//! The `Condition` element of a statement (IAM User Guide, "IAM JSON policy elements: Condition
+//! operators").
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 
-use super::texts;
 use super::wildcard::matches;
+use super::{Doubt, texts};
 
 type Context = BTreeMap<String, Vec<String>>;
 
-/// Whether all conditions hold. An operator that is not known never does.
-pub fn hold(block: &Value, context: &Context) -> bool {
-    let Some(block) = block.as_object() else { return block.is_null() };
-    block.iter().all(|(operator, keys)| {
-        keys.as_object().is_some_and(|keys| {
-            keys.iter().all(|(key, wanted)| one(operator, key, wanted, context))
-        })
-    })
+/// Keys that AWS leaves out of requests like all those to this cloud, so that to miss them says
+/// something: no VPC, no MFA device, no federation, no
+/// service that calls on; and what is told of each request that has it. A trailing `*` stands
+/// for anything.
+const ABSENT: [&str; 22] = [
+    "aws:calledvia*",
+    "aws:chatbotsourcearn",
+    "aws:ec2instancesourceprivateipv4",
+    "aws:ec2instancesourcevpc",
+    "aws:federatedprovider",
+    "aws:multifactorauthage",
+    "aws:multifactorauthpresent",
+    "aws:principaltag/*",
+    "aws:referer",
+    "aws:sourceaccount",
+    "aws:sourcearn",
+    "aws:sourceidentity",
+    "aws:sourceorgid",
+    "aws:sourceorgpaths",
+    "aws:sourcevpc",
+    "aws:sourcevpce",
+    "aws:username",
+    "aws:vpcsourceip",
+    "dynamodb:attributes",
+    "dynamodb:enclosingoperation",
+    "dynamodb:returnvalues",
+    "dynamodb:select",
+];
+
+/// Whether all conditions hold.
+///
+/// # Errors
+/// None is known not to hold, but of one nobody here knows: its operator, its key or its value.
+pub fn hold(block: &Value, context: &Context, variables: Option<&Context>) -> Result<bool, Doubt> {
+    if block.is_null() {
+        return Ok(true);
+    }
+    let unreadable = || Err(Doubt("a Condition that is no object".to_owned()));
+    let Some(block) = block.as_object() else { return unreadable() };
+    let mut doubt = None;
+    for (operator, keys) in block {
+        let Some(keys) = keys.as_object() else { return unreadable() };
+        for (key, wanted) in keys {
+            match one(operator, key, wanted, context, variables) {
+                Ok(true) => {}
+                Ok(false) => return Ok(false),
+                Err(why) => doubt = Some(why),
+            }
+        }
+    }
+    doubt.map_or(Ok(true), Err)
 }
 
-/// A pattern with its policy variables (`${aws:username}`, `${*}`) filled in.
-pub fn substitute<'p>(pattern: &'p str, context: &Context) -> Cow<'p, str> {
-    if !pattern.contains("${") {
+/// A pattern with its policy variables (`${aws:username}`, `${*}`) filled in, if it may have any.
+pub fn substitute<'p>(pattern: &'p str, variables: Option<&Context>) -> Cow<'p, str> {
+    let Some(context) = variables.filter(|_| pattern.contains("${")) else {
         return Cow::Borrowed(pattern);
-    }
+    };
     let mut result = String::with_capacity(pattern.len());
     let mut rest = pattern;
     while let Some(start) = rest.find("${") {
@@ -50,38 +99,69 @@ fn values<'c>(context: &'c Context, key: &str) -> Option<&'c Vec<String>> {
     context.iter().find(|(name, _)| name.eq_ignore_ascii_case(key)).map(|(_, values)| values)
 }
 
-fn one(operator: &str, key: &str, wanted: &Value, context: &Context) -> bool {
-    let actual = values(context, key);
+fn is_absent(key: &str) -> bool {
+    let key = key.to_ascii_lowercase();
+    ABSENT.iter().any(|absent| match absent.strip_suffix('*') {
+        Some(start) => key.starts_with(start),
+        None => key == *absent,
+    })
+}
+
+fn one(
+    operator: &str,
+    key: &str,
+    wanted: &Value,
+    context: &Context,
+    variables: Option<&Context>,
+) -> Result<bool, Doubt> {
+    let unknown = || Doubt(format!("the condition operator {operator}"));
+    let illegal = |value: &str| Doubt(format!("the value {value} of the condition key {key}"));
+    let actual = values(context, key).filter(|values| !values.is_empty());
+    if actual.is_none() && !is_absent(key) {
+        return Err(Doubt(format!("the condition key {key}")));
+    }
     let (set, operator) = match operator.split_once(':') {
-        Some((set, operator)) => (Some(set), operator),
+        Some((set @ ("ForAllValues" | "ForAnyValue"), operator)) => (Some(set), operator),
+        Some(_) => return Err(unknown()),
         None => (None, operator),
     };
     if operator == "Null" {
-        return scalars(wanted).any(|wanted| (wanted == "true") == actual.is_none());
+        let mut holds = false;
+        for wanted in scalars(wanted) {
+            let missing: bool =
+                wanted.to_ascii_lowercase().parse().map_err(|_| illegal(&wanted))?;
+            holds |= missing == actual.is_none();
+        }
+        return Ok(holds);
     }
     let (operator, if_exists) = match operator.strip_suffix("IfExists") {
         Some(operator) => (operator, true),
         None => (operator, false),
     };
-    let wanted: Vec<String> =
-        scalars(wanted).map(|text| substitute(&text, context).into_owned()).collect();
-    let Some(compare) = comparison(operator) else { return false };
-    let negated = operator.contains("Not");
-    let fits = |actual: &str| {
-        if negated {
-            wanted.iter().all(|wanted| !compare(wanted, actual))
-        } else {
-            wanted.iter().any(|wanted| compare(wanted, actual))
-        }
+    let (operator, negated) = match operator.split_once("Not") {
+        Some((kind, rest)) => (format!("{kind}{rest}"), true),
+        None => (operator.to_owned(), false),
     };
-    match (actual, set) {
-        (None, Some("ForAllValues")) => true,
-        (None, Some("ForAnyValue")) => if_exists,
-        (None, _) => if_exists || negated,
-        (Some(actual), Some("ForAllValues")) => actual.iter().all(|value| fits(value)),
-        (Some(actual), Some("ForAnyValue") | None) => actual.iter().any(|value| fits(value)),
-        (Some(_), Some(_)) => false,
+    let compare = comparison(&operator).ok_or_else(unknown)?;
+    let wanted: Vec<String> =
+        scalars(wanted).map(|text| substitute(&text, variables).into_owned()).collect();
+    // What is not legal is not known to be anything, whatever the request says.
+    for wanted in &wanted {
+        if compare(wanted, wanted).is_none() && legal(&operator, wanted).is_none() {
+            return Err(illegal(wanted));
+        }
     }
+    let fits = |actual: &String| {
+        let equals = |wanted: &String| compare(wanted, actual).unwrap_or(false);
+        wanted.iter().any(equals) != negated
+    };
+    Ok(match (actual, set) {
+        (None, Some("ForAllValues")) => true,
+        (None, Some(_)) => if_exists,
+        (None, None) => if_exists || negated,
+        (Some(actual), Some("ForAllValues")) => actual.iter().all(fits),
+        (Some(actual), _) => actual.iter().any(fits),
+    })
 }
 
 /// The values of a condition key; numbers and booleans may stand without quotes.
@@ -93,10 +173,24 @@ fn scalars(value: &Value) -> impl Iterator<Item = String> {
     })
 }
 
-/// What an operator compares (wanted, actual); of a negated one, what it negates.
-fn comparison(operator: &str) -> Option<fn(&str, &str) -> bool> {
-    fn numbers(wanted: &str, actual: &str, holds: fn(f64, f64) -> bool) -> bool {
-        matches!((wanted.parse(), actual.parse()), (Ok(w), Ok(a)) if holds(a, w))
+/// Whether a policy's value may stand behind an operator, where comparing it with itself says not.
+fn legal(operator: &str, wanted: &str) -> Option<()> {
+    (operator == "IpAddress").then(|| network(wanted)).flatten().map(drop)
+}
+
+/// Compares what is wanted with what is; `None` if one of them is not what the operator compares.
+type Comparison = fn(&str, &str) -> Option<bool>;
+
+/// What an operator compares; of a negated one, what it negates.
+fn comparison(operator: &str) -> Option<Comparison> {
+    fn numbers(wanted: &str, actual: &str) -> Option<(f64, f64)> {
+        Some((actual.parse().ok()?, wanted.parse().ok()?))
+    }
+    fn dates(wanted: &str, actual: &str) -> Option<(OffsetDateTime, OffsetDateTime)> {
+        Some((date(actual)?, date(wanted)?))
+    }
+    fn truth(text: &str) -> Option<bool> {
+        text.to_ascii_lowercase().parse().ok()
     }
     fn arn(wanted: &str, actual: &str) -> bool {
         // Each of the first five parts matches by itself: a `*` does not reach over a colon.
@@ -106,17 +200,53 @@ fn comparison(operator: &str) -> Option<fn(&str, &str) -> bool> {
     }
     #[expect(clippy::float_cmp, reason = "a policy's equality of numbers is exact")]
     Some(match operator {
-        "StringEquals" | "StringNotEquals" => |w, a| w == a,
-        "StringEqualsIgnoreCase" | "StringNotEqualsIgnoreCase" | "Bool" => {
-            |w, a| w.eq_ignore_ascii_case(a)
-        }
-        "StringLike" | "StringNotLike" => matches,
-        "ArnEquals" | "ArnLike" | "ArnNotEquals" | "ArnNotLike" => arn,
-        "NumericEquals" | "NumericNotEquals" => |w, a| numbers(w, a, |a, w| a == w),
-        "NumericLessThan" => |w, a| numbers(w, a, |a, w| a < w),
-        "NumericLessThanEquals" => |w, a| numbers(w, a, |a, w| a <= w),
-        "NumericGreaterThan" => |w, a| numbers(w, a, |a, w| a > w),
-        "NumericGreaterThanEquals" => |w, a| numbers(w, a, |a, w| a >= w),
+        "StringEquals" => |w, a| Some(w == a),
+        "StringEqualsIgnoreCase" => |w, a| Some(w.eq_ignore_ascii_case(a)),
+        "StringLike" => |w, a| Some(matches(w, a)),
+        "ArnEquals" | "ArnLike" => |w, a| Some(arn(w, a)),
+        "Bool" => |w, a| Some(truth(w)? == truth(a)?),
+        "BinaryEquals" => |w, a| Some(STANDARD.decode(w).ok()? == STANDARD.decode(a).ok()?),
+        "NumericEquals" => |w, a| numbers(w, a).map(|(a, w)| a == w),
+        "NumericLessThan" => |w, a| numbers(w, a).map(|(a, w)| a < w),
+        "NumericLessThanEquals" => |w, a| numbers(w, a).map(|(a, w)| a <= w),
+        "NumericGreaterThan" => |w, a| numbers(w, a).map(|(a, w)| a > w),
+        "NumericGreaterThanEquals" => |w, a| numbers(w, a).map(|(a, w)| a >= w),
+        "DateEquals" => |w, a| dates(w, a).map(|(a, w)| a == w),
+        "DateLessThan" => |w, a| dates(w, a).map(|(a, w)| a < w),
+        "DateLessThanEquals" => |w, a| dates(w, a).map(|(a, w)| a <= w),
+        "DateGreaterThan" => |w, a| dates(w, a).map(|(a, w)| a > w),
+        "DateGreaterThanEquals" => |w, a| dates(w, a).map(|(a, w)| a >= w),
+        "IpAddress" => |w, a| Some(is_within(a.parse().ok()?, network(w)?)),
         _ => return None,
     })
+}
+
+/// A moment as policies have it: in ISO 8601, or in seconds since the epoch.
+fn date(text: &str) -> Option<OffsetDateTime> {
+    if let Ok(seconds) = text.parse() {
+        return OffsetDateTime::from_unix_timestamp(seconds).ok();
+    }
+    let full = match text.len() {
+        10 => format!("{text}T00:00:00Z"),
+        _ => text.to_owned(),
+    };
+    OffsetDateTime::parse(&full, &Rfc3339).ok()
+}
+
+/// An address and how many of its first bits count, as CIDR has it.
+fn network(text: &str) -> Option<(IpAddr, u32)> {
+    let (address, bits) = text.split_once('/').map_or((text, None), |(a, b)| (a, Some(b)));
+    let address: IpAddr = address.parse().ok()?;
+    let most = if address.is_ipv4() { 32 } else { 128 };
+    let bits = bits.map_or(Some(most), |bits| bits.parse().ok())?;
+    (bits <= most).then_some((address, bits))
+}
+
+fn is_within(address: IpAddr, (network, bits): (IpAddr, u32)) -> bool {
+    let bits_of = |address: IpAddr| match address {
+        IpAddr::V4(address) => u128::from(address.to_bits()) << 96,
+        IpAddr::V6(address) => address.to_bits(),
+    };
+    let differing = bits_of(address) ^ bits_of(network);
+    address.is_ipv4() == network.is_ipv4() && differing.leading_zeros() >= bits
 }

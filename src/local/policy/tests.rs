@@ -73,26 +73,117 @@ fn a_function_policy_names_service_and_source() {
     assert_eq!(ask("apigateway.amazonaws.com", "arn:aws:sns:r:1:t"), Decision::ImplicitDeny);
 }
 
+fn context() -> BTreeMap<String, Vec<String>> {
+    let one = |key: &str, value: &str| (key.to_owned(), vec![value.to_owned()]);
+    [
+        ("dynamodb:Attributes".to_owned(), vec!["word".to_owned(), "count".to_owned()]),
+        one("n", "5"),
+        one("aws:CurrentTime", "2026-11-28T04:00:00Z"),
+        one("aws:EpochTime", "1795838400"),
+        one("aws:SourceIp", "127.0.0.1"),
+        one("aws:SecureTransport", "false"),
+        one("data", "YWJj"),
+    ]
+    .into()
+}
+
 #[test]
 fn conditions() {
-    let context: BTreeMap<_, _> = [
-        ("dynamodb:Attributes".to_owned(), vec!["word".to_owned(), "count".to_owned()]),
-        ("n".to_owned(), vec!["5".to_owned()]),
-    ]
-    .into();
-    let hold = |block| condition::hold(&block, &context);
-    assert!(hold(
-        json!({"ForAllValues:StringEquals": {"dynamodb:attributes": ["word", "count", "x"]}})
-    ));
-    assert!(!hold(json!({"ForAllValues:StringEquals": {"dynamodb:Attributes": ["word"]}})));
-    assert!(hold(json!({"ForAnyValue:StringLike": {"dynamodb:Attributes": "w*"}})));
-    assert!(!hold(json!({"StringEquals": {"missing": "a"}})));
-    assert!(hold(
-        json!({"StringEqualsIfExists": {"missing": "a"}, "StringNotEquals": {"missing": "a"}})
-    ));
-    assert!(hold(json!({"Null": {"missing": "true", "n": false}})));
-    assert!(hold(json!({"NumericLessThan": {"n": 6}, "NumericGreaterThanEquals": {"n": "5"}})));
-    assert!(!hold(json!({"NoSuchOperator": {"n": "5"}})));
+    let context = context();
+    let hold = |block: &Value| condition::hold(block, &context, Some(&context));
+    for (block, holds) in [
+        (
+            json!({"ForAllValues:StringEquals": {"dynamodb:attributes": ["word", "count", "x"]}}),
+            true,
+        ),
+        (json!({"ForAllValues:StringEquals": {"dynamodb:Attributes": ["word"]}}), false),
+        (json!({"ForAnyValue:StringLike": {"dynamodb:Attributes": "w*"}}), true),
+        (json!({"ForAllValues:StringNotEquals": {"dynamodb:Attributes": ["x"]}}), true),
+        (json!({"ForAllValues:StringNotEquals": {"dynamodb:Attributes": ["word"]}}), false),
+        (json!({"ForAllValues:StringEquals": {"aws:CalledVia": ["x"]}}), true),
+        (json!({"ForAnyValue:StringEquals": {"aws:CalledVia": ["x"]}}), false),
+        (json!({"StringEquals": {"aws:SourceVpc": "a"}}), false),
+        (json!({"StringEqualsIfExists": {"aws:SourceVpc": "a"}}), true),
+        (json!({"StringNotEquals": {"aws:SourceVpc": "a"}}), true),
+        (json!({"Null": {"aws:SourceVpc": "true", "n": false}}), true),
+        (json!({"Null": {"n": ["true"]}}), false),
+        (json!({"NumericLessThan": {"n": 6}, "NumericGreaterThanEquals": {"n": "5"}}), true),
+        (json!({"NumericNotEquals": {"n": "5.0"}}), false),
+        (json!({"NumericEquals": {"data": "5"}}), false),
+        (json!({"Bool": {"aws:SecureTransport": "FALSE"}}), true),
+        (json!({"BoolIfExists": {"aws:MultiFactorAuthPresent": true}}), true),
+        (json!({"Bool": {"aws:MultiFactorAuthPresent": true}}), false),
+        (json!({"DateGreaterThan": {"aws:CurrentTime": "2026-11-28T05:00:00+02:00"}}), true),
+        (json!({"DateLessThan": {"aws:CurrentTime": "2026-11-28"}}), false),
+        (json!({"DateEquals": {"aws:EpochTime": "2026-11-28T04:00:00Z"}}), true),
+        (json!({"NumericGreaterThan": {"aws:EpochTime": "1795838399"}}), true),
+        (json!({"IpAddress": {"aws:SourceIp": ["10.0.0.0/8", "127.0.0.0/8"]}}), true),
+        (json!({"IpAddress": {"aws:SourceIp": "127.0.0.1"}}), true),
+        (json!({"IpAddress": {"aws:SourceIp": "::/0"}}), false),
+        (json!({"NotIpAddress": {"aws:SourceIp": ["10.0.0.0/8", "127.0.0.0/8"]}}), false),
+        (json!({"NotIpAddress": {"aws:SourceIp": "192.168.0.0/16"}}), true),
+        (json!({"BinaryEquals": {"data": "YWJj"}}), true),
+        (json!({"StringEquals": {"n": "${n}"}}), true),
+    ] {
+        assert_eq!(hold(&block), Ok(holds), "{block}");
+    }
+    let variable = json!({"StringEquals": {"n": "${n}"}});
+    assert_eq!(condition::hold(&variable, &context, None), Ok(false), "the language of 2008");
+}
+
+/// Whatever is not known denies: what would be allowed, and what is denied.
+#[test]
+fn doubt_closes() {
+    let conditions = [
+        json!({"NoSuchOperator": {"n": "5"}}),
+        json!({"stringequals": {"n": "5"}}),
+        json!({"ForSomeValues:StringEquals": {"n": "5"}}),
+        json!({"StringEquals": {"aws:PrincipalOrgID": "o-1"}}),
+        json!({"StringNotEquals": {"aws:ResourceTag/team": "a"}}),
+        json!({"StringEqualsIfExists": {"dynamodb:LeadingKeys": "a"}}),
+        json!({"ForAllValues:StringEquals": {"dynamodb:LeadingKeys": ["a"]}}),
+        json!({"Null": {"no:SuchKey": "true"}}),
+        json!({"Null": {"n": "maybe"}}),
+        json!({"NumericLessThan": {"n": "many"}}),
+        json!({"DateLessThan": {"aws:CurrentTime": "tomorrow"}}),
+        json!({"IpAddress": {"aws:SourceIp": "127.0.0.1/99"}}),
+        json!({"Bool": {"aws:SecureTransport": "no"}}),
+        json!(["StringEquals"]),
+        json!({"StringEquals": "n"}),
+    ];
+    let ask = |policy: Value| {
+        let request =
+            Request { action: "sns:Publish", resource: "*", context: context(), principal: None };
+        evaluate([&policy], &request)
+    };
+    let statement = |effect: &str, condition: &Value| json!({"Effect": effect, "Action": "*", "Resource": "*", "Condition": condition});
+    for condition in &conditions {
+        let policy = json!({"Version": "2012-10-17", "Statement": statement("Allow", condition)});
+        assert_eq!(ask(policy), Decision::ImplicitDeny, "{condition}");
+        let both = [statement("Allow", &Value::Null), statement("Deny", condition)];
+        let policy = json!({"Version": "2012-10-17", "Statement": both});
+        assert_eq!(ask(policy), Decision::ExplicitDeny, "{condition}");
+        // Another condition that does not hold settles it.
+        let mut settled = condition.clone();
+        if let Some(block) =
+            settled.as_object_mut().filter(|block| !block.contains_key("StringLike"))
+        {
+            block.insert("StringLike".to_owned(), json!({"n": "6"}));
+            let both = [statement("Allow", &Value::Null), statement("Deny", &settled)];
+            let is_readable = condition.get("StringEquals").is_none_or(Value::is_object);
+            let wanted = if is_readable { Decision::Allow } else { Decision::ExplicitDeny };
+            assert_eq!(
+                ask(json!({"Version": "2012-10-17", "Statement": both})),
+                wanted,
+                "{settled}"
+            );
+        }
+    }
+    for (effect, decision) in [("Allow", Decision::ImplicitDeny), ("Deny", Decision::ExplicitDeny)]
+    {
+        let policy = json!({"Version": "2030-01-01", "Statement": statement(effect, &Value::Null)});
+        assert_eq!(ask(policy), decision, "a version that is not known");
+    }
 }
 
 #[test]
