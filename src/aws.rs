@@ -9,6 +9,7 @@ pub mod http;
 pub mod index;
 pub mod naming;
 pub mod pace;
+pub mod pages;
 pub mod record;
 pub mod retry;
 pub mod rights;
@@ -16,6 +17,7 @@ pub mod young;
 
 pub use connect::{Cloud, Target};
 pub use naming::Names;
+pub use pages::Pages;
 pub use retry::{ApiError, Call, Wait};
 
 /// What every kind is handed.

@@ -9,7 +9,7 @@ use aws_sdk_resourcegroupstagging::types::TagFilter;
 
 use super::cache::Cache;
 use super::naming::Tags;
-use super::{ApiError, Call, Cloud, Context};
+use super::{ApiError, Call, Cloud, Context, Pages};
 use crate::engine::Purpose;
 
 /// ARNs that carry this stage's tags, as far as the tagging API knows.
@@ -59,6 +59,7 @@ impl Index {
 
 async fn ask(cloud: &Cloud) -> Result<HashMap<String, Tags>, ApiError> {
     let (mut arns, mut token) = (HashMap::new(), None);
+    let mut pages = Pages::of("tag:GetResources", "all tagged resources");
     let filters: Vec<_> = cloud
         .names
         .tags()
@@ -82,7 +83,8 @@ async fn ask(cloud: &Cloud) -> Result<HashMap<String, Tags>, ApiError> {
             let arn = found.resource_arn?.trim_end_matches(":*").to_owned();
             Some((arn, tags.map(|tag| (tag.key, tag.value)).collect()))
         }));
-        token = page.pagination_token.filter(|token| !token.is_empty());
+        // The last page's is empty (Resource Groups Tagging API Reference, "GetResources").
+        token = pages.next(page.pagination_token.filter(|token| !token.is_empty()))?;
         if token.is_none() {
             return Ok(arns);
         }

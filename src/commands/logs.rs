@@ -12,7 +12,7 @@ use sha2::{Digest as _, Sha256};
 use tokio::time::{Instant, sleep};
 
 use super::session::Session;
-use crate::aws::{ApiError, Call, Context, Names};
+use crate::aws::{ApiError, Call, Context, Names, Pages};
 use crate::cli::{Global, Logs};
 use crate::engine::{Purpose, Stack};
 use crate::failure::Failure;
@@ -216,6 +216,7 @@ async fn fetch(
 ) -> Result<bool, ApiError> {
     let group = Names::log_group(function);
     let mut token = None;
+    let mut pages = Pages::of_any_number("logs:FilterLogEvents", &group);
     loop {
         let request = cx
             .cloud
@@ -233,7 +234,7 @@ async fn fetch(
         };
         let own = page.events.unwrap_or_default().into_iter().filter(&mut wanted);
         events.extend(own.map(|event| Event { function: function.to_owned(), event }));
-        token = page.next_token;
+        token = pages.next(page.next_token)?;
         if token.is_none() {
             return Ok(true);
         }

@@ -8,7 +8,7 @@ use aws_sdk_cloudwatchlogs::types::LogGroup as LogGroupDescription;
 
 use crate::aws::naming::{Lacking, Tags};
 use crate::aws::retry::gone;
-use crate::aws::{ApiError, Call, Cloud, Context, Names};
+use crate::aws::{ApiError, Call, Cloud, Context, Names, Pages};
 use crate::engine::{AlreadyExists, Changes, Diff, Found, Purpose, Resource};
 
 pub struct LogGroup {
@@ -171,6 +171,7 @@ pub type Listed = Arc<BTreeMap<String, State>>;
 async fn listed(cx: &Context<'_>, prefix: &str, name: &str) -> Result<Listed, ApiError> {
     let ask = || async {
         let (mut all, mut token) = (BTreeMap::new(), None);
+        let mut pages = Pages::of("logs:DescribeLogGroups", prefix);
         loop {
             let request = cx
                 .cloud
@@ -193,9 +194,12 @@ async fn listed(cx: &Context<'_>, prefix: &str, name: &str) -> Result<Listed, Ap
                 ))
             };
             all.extend(groups.filter_map(state));
-            token = page.next_token;
             // They come in order, the shortest name with a prefix first.
-            if token.is_none() || prefix == name {
+            if prefix == name {
+                return Ok(Arc::new(all));
+            }
+            token = pages.next(page.next_token)?;
+            if token.is_none() {
                 return Ok(Arc::new(all));
             }
         }

@@ -9,7 +9,7 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::aws::retry::{gone, poll_pause};
-use crate::aws::{ApiError, Call, Cloud, Context, Names};
+use crate::aws::{ApiError, Call, Cloud, Context, Names, Pages};
 use crate::engine::{Diff, Found, Overtaken, Purpose, Resource};
 
 /// How long SNS may take to list a subscription, or to forget the one of a deleted topic of the
@@ -183,6 +183,7 @@ pub async fn subscriptions(
 
 async fn list(cx: &Context<'_>, topic: &str) -> Result<Option<Vec<Subscribed>>, ApiError> {
     let (mut all, mut token) = (Vec::new(), None);
+    let mut pages = Pages::of("sns:ListSubscriptionsByTopic", topic);
     loop {
         let request =
             cx.cloud.sns.list_subscriptions_by_topic().topic_arn(topic).set_next_token(token);
@@ -202,7 +203,7 @@ async fn list(cx: &Context<'_>, topic: &str) -> Result<Option<Vec<Subscribed>>, 
         });
         // Some are listed for days after they were deleted.
         all.extend(known.filter(|known| known.arn != "Deleted"));
-        token = answer.next_token;
+        token = pages.next(answer.next_token)?;
         if token.is_none() {
             return Ok(Some(all));
         }

@@ -12,7 +12,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::aws::naming::{Lacking, Tags};
 use crate::aws::retry::poll_pause;
-use crate::aws::{ApiError, Call, Cloud, Context, Names, Wait};
+use crate::aws::{ApiError, Call, Cloud, Context, Names, Pages, Wait};
 use crate::engine::{AlreadyExists, Changes, Diff, Found, Overtaken, Purpose, Resource};
 use crate::failure::Failure;
 
@@ -413,6 +413,7 @@ impl Table {
 async fn tags_of(cx: &Context<'_>, arn: &str, waits: &[Wait]) -> Result<Tags> {
     let mut tags = BTreeMap::new();
     let mut token = None;
+    let mut pages = Pages::of("dynamodb:ListTagsOfResource", arn);
     loop {
         let request =
             cx.cloud.dynamodb.list_tags_of_resource().resource_arn(arn).set_next_token(token);
@@ -421,7 +422,7 @@ async fn tags_of(cx: &Context<'_>, arn: &str, waits: &[Wait]) -> Result<Tags> {
             .send(|| request.clone().send())
             .await?;
         tags.extend(answer.tags().iter().map(|tag| (tag.key.clone(), tag.value.clone())));
-        token = answer.next_token;
+        token = pages.next(answer.next_token)?;
         if token.is_none() {
             return Ok(tags);
         }

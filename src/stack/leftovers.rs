@@ -8,7 +8,7 @@ use std::sync::Arc;
 use anyhow::Result;
 
 use super::Deployment;
-use crate::aws::{ApiError, Call, Cloud, Context, Names};
+use crate::aws::{ApiError, Call, Cloud, Context, Names, Pages};
 use crate::engine::{Purpose, Stack};
 use crate::resources::function::Function;
 use crate::resources::http_api::HttpApi;
@@ -185,11 +185,12 @@ impl Leftovers {
 async fn roles(cloud: &Cloud, names: &Names) -> Result<Vec<String>, ApiError> {
     let (mut all, mut marker) = (Vec::new(), None);
     let path = names.role_path();
+    let mut pages = Pages::of("iam:ListRoles", &path);
     loop {
         let request = cloud.iam.list_roles().path_prefix(&path).set_marker(marker);
         let page = Call::new("iam:ListRoles", &path).send(|| request.clone().send()).await?;
         all.extend(page.roles.into_iter().map(|role| role.role_name));
-        marker = page.marker;
+        marker = pages.next(page.marker)?;
         if marker.is_none() {
             return Ok(all);
         }

@@ -19,6 +19,7 @@ mod mistakes;
 mod models;
 mod operators;
 mod order;
+mod pages;
 mod proxy;
 mod readme;
 mod rights;

@@ -9,7 +9,7 @@ use aws_sdk_apigatewayv2::types::Api;
 use futures::future::try_join_all;
 
 use super::{Integration, Route, STAGE, Stage, State};
-use crate::aws::{ApiError, Call, Context};
+use crate::aws::{ApiError, Call, Context, Pages};
 use crate::failure::Failure;
 
 /// How long an API is new.
@@ -22,6 +22,7 @@ pub fn rate(per_second: f64) -> f64 {
 
 pub(super) async fn list(cx: &Context<'_>) -> Result<Vec<Api>> {
     let (mut all, mut token) = (Vec::new(), None);
+    let mut pages = Pages::of("apigateway:GetApis", "all APIs");
     loop {
         let request = cx.cloud.apigateway.get_apis().max_results("500").set_next_token(token);
         let page = Call::new("apigateway:GetApis", "all APIs")
@@ -29,7 +30,7 @@ pub(super) async fn list(cx: &Context<'_>) -> Result<Vec<Api>> {
             .await
             .map_err(|error| unavailable(cx, error))?;
         all.extend(page.items.unwrap_or_default());
-        token = page.next_token;
+        token = pages.next(page.next_token)?;
         if token.is_none() {
             return Ok(all);
         }
@@ -80,6 +81,7 @@ pub(super) async fn integrations(
     id: &str,
 ) -> Result<(BTreeMap<String, Integration>, Vec<String>)> {
     let (mut all, mut strays, mut token) = (BTreeMap::new(), Vec::new(), None);
+    let mut pages = Pages::of("apigateway:GetIntegrations", id);
     loop {
         let request = cx.cloud.apigateway.get_integrations().api_id(id).set_next_token(token);
         let page =
@@ -95,7 +97,7 @@ pub(super) async fn integrations(
                 Entry::Occupied(_) => strays.push(integration.id),
             }
         }
-        token = page.next_token;
+        token = pages.next(page.next_token)?;
         if token.is_none() {
             return Ok((all, strays));
         }
@@ -104,6 +106,7 @@ pub(super) async fn integrations(
 
 pub(super) async fn routes(cx: &Context<'_>, id: &str) -> Result<BTreeMap<String, Route>> {
     let (mut all, mut token) = (BTreeMap::new(), None);
+    let mut pages = Pages::of("apigateway:GetRoutes", id);
     loop {
         let request = cx.cloud.apigateway.get_routes().api_id(id).set_next_token(token);
         let page = Call::new("apigateway:GetRoutes", id).send(|| request.clone().send()).await?;
@@ -117,7 +120,7 @@ pub(super) async fn routes(cx: &Context<'_>, id: &str) -> Result<BTreeMap<String
             };
             all.insert(found.route_key.unwrap_or_default(), route);
         }
-        token = page.next_token;
+        token = pages.next(page.next_token)?;
         if token.is_none() {
             return Ok(all);
         }
