@@ -85,6 +85,16 @@ impl Http {
     }
 }
 
+/// Whether a request was not sent at all, as there was no connection for it, so that it can be
+/// sent again and arrive once.
+pub fn never_left(error: &anyhow::Error) -> bool {
+    let cause = |cause: &(dyn std::error::Error + 'static)| {
+        let error = cause.downcast_ref::<hyper_util::client::legacy::Error>();
+        error.is_some_and(hyper_util::client::legacy::Error::is_connect)
+    };
+    error.chain().any(cause)
+}
+
 impl Routes {
     /// What TLS needs, where there is any.
     fn context(&self, secure: bool) -> Result<Option<TlsContext>, String> {

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::session::{Session, application};
 use super::url::Route;
 use super::{secrets, url};
-use crate::aws::http::Http;
+use crate::aws::http::{self, Http};
 use crate::cli::{Global, Say};
 use crate::failure::Failure;
 use crate::manifest::Manifest;
@@ -49,7 +49,8 @@ pub async fn run(global: &Global, args: &Say, report: &Report) -> Result<u8> {
         match answer {
             Ok((404, body)) if young && body == UNROUTED => {}
             Ok((status, body)) => break (status, body, sent.elapsed().as_millis()),
-            Err(_) if young && session.cloud.endpoint.is_none() => {}
+            Err(error) if young && session.cloud.endpoint.is_none() && http::never_left(&error) => {
+            }
             Err(error) => {
                 let what = format!("{url} does not answer");
                 let hint = "check with `advent status` that the stack is up";
