@@ -117,6 +117,9 @@ pub struct Say {
     /// Who says it
     #[arg(long, value_name = "NAME", default_value = "advent")]
     pub user: String,
+    /// Print what acts on the terminal (escape sequences) as it comes
+    #[arg(long)]
+    pub raw: bool,
 }
 
 #[derive(Debug, Args)]
@@ -129,6 +132,9 @@ pub struct Logs {
     /// How far back: 30s, 10m, 2h, 1d
     #[arg(long, value_name = "TIME", default_value = "1h")]
     pub since: String,
+    /// Print what acts on the terminal (escape sequences) as it comes
+    #[arg(long)]
+    pub raw: bool,
 }
 
 #[derive(Debug, Args)]

@@ -1,12 +1,14 @@
 //! The only code that prints: results to standard output, everything else to standard error.
 
 mod errors;
+mod hidden;
 mod lines;
 mod plan;
 mod screen;
 mod status;
 mod style;
 mod summary;
+mod tame;
 mod terminal;
 #[cfg(test)]
 mod tests;
@@ -154,9 +156,15 @@ impl Report {
         }
     }
 
-    /// Whatever is printed from now on does not show this.
+    /// Whatever is printed from now on does not show this, in no form: a service may give back in
+    /// an error what it was sent. Not what is shorter than 6 bytes, which is a part of many words.
     pub fn hide(&self, secret: &str) {
-        self.shared.screen.hide(secret);
+        self.shared.screen.hidden.add(secret);
+    }
+
+    /// From now on results are printed with what acts on the terminal, as whoever wrote it wants.
+    pub fn let_through(&self) {
+        self.shared.screen.let_through();
     }
 
     pub fn note(&self, text: &str) {
@@ -374,6 +382,16 @@ impl Shared {
     }
 
     fn report(&self, event: &Event<'_>) {
+        // Before it is cut to what fits into a line.
+        let whole = match event {
+            Event::Secret { value } => return self.screen.hidden.add(value),
+            Event::Noted { text, .. } => self.screen.hidden.without(text),
+            _ => String::new(),
+        };
+        let event = &match *event {
+            Event::Noted { id, .. } => Event::Noted { id, text: &whole },
+            event => event,
+        };
         let mut doing = lock(&self.doing);
         let Doing { phase, work } = &mut *doing;
         let Some(work) = work else {

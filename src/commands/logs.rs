@@ -37,6 +37,9 @@ struct Event {
 
 pub async fn run(global: &Global, args: &Logs, report: &Report) -> Result<u8> {
     let since = since(&args.since)?;
+    if args.raw {
+        report.let_through();
+    }
     let session = Session::open(global, report).await?;
     let functions = functions(&session, args.function.as_deref())?;
     let start = now().saturating_sub(since);

@@ -28,6 +28,9 @@ const UNROUTED: &str = r#"{"message":"Not Found"}"#;
 pub async fn run(global: &Global, args: &Say, report: &Report) -> Result<u8> {
     let app = application(report)?;
     route(&app.manifest, args.path.as_deref())?;
+    if args.raw {
+        report.let_through();
+    }
     let session = Session::of(app, global, report).await?;
     let (route, caller) = route(&session.app.manifest, args.path.as_deref())?;
     let endpoint = url::endpoint(&session).await?;

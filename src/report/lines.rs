@@ -12,6 +12,7 @@ use crate::engine::{Action, Event, Outcome};
 pub(super) fn event(work: &Work, event: &Event<'_>, paint: Paint) -> Option<String> {
     match event {
         Event::Started { id, action } => Some(about(&name(work, id), text::verbs(action).0)),
+        Event::Secret { .. } => None,
         Event::Noted { id, text } => Some(about(&name(work, id), text)),
         Event::Finished { id, action, outcome, took } => {
             let (doing, done) = text::verbs(action);

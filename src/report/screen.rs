@@ -7,15 +7,14 @@ use std::sync::{Mutex, OnceLock};
 use console::Term;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
+use super::hidden::Hidden;
 use super::lock;
 use super::style::Paint;
+use super::tame::tame;
 use crate::invocation::Invocation;
 
 /// Columns and lines of a terminal that does not say.
 const USUAL: (usize, usize) = (80, 24);
-
-/// Bytes. Slack's have 24 and more.
-const SHORTEST_SECRET: usize = 6;
 
 type NewTarget = Box<dyn Fn() -> ProgressDrawTarget + Send + Sync>;
 
@@ -30,7 +29,9 @@ pub(super) struct Screen {
     /// Whether standard error has lines already.
     spoke: AtomicBool,
     /// What is never printed.
-    hidden: Mutex<Vec<String>>,
+    pub hidden: Hidden,
+    /// Whether results are printed with what acts on a terminal.
+    raw: AtomicBool,
     /// How commands are named.
     invocation: OnceLock<Invocation>,
 }
@@ -68,7 +69,8 @@ impl Screen {
             closed: AtomicBool::new(false),
             lost: AtomicBool::new(false),
             spoke: AtomicBool::new(false),
-            hidden: Mutex::default(),
+            hidden: Hidden::default(),
+            raw: AtomicBool::new(false),
             invocation: OnceLock::new(),
         }
     }
@@ -113,21 +115,14 @@ impl Screen {
         self.out.paint
     }
 
-    /// From now on `secret` is printed as `(hidden)`: a service may say in an error what it was sent.
-    pub fn hide(&self, secret: &str) {
-        // What is shorter is a part of many words.
-        if secret.len() < SHORTEST_SECRET {
-            return;
-        }
-        let in_json = serde_json::Value::from(secret).to_string();
-        let mut hidden = lock(&self.hidden);
-        hidden.extend([secret.to_owned(), in_json.trim_matches('"').to_owned()]);
-        hidden.dedup();
+    /// Results are printed with everything that is in them, from now on.
+    pub fn let_through(&self) {
+        self.raw.store(true, Ordering::Relaxed);
     }
 
-    fn without_secrets(&self, text: &str) -> String {
-        let hidden = lock(&self.hidden);
-        hidden.iter().fold(text.to_owned(), |text, secret| text.replace(secret, "(hidden)"))
+    /// What may be printed of a text that may come from elsewhere.
+    fn safe(&self, text: &str) -> String {
+        tame(&self.hidden.without(text)).into_owned()
     }
 
     /// From now on commands are named as this one was called.
@@ -167,7 +162,7 @@ impl Screen {
         self.spoke.store(true, Ordering::Relaxed);
         self.beside_live(|| {
             let mut to = lock(&self.err.to);
-            let text = self.without_secrets(text);
+            let text = self.safe(text);
             let _ = to.write_all(text.as_bytes()).and_then(|()| to.flush());
         });
     }
@@ -176,7 +171,8 @@ impl Screen {
     pub fn data(&self, text: &str) {
         let result = self.beside_live(|| {
             let mut to = lock(&self.out.to);
-            let text = self.without_secrets(text) + "\n";
+            let raw = self.raw.load(Ordering::Relaxed);
+            let text = if raw { self.hidden.without(text) } else { self.safe(text) } + "\n";
             to.write_all(text.as_bytes()).and_then(|()| to.flush())
         });
         let Err(error) = result else { return };
@@ -200,7 +196,7 @@ impl Screen {
             }
             bar
         });
-        bar.set_message(self.without_secrets(picture));
+        bar.set_message(self.safe(picture));
         self.step_back();
     }
 

@@ -87,7 +87,10 @@ impl Work {
 
     pub fn take_in(&mut self, event: &Event<'_>) {
         let (Event::Started { id, .. } | Event::Noted { id, .. } | Event::Finished { id, .. }) =
-            event;
+            event
+        else {
+            return;
+        };
         let Some(row) = self.index.get(*id).and_then(|index| self.rows.get_mut(*index)) else {
             return;
         };
@@ -109,6 +112,7 @@ impl Work {
                     Outcome::Skipped => Stage::Waiting,
                 };
             }
+            Event::Secret { .. } => {}
         }
     }
 

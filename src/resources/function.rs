@@ -126,13 +126,13 @@ impl Resource for Function {
             let Some(found) = lookup(&cx, &self.name).await? else { return Ok(Found::Missing) };
             let Some(configuration) = &found.configuration else { return Ok(Found::Missing) };
             if configuration.state != Some(Lifecycle::Deleting) {
-                return Ok(match stranger(&self.names, &found) {
-                    Some(whose) => Found::Foreign(whose),
-                    None => Found::Ours(State {
-                        lacking: self.names.lacking(&read::tags_in(&found)),
-                        ..State::from(configuration)
-                    }),
-                });
+                if let Some(whose) = stranger(&self.names, &found) {
+                    return Ok(Found::Foreign(whose));
+                }
+                let lacking = self.names.lacking(&read::tags_in(&found));
+                let state = State { lacking, ..State::from(configuration) };
+                self.keep_secrets(&state, &cx);
+                return Ok(Found::Ours(state));
             }
             cx = cx.fresh();
             self.pause(&cx, begun, "waiting for the function to be deleted").await?;

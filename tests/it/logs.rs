@@ -104,3 +104,25 @@ fn of_nothing_it_says_so() {
     rig.people.ok(["logs"]).says("alone").says("small-back has no log group");
     rig.people.ok(["down"]);
 }
+
+/// What a function writes is shown and does nothing.
+#[test]
+fn nothing_that_is_logged_acts_on_the_terminal() {
+    let Some(python) = python() else { return };
+    let rig = Rig::new(python, Backend::Local);
+    rig.people.ok(["up"]);
+    let wild =
+        "a\x1b[2J b\x1b]0;title\x07 c\r d\u{9b}1A e\u{2028} f\x0b g\u{202e} \x1b[31mred\x1b[0m";
+    put(&rig.boto, "a", Duration::ZERO, &[wild]);
+    let forbidden = ['\x07', '\r', '\u{9b}', '\u{2028}', '\x0b', '\u{202e}'];
+    let text = rig.people.ok(["logs", "front"]);
+    let json = rig.people.clone().arg("--json").ok(["logs", "front"]);
+    for shown in [&text.stdout, &json.stdout] {
+        assert!(!shown.contains(forbidden) && !shown.contains("\x1b[2J"), "{shown:?}");
+    }
+    text.says("\\u001b[2J").says("\x1b[31mred\x1b[0m");
+    assert_eq!(json.json()["events"][0]["message"], wild);
+    let raw = rig.people.ok(["logs", "front", "--raw"]);
+    assert!(raw.stdout.contains(wild), "{:?}", raw.stdout);
+    rig.people.ok(["down"]);
+}

@@ -5,11 +5,12 @@ use std::path::Path;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use serde_json::json;
 
 use crate::support::cli::{Cli, Run};
 use crate::support::local::{LocalCloud, article, shipped_article};
 use crate::support::proxy::{Fault, Proxy, Rule};
-use crate::support::python::free_port;
+use crate::support::python::{Boto, free_port, python};
 
 /// What Lambda might answer to variables that it does not take.
 const ECHO: &str = "1 validation error detected: Value '{SLACK_TOKEN=planted-token-93ab, \
@@ -163,6 +164,60 @@ fn no_failure_shows_a_secret() {
     no_secret_in("the local cloud's output", running.stdout_so_far().as_bytes());
     let healthy = Cli::new(&folder).endpoint(&proxy.url);
     healthy.ok(["down", "--yes"]);
+}
+
+/// Values that functions have, and this operator's environment and advent.toml have not.
+const KEPT: [&str; 3] = ["kept \"token\" 93ab", "kept-signing-7c1f", "added-by-somebody-d04e"];
+
+/// Lambda's own error for an environment that is too large gives back all of it.
+#[test]
+fn what_only_the_function_knows_is_hidden_too() {
+    let Some(python) = python() else { return };
+    let (cloud, folder) = (LocalCloud::new(), shipped_article());
+    let _running = cloud.start();
+    let proxy = Proxy::start(&cloud.url().expect("it runs"));
+    let cli = Cli::new(&folder).endpoint(&proxy.url);
+    cli.clone().env("SLACK_TOKEN", KEPT[0]).env("SLACK_SIGNING_SECRET", KEPT[1]).ok(["up"]);
+    let lambda = Boto::new(python, &proxy.url);
+    let function = json!({ "FunctionName": "aws_advent" });
+    let found = lambda.call("lambda", "get_function_configuration", function);
+    let mut variables = found["Environment"]["Variables"].clone();
+    assert_eq!(variables["SLACK_TOKEN"], KEPT[0]);
+    variables["ADDED"] = KEPT[2].into();
+    let changed =
+        json!({ "FunctionName": "aws_advent", "Environment": { "Variables": variables } });
+    lambda.call("lambda", "update_function_configuration", changed);
+
+    let measured = |text: &str| {
+        format!(
+            "Lambda was unable to configure your environment variables because the environment \
+             variables you have provided exceeded the 4KB limit. String measured: {text}"
+        )
+    };
+    let percent = KEPT[0].replace(' ', "%20").replace('"', "%22");
+    let debug = format!("{{SLACK_TOKEN={}, X={:?}, Y={percent}}}", KEPT[0], KEPT[0]);
+    for text in [variables.to_string(), debug, STANDARD.encode(variables.to_string())] {
+        proxy.heal();
+        let message: &'static str = measured(&text).leak();
+        let fault = Fault::Error(400, "InvalidParameterValueException", message);
+        let rule = Rule::operation("lambda", "UpdateFunctionConfiguration", fault);
+        let struck = proxy.inject(rule);
+        for cli in [&cli, &cli.clone().arg("--json")] {
+            let run = cli.run(["up"]);
+            assert_eq!(run.code, Some(1), "{}", run.stderr);
+            let shown = run.stdout + &run.stderr;
+            assert!(shown.contains("String measured: ") && shown.contains("(hidden)"), "{shown}");
+            for secret in KEPT {
+                let json = serde_json::Value::from(secret).to_string();
+                for form in [secret, json.trim_matches('"'), &percent, &STANDARD.encode(secret)] {
+                    assert!(!shown.contains(form), "it shows {form}: {shown}");
+                }
+            }
+        }
+        assert!(struck.struck() > 0);
+    }
+    proxy.heal();
+    cli.ok(["down", "--yes"]);
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{Function, State};
+use crate::aws::{Context, Names};
 use crate::engine::Changes;
 
 /// Field of the change that says that they could not be read.
@@ -20,6 +21,20 @@ impl Function {
             environment.extend(value.map(|value| (key.clone(), value)));
         }
         environment
+    }
+
+    /// What is in its variables, and advent.toml does not say, is nobody's business: Lambda gives
+    /// back all of them in an error about one.
+    pub(super) fn keep_secrets(&self, state: &State, cx: &Context<'_>) {
+        let Ok(known) = &state.environment else { return };
+        let public = |value: &String| {
+            let Names { stack, stage, account, region, .. } = &self.names;
+            [stack, stage, account, region].contains(&value)
+                || self.environment.values().any(|said| said == value)
+        };
+        for value in known.values().filter(|value| !public(value)) {
+            cx.keep_secret(value);
+        }
     }
 
     /// Secrets are hidden in what it shows.

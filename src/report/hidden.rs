@@ -1,0 +1,357 @@
+//! What is never printed, in whatever form a service may give it back.
+
+use std::collections::HashMap;
+use std::fmt::Write as _;
+use std::ops::Range;
+use std::sync::Mutex;
+
+use base64::Engine as _;
+use base64::alphabet::{STANDARD, URL_SAFE};
+use base64::engine::general_purpose::{GeneralPurpose, NO_PAD};
+
+use super::lock;
+
+const INSTEAD: &str = "(hidden)";
+
+/// Bytes. What is shorter is a part of many words; Slack's secrets have 24 and more.
+const SHORTEST: usize = 6;
+
+/// Texts to hide, as they are and as they become when they are quoted: escaped as in JSON (any
+/// number of times) or as Rust shows strings, percent-encoded, as HTML, in base64, with their
+/// lines moved in.
+#[derive(Default)]
+pub(super) struct Hidden(Mutex<Needles>);
+
+#[derive(Default)]
+struct Needles {
+    texts: Vec<Vec<char>>,
+    /// Which of them begin with this character.
+    beginning: HashMap<char, Vec<usize>>,
+}
+
+impl Hidden {
+    pub fn add(&self, secret: &str) {
+        if secret.len() < SHORTEST {
+            return;
+        }
+        let mut needles = lock(&self.0);
+        for text in [secret.to_owned()].into_iter().chain(encoded(secret.as_bytes())) {
+            let text: Vec<char> = text.chars().collect();
+            if !needles.texts.contains(&text) {
+                let number = needles.texts.len();
+                needles.beginning.entry(text[0]).or_default().push(number);
+                needles.texts.push(text);
+            }
+        }
+    }
+
+    pub fn without(&self, text: &str) -> String {
+        let needles = lock(&self.0);
+        let mut shown = String::with_capacity(text.len());
+        let mut end = 0;
+        for range in needles.found(text) {
+            shown.push_str(&text[end..range.start]);
+            shown.push_str(INSTEAD);
+            end = range.end;
+        }
+        shown.push_str(&text[end..]);
+        shown
+    }
+}
+
+impl Needles {
+    /// Where something is to be hidden: apart from one another, in order.
+    fn found(&self, text: &str) -> Vec<Range<usize>> {
+        let mut found: Vec<Range<usize>> = Vec::new();
+        if self.texts.is_empty() {
+            return found;
+        }
+        for (start, char) in text.char_indices() {
+            // What is escaped may be any of them.
+            let candidates = if matches!(char, '\\' | '%' | '&' | '+') {
+                (0..self.texts.len()).collect()
+            } else {
+                self.beginning.get(&char).cloned().unwrap_or_default()
+            };
+            let ends = candidates
+                .into_iter()
+                .filter_map(|number| end(&text[start..], &self.texts[number]));
+            let Some(length) = ends.max() else { continue };
+            let range = start..start + length;
+            match found.last_mut() {
+                Some(last) if range.start <= last.end => last.end = last.end.max(range.end),
+                _ => found.push(range),
+            }
+        }
+        found
+    }
+}
+
+/// Where `needle` ends in a text that begins with it, in any form; the longest counts.
+fn end(text: &str, needle: &[char]) -> Option<usize> {
+    let mut ends = vec![0];
+    for char in needle {
+        let mut next = Vec::new();
+        for at in ends {
+            forms(&text[at..], *char, &mut |length| next.push(at + length));
+        }
+        next.sort_unstable();
+        next.dedup();
+        ends = next;
+        if ends.is_empty() {
+            return None;
+        }
+    }
+    ends.last().copied()
+}
+
+/// Tells the lengths of all forms of a character that `text` begins with.
+fn forms(text: &str, char: char, found: &mut dyn FnMut(usize)) {
+    if let Some(rest) = text.strip_prefix(char) {
+        found(char.len_utf8());
+        if char == '\n' {
+            let moved = rest.len() - rest.trim_start_matches(' ').len();
+            (1..=moved).for_each(|spaces| found(1 + spaces));
+        }
+    }
+    match text.as_bytes().first() {
+        Some(b'\\') => {
+            let rest = text.trim_start_matches('\\');
+            let slashes = text.len() - rest.len();
+            if char == '\\' {
+                (2..=slashes).for_each(&mut *found);
+            }
+            found_if(escaped(rest, char).map(|length| slashes + length), found);
+        }
+        Some(b'%') => percent(text, char, found),
+        Some(b'+') if char == ' ' => found(1),
+        Some(b'&') => {
+            let entities: &[&str] = match char {
+                '&' => &["&amp;", "&#38;", "&#x26;"],
+                '<' => &["&lt;", "&#60;", "&#x3c;"],
+                '>' => &["&gt;", "&#62;", "&#x3e;"],
+                '"' => &["&quot;", "&#34;", "&#x22;"],
+                '\'' => &["&apos;", "&#39;", "&#x27;"],
+                _ => &[],
+            };
+            let is_it = |entity: &&&str| {
+                text.get(..entity.len()).is_some_and(|head| head.eq_ignore_ascii_case(entity))
+            };
+            found_if(entities.iter().find(is_it).map(|entity| entity.len()), found);
+        }
+        _ => {}
+    }
+}
+
+fn found_if(length: Option<usize>, found: &mut dyn FnMut(usize)) {
+    if let Some(length) = length {
+        found(length);
+    }
+}
+
+/// Length of what stands for a character behind a backslash.
+fn escaped(text: &str, char: char) -> Option<usize> {
+    let short = match char {
+        '\n' => 'n',
+        '\r' => 'r',
+        '\t' => 't',
+        '\u{8}' => 'b',
+        '\u{c}' => 'f',
+        '\0' => '0',
+        '"' | '\'' | '/' => char,
+        _ => '\0',
+    };
+    if short != '\0' && text.starts_with(short) {
+        return Some(1);
+    }
+    if let Some(code) = text.strip_prefix("u{") {
+        let (code, _) = code.split_once('}')?;
+        let same = u32::from_str_radix(code, 16).ok()? == u32::from(char);
+        return same.then_some(code.len() + 3);
+    }
+    if let Some(code) = text.strip_prefix('x').and_then(|text| text.get(..2)) {
+        return (u32::from_str_radix(code, 16).ok()? == u32::from(char)).then_some(3);
+    }
+    // JSON has two escapes where UTF-16 has two units.
+    let (mut at, mut units) = (0, [0; 2]);
+    for (number, unit) in char.encode_utf16(&mut units).iter().enumerate() {
+        let mut rest = &text[at..];
+        if number > 0 {
+            rest = rest.trim_start_matches('\\');
+        }
+        let code = rest.strip_prefix('u')?.get(..4)?;
+        if u16::from_str_radix(code, 16).ok()? != *unit {
+            return None;
+        }
+        at = text.len() - rest.len() + 5;
+    }
+    Some(at)
+}
+
+/// Tells the lengths of all forms of a percent-encoded character: the signs may be encoded again,
+/// and the character may be such a sign.
+fn percent(text: &str, char: char, found: &mut dyn FnMut(usize)) {
+    let (mut starts, mut bytes) = (vec![text], [0; 4]);
+    for byte in char.encode_utf8(&mut bytes).bytes() {
+        let mut next = Vec::new();
+        for start in starts {
+            let Some(mut rest) = start.strip_prefix('%') else { continue };
+            loop {
+                let code = rest.get(..2).and_then(|code| u8::from_str_radix(code, 16).ok());
+                if code == Some(byte) {
+                    next.push(&rest[2..]);
+                }
+                match rest.strip_prefix("25") {
+                    Some(again) => rest = again,
+                    None => break,
+                }
+            }
+        }
+        starts = next;
+    }
+    for rest in starts {
+        found(text.len() - rest.len());
+    }
+}
+
+/// In base64, by itself and within something longer: what does not depend on what is beside it.
+fn encoded(secret: &[u8]) -> Vec<String> {
+    let mut forms = Vec::new();
+    for alphabet in [&STANDARD, &URL_SAFE] {
+        let engine = GeneralPurpose::new(alphabet, NO_PAD);
+        for before in 0..3 {
+            let text = engine.encode([&vec![0; before], secret].concat());
+            let own = (before * 8).div_ceil(6)..(before + secret.len()) * 8 / 6;
+            forms.push(text[own].to_owned());
+        }
+        // By itself its last character is known as well.
+        forms.push(engine.encode(secret));
+    }
+    let mut hex = String::new();
+    for byte in secret {
+        // Writing to a string cannot fail.
+        let _ = write!(hex, "{byte:02x}");
+    }
+    forms.extend([hex.to_uppercase(), hex]);
+    forms
+}
+
+#[cfg(test)]
+mod tests {
+    use base64::engine::general_purpose::{STANDARD as BASE64, URL_SAFE as BASE64_URL};
+    use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+
+    use super::*;
+
+    const SECRETS: [&str; 7] = [
+        "xoxb-plain-secret",
+        "with \"quotes\" and \\ back\\\\slashes\\",
+        "two\nlines\tand\r\nmore",
+        "ä😀 beyond ASCII & <tags>",
+        "100% +plus/slash=",
+        "'single' %25 twice",
+        "\\n is no line break",
+    ];
+
+    fn hidden(secrets: &[&str]) -> Hidden {
+        let hidden = Hidden::default();
+        for secret in secrets {
+            hidden.add(secret);
+        }
+        hidden
+    }
+
+    /// The ways in which a service or a library may show a text.
+    fn shown(secret: &str) -> Vec<String> {
+        let json = |text: &str| {
+            let json = serde_json::Value::from(text).to_string();
+            json[1..json.len() - 1].to_owned()
+        };
+        let percent = |text: &str| utf8_percent_encode(text, NON_ALPHANUMERIC).to_string();
+        let ascii: String = secret
+            .encode_utf16()
+            .map(|unit| match u8::try_from(unit).map(char::from) {
+                Ok(char) if char.is_ascii_alphanumeric() => char.to_string(),
+                _ => format!("\\u{unit:04X}"),
+            })
+            .collect();
+        let debug = format!("{secret:?}");
+        let form: String = form_urlencoded::byte_serialize(secret.as_bytes()).collect();
+        let html = secret.replace('&', "&amp;").replace('<', "&lt;").replace('"', "&quot;");
+        let mut shown = vec![
+            secret.to_owned(),
+            json(secret),
+            json(&json(secret)),
+            json(&json(&json(secret))),
+            json(secret).replace('/', "\\/"),
+            ascii.clone(),
+            ascii.to_lowercase(),
+            json(&ascii),
+            debug[1..debug.len() - 1].to_owned(),
+            percent(secret),
+            percent(secret).to_lowercase(),
+            percent(&percent(secret)),
+            form,
+            html,
+            secret.replace('\n', "\n    "),
+            BASE64.encode(secret),
+            BASE64_URL.encode(secret),
+            percent(&BASE64.encode(secret)),
+        ];
+        // Case is lost in these for what has none to lose.
+        shown.retain(|text| text != &secret.to_lowercase() || text == secret);
+        shown
+    }
+
+    #[test]
+    fn a_secret_is_hidden_in_every_form() {
+        for secret in SECRETS {
+            let hidden = hidden(&[secret]);
+            for form in shown(secret) {
+                if form.to_lowercase() == form && secret.to_lowercase() != secret {
+                    continue;
+                }
+                let text = hidden.without(&format!("before {form} after"));
+                let base64 = text.trim_end_matches(" after").trim_end_matches('=');
+                let base64 = base64.trim_end_matches("%3D");
+                assert_eq!(base64, "before (hidden)", "{secret:?} as {form}");
+            }
+        }
+    }
+
+    #[test]
+    fn within_something_longer_that_is_in_base64_it_is_hidden() {
+        for before in 0..4 {
+            for after in 0..4 {
+                let secret = "xoxb-plain-secret";
+                let text = format!("{}{secret}{}", "x".repeat(before), "y".repeat(after));
+                let text = hidden(&[secret]).without(&BASE64.encode(text));
+                assert!(text.contains(INSTEAD), "{before} {after}: {text}");
+            }
+        }
+    }
+
+    #[test]
+    fn one_may_begin_with_another_or_overlap_it() {
+        for secrets in
+            [["secret-one", "secret-one-and-more"], ["secret-one-and-more", "secret-one"]]
+        {
+            let hidden = hidden(&secrets);
+            assert_eq!(hidden.without("a secret-one-and-more b"), "a (hidden) b");
+            assert_eq!(hidden.without("a secret-one b"), "a (hidden) b");
+        }
+        let hidden = hidden(&["abc-middle", "middle-xyz"]);
+        assert_eq!(hidden.without("<abc-middle-xyz>"), "<(hidden)>");
+        assert_eq!(hidden.without("abc-middleabc-middle"), "(hidden)");
+    }
+
+    #[test]
+    fn everything_else_stays() {
+        let hidden = hidden(&SECRETS);
+        for text in ["", "a \\ b % c & d +", "xoxb-plain-secre", "\\u12", "%", "&amp", "äöü 😀"]
+        {
+            assert_eq!(hidden.without(text), text);
+        }
+        assert_eq!(self::hidden(&["short"]).without("short"), "short");
+    }
+}
