@@ -20,7 +20,8 @@ pub const ROUTE_PREFIX: &str = "advent-route";
 
 const CONCURRENT: Wait = Wait {
     code: "ResourceConflict",
-    message: "update",
+    // Not `update`, which may be part of a statement's id that exists already.
+    message: "concurrent update",
     note: "waiting for another change of the function",
     at_most: Duration::from_mins(2),
 };
