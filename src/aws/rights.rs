@@ -218,6 +218,17 @@ pub fn knows(operation: &str) -> bool {
     ROWS.iter().any(|(known, ..)| *known == operation)
 }
 
+/// The action that is checked first for a call, and of API Gateway the path that it is about.
+pub fn checked(operation: &str) -> Option<(&'static str, Option<&'static str>)> {
+    let (.., actions) = ROWS.iter().find(|(known, ..)| *known == operation)?;
+    let (action, what) = actions.first()?;
+    let path = match what {
+        Api(paths) => paths.first().copied(),
+        _ => None,
+    };
+    Some((action, path))
+}
+
 /// The least policy with which these commands succeed.
 pub fn policy(commands: &[Command], scope: &Scope) -> Value {
     let mut resources: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
@@ -267,12 +278,15 @@ mod tests {
 
     /// What looks like a call and is none: what a permission allows, a trust policy, and rights that
     /// calls need of others.
-    const NO_CALLS: [&str; 5] = [
+    const NO_CALLS: [&str; 8] = [
         "lambda:InvokeFunction",
         "sts:AssumeRole",
         "iam:PassRole",
         "iam:PassedToService",
         "apigateway:POST",
+        "apigateway:GET",
+        "apigateway:PATCH",
+        "apigateway:DELETE",
     ];
 
     /// Every `"service:Operation"` in the sources of a folder, but for the actions of the roles'
