@@ -84,6 +84,8 @@ const ROWS: &[Row] = &[
     ("sns:DeleteTopic", DELETED, &[("sns:DeleteTopic", Topics)]),
     ("iam:ListRoles", READ, &[("iam:ListRoles", Everything)]),
     ("iam:GetRole", READ, &[("iam:GetRole", Roles)]),
+    // Where the role's answer has none.
+    ("iam:ListRoleTags", READ, &[("iam:ListRoleTags", Roles)]),
     ("iam:ListRolePolicies", READ, &[("iam:ListRolePolicies", Roles)]),
     ("iam:GetRolePolicy", COMPARED, &[("iam:GetRolePolicy", Roles)]),
     ("iam:CreateRole", WRITTEN, &[("iam:CreateRole", Roles), ("iam:TagRole", Roles)]),
@@ -131,6 +133,12 @@ const ROWS: &[Row] = &[
         "apigateway:GetApis",
         &[Command::Up, Command::Status, Command::Down, Command::Say],
         &[("apigateway:GET", Api(&["/apis"]))],
+    ),
+    // Where an API of our name has none in that list.
+    (
+        "apigateway:GetTags",
+        &[Command::Up, Command::Status, Command::Down, Command::Say],
+        &[("apigateway:GET", Api(&["*/tags/*"]))],
     ),
     ("apigateway:GetIntegrations", COMPARED, &[("apigateway:GET", Api(&["/apis/*/integrations"]))]),
     ("apigateway:GetRoutes", COMPARED, &[("apigateway:GET", Api(&["/apis/*/routes"]))]),

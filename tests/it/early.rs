@@ -164,6 +164,77 @@ fn what_may_not_be_read_is_said_and_is_nobody_elses() {
     rig.assert_down("with an unreadable environment");
 }
 
+/// Services leave tags out of answers that lag, or of who may not read them.
+#[test]
+fn what_an_answer_has_no_tags_of_is_asked_for_its_tags() {
+    let Some(python) = python() else { return };
+    let rig = Rig::new(python, Backend::Local);
+    rig.cli.ok(["up"]);
+    let clean = rig.world();
+    for (service, call, tags, action) in [
+        ("iam", "GetRole", "ListRoleTags", "iam:ListRoleTags"),
+        ("apigateway", "GetApis", "GetTags", "apigateway:GetTags"),
+    ] {
+        rig.proxy.inject(Rule::operation(service, call, Fault::Rewrite(untagged)));
+        rig.proxy.take();
+        rig.cli.ok(["up"]);
+        let records = rig.proxy.take();
+        assert_eq!(records.mutating(), [""; 0], "{call}");
+        assert!(records.count(service, tags) > 0, "{call}: {records}");
+        assert_eq!(rig.cli.ok(["status"]).json()["in_step"], true, "{call}");
+        rig.proxy.inject(Rule::operation(service, tags, Fault::Answer(Answer::denied)));
+        for command in ["up", "plan", "down"] {
+            let run = rig.people.run([command]).code(1).says(action);
+            assert!(!run.stderr.contains("not made by advent"), "{command}: {}", run.stderr);
+        }
+        clean.assert_same(&rig.world(), call);
+        rig.proxy.heal();
+    }
+    // Of what the index has tags of, an answer without any is not the last word.
+    for (service, call) in [
+        ("dynamodb", "ListTagsOfResource"),
+        ("sns", "ListTagsForResource"),
+        ("logs", "ListTagsForResource"),
+    ] {
+        rig.proxy.inject(Rule::operation(service, call, Fault::Rewrite(untagged)).at(0));
+    }
+    let run = rig.people.ok(["down"]);
+    assert!(!run.stderr.contains("not made by advent"), "{}", run.stderr);
+    rig.world().assert_empty("after down");
+}
+
+/// An answer in JSON or XML, whichever, without the tags in it.
+fn untagged(_: &Operation, mut answer: Answer) -> Answer {
+    fn strip(value: &mut serde_json::Value) {
+        match value {
+            serde_json::Value::Object(members) => {
+                for (key, value) in members {
+                    match value {
+                        _ if !key.eq_ignore_ascii_case("tags") => strip(value),
+                        serde_json::Value::Array(list) => list.clear(),
+                        serde_json::Value::Object(map) => map.clear(),
+                        _ => {}
+                    }
+                }
+            }
+            serde_json::Value::Array(items) => items.iter_mut().for_each(strip),
+            _ => {}
+        }
+    }
+    if let Ok(mut body) = serde_json::from_slice(&answer.body) {
+        strip(&mut body);
+        answer.body = body.to_string().into();
+        answer.headers.remove("x-amz-crc32");
+        return answer;
+    }
+    let body = String::from_utf8_lossy(&answer.body).into_owned();
+    let (Some(begin), Some(end)) = (body.find("<Tags>"), body.find("</Tags>")) else {
+        return answer;
+    };
+    answer.body = format!("{}{}", &body[..begin], &body[end + "</Tags>".len()..]).into();
+    answer
+}
+
 fn without_environment(_: &Operation, mut answer: Answer) -> Answer {
     let mut body: serde_json::Value = serde_json::from_slice(&answer.body).expect("JSON");
     if let Some(environment) = body.pointer_mut("/Configuration/Environment") {

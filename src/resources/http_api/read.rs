@@ -1,7 +1,7 @@
 //! Reading an HTTP API and its parts, page by page.
 
-use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, HashMap};
 use std::time::{Duration, SystemTime};
 
 use anyhow::Result;
@@ -9,6 +9,7 @@ use aws_sdk_apigatewayv2::types::Api;
 use futures::future::try_join_all;
 
 use super::{Integration, Route, STAGE, Stage, State};
+use crate::aws::naming::Tags;
 use crate::aws::{ApiError, Call, Context};
 use crate::failure::Failure;
 
@@ -34,6 +35,45 @@ pub(super) async fn list(cx: &Context<'_>) -> Result<Vec<Api>> {
             return Ok(all);
         }
     }
+}
+
+/// What a list says of an API.
+pub(super) fn bare(api: &Api) -> State {
+    State {
+        id: api.api_id().unwrap_or_default().to_owned(),
+        endpoint: api.api_endpoint().unwrap_or_default().trim_end_matches('/').to_owned(),
+        name: api.name().unwrap_or_default().to_owned(),
+        ..State::empty()
+    }
+}
+
+pub(super) fn tags(api: &Api) -> Tags {
+    api.tags().into_iter().flatten().map(|(k, v)| (k.clone(), v.clone())).collect()
+}
+
+/// The APIs with their tags: where one of this name seems to have none, they are asked for.
+pub(super) async fn with_tags(
+    cx: &Context<'_>,
+    name: &str,
+    apis: Vec<Api>,
+) -> Result<Vec<Api>, ApiError> {
+    let complete = async |mut api: Api| {
+        let untagged = api.tags().is_none_or(HashMap::is_empty);
+        if untagged && api.name() == Some(name) {
+            let arn = cx.cloud.names.api_arn(api.api_id().unwrap_or_default());
+            let answer = Call::new("apigateway:GetTags", &arn)
+                .send(|| cx.cloud.apigateway.get_tags().resource_arn(&arn).send())
+                .await;
+            match answer {
+                Ok(answer) => api.tags = answer.tags,
+                // Deleted since.
+                Err(error) if error.is_not_found() => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(api)
+    };
+    try_join_all(apis.into_iter().map(complete)).await
 }
 
 /// That the Region has no HTTP APIs, if the error says so. Some of these Regions answer to
