@@ -235,7 +235,31 @@ impl Resource for HttpApi {
     }
 
     async fn update(&self, (): &(), state: &State, cx: &Context<'_>) -> Result<State> {
-        let mut state = state.clone();
+        match Box::pin(self.put(state.clone(), cx)).await {
+            Err(error) if ApiError::is_not_found_in(&error) => {
+                Err(read::lost(cx, &self.name, &state.id, error).await)
+            }
+            put => put,
+        }
+    }
+
+    async fn delete(&self, state: &State, cx: &Context<'_>) -> Result<()> {
+        for id in state.duplicates.iter().chain([&state.id]) {
+            delete_api(cx, id).await?;
+        }
+        Ok(())
+    }
+}
+
+impl HttpApi {
+    /// What is needed to read and delete the API when none is wanted any longer.
+    pub fn named(names: &Names) -> Self {
+        let (name, names) = (names.api(None), names.clone());
+        Self { name, routes: BTreeMap::new(), rate: 0.0, burst: 0, names }
+    }
+
+    /// Brings all of its parts to what they should be.
+    async fn put(&self, mut state: State, cx: &Context<'_>) -> Result<State> {
         for duplicate in std::mem::take(&mut state.duplicates) {
             delete_api(cx, &duplicate).await?;
         }
@@ -283,21 +307,6 @@ impl Resource for HttpApi {
         // Last: a stage without routes fails to deploy.
         self.put_stage(&mut state, cx).await?;
         Ok(state)
-    }
-
-    async fn delete(&self, state: &State, cx: &Context<'_>) -> Result<()> {
-        for id in state.duplicates.iter().chain([&state.id]) {
-            delete_api(cx, id).await?;
-        }
-        Ok(())
-    }
-}
-
-impl HttpApi {
-    /// What is needed to read and delete the API when none is wanted any longer.
-    pub fn named(names: &Names) -> Self {
-        let (name, names) = (names.api(None), names.clone());
-        Self { name, routes: BTreeMap::new(), rate: 0.0, burst: 0, names }
     }
 
     /// ARNs of the functions behind the routes.

@@ -59,6 +59,34 @@ fn what_stays_unknown_is_not_waited_for_long_nor_put_down_to_another_run() {
     rig.assert_down("at last");
 }
 
+/// Not found for ever: by an API that is read all the same, and by one that is gone.
+#[test]
+fn an_api_that_no_write_finds_is_given_up_in_bounded_time() {
+    let Some(python) = python() else { return };
+    let rig = Rig::new(python, Backend::Local);
+    rig.cli.ok(["up"]);
+    let api = rig.boto.call("apigatewayv2", "get_apis", json!({}))["Items"][0]["ApiId"].clone();
+    let routes = rig.boto.call("apigatewayv2", "get_routes", json!({ "ApiId": api }));
+    let route = json!({ "ApiId": api, "RouteId": routes["Items"][0]["RouteId"] });
+    rig.boto.call("apigatewayv2", "delete_route", route);
+    let lost = Rule::operation("apigateway", "CreateRoute", Fault::Answer(unknown));
+    let lost = rig.proxy.inject(lost);
+    rig.proxy.take();
+    let begun = Instant::now();
+    let run = rig.people.run(["up"]).code(1);
+    let (took, records) = (begun.elapsed(), rig.proxy.take());
+    assert!(run.stderr.contains("lets the HTTP API small ("), "{}", run.stderr);
+    assert!(run.stderr.contains("finds nothing to change"), "{}", run.stderr);
+    assert!(took < Duration::from_secs(14), "{took:?}");
+    assert!((10..60).contains(&lost.struck()), "{} tries", lost.struck());
+    // Read when it began and once more, and looked at after each try was given up.
+    assert_eq!(records.count("apigateway", "GetApis"), 2, "{records}");
+    assert_eq!(records.count("apigateway", "GetRoutes"), 4, "{records}");
+    assert_eq!(records.count("apigateway", "CreateApi"), 0, "{records}");
+    rig.proxy.heal();
+    rig.assert_down("at last");
+}
+
 #[test]
 fn rights_that_hang_on_tags_are_waited_for_and_no_others() {
     let Some(python) = python() else { return };

@@ -76,6 +76,23 @@ pub(super) async fn with_tags(
     try_join_all(apis.into_iter().map(complete)).await
 }
 
+/// What it means that a write does not find the API.
+pub(super) async fn lost(
+    cx: &Context<'_>,
+    name: &str,
+    id: &str,
+    error: anyhow::Error,
+) -> anyhow::Error {
+    let gone = routes(cx, id).await.is_err_and(|error| ApiError::is_not_found_in(&error));
+    error.context(if gone {
+        format!(
+            "the HTTP API {name} ({id}) is gone: somebody deleted it while it was being changed"
+        )
+    } else {
+        format!("API Gateway lets the HTTP API {name} ({id}) be read, and finds nothing to change")
+    })
+}
+
 /// That the Region has no HTTP APIs, if the error says so. Some of these Regions answer to
 /// `GetApis` all the same, and refuse to create one only.
 pub(super) fn unavailable(cx: &Context<'_>, error: ApiError) -> anyhow::Error {
