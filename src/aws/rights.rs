@@ -6,8 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::{Value, json};
 
 use What::{
-    Api, BoundedRoles, Everything, ExpiringTables, Functions, LogGroups, PassedRoles, Roles,
-    Tables, Topics,
+    Api, BoundedRoles, Everything, ExpiringTables, Functions, LogGroups, OtherRoles, PassedRoles,
+    Roles, Tables, Topics,
 };
 
 /// A command that makes calls.
@@ -30,6 +30,8 @@ enum What {
     ExpiringTables,
     Topics,
     Roles,
+    /// Those that functions have for a moment only.
+    OtherRoles,
     PassedRoles,
     BoundedRoles,
     Functions,
@@ -58,7 +60,8 @@ const API_TAGS: &[(&str, What)] = &[
 ];
 
 /// `up` deletes nothing of the manifest's but what triggers and routes it does not have: what it
-/// drops, and a table that is replaced, also takes what `down` needs.
+/// drops, and a table that is replaced, also takes what `down` needs. The exception is the role that it gives a
+/// function for a moment: that it made itself.
 const ROWS: &[Row] = &[
     // Whoever has credentials may ask whose they are.
     ("sts:GetCallerIdentity", &[], &[]),
@@ -101,6 +104,7 @@ const ROWS: &[Row] = &[
     ("iam:ListAttachedRolePolicies", DELETED, &[("iam:ListAttachedRolePolicies", Roles)]),
     ("iam:DetachRolePolicy", DELETED, &[("iam:DetachRolePolicy", Roles)]),
     ("iam:DeleteRole", DELETED, &[("iam:DeleteRole", Roles)]),
+    ("iam:DeleteRole", WRITTEN, &[("iam:DeleteRole", OtherRoles)]),
     // Its answer has the tags only for those who may list them.
     (
         "lambda:GetFunction",
@@ -190,6 +194,7 @@ pub struct Scope {
     pub expiring_tables: BTreeSet<String>,
     pub topics: BTreeSet<String>,
     pub roles: BTreeSet<String>,
+    pub other_roles: BTreeSet<String>,
     /// That functions run with, whoever made them.
     pub passed_roles: BTreeSet<String>,
     pub bounded_roles: BTreeSet<String>,
@@ -209,6 +214,7 @@ impl Scope {
             ExpiringTables => self.expiring_tables.clone(),
             Topics => self.topics.clone(),
             Roles => self.roles.clone(),
+            OtherRoles => self.other_roles.clone(),
             PassedRoles => self.passed_roles.clone(),
             BoundedRoles => self.bounded_roles.clone(),
             Functions => self.functions.clone(),

@@ -134,6 +134,13 @@ impl<'a> Session<'a> {
         let read = deployment.read(&self.cloud, self.report, purpose).await;
         self.report.end();
         let (known, leftovers) = read?;
+        for role in &leftovers.in_use {
+            self.report.note(&format!(
+                "left for now: the empty role {role}, which a run of `advent up` that is under way \
+                 may need; once it is 15 minutes old, `advent up` deletes it, and `advent down` at \
+                 once"
+            ));
+        }
         if let Some(why) = &leftovers.blind {
             self.report.warn(&format!(
                 "resources that advent.toml no longer has could not be looked for: {why}"

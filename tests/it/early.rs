@@ -298,12 +298,27 @@ fn a_role_that_was_made_again_is_set_again() {
     assert_eq!(rig.proxy.ungranted(), [""; 0], "its invocations fail");
     rig.assert_up(&clean, "after the role was made again");
 
-    // Killed while the function has the other role.
+    assert!(others(&rig).is_empty(), "{:?}", others(&rig));
+
+    // Killed while the function has the other role: it may be another run's, until it is old.
     remake();
     let at = |fault| Rule::operation("lambda", "UpdateFunctionConfiguration", fault).at(0);
     assert_eq!(rig.kill_in_place("up", at).code, None);
-    rig.assert_up(&clean, "after a kill in between");
+    let other = others(&rig);
+    assert_eq!(other.len(), 1);
+    let run = rig.people.ok(["up"]).says(&other[0]).says("left for now");
+    assert_eq!(run.stderr.matches("left for now").count(), 1, "{}", run.stderr);
+    assert_eq!(others(&rig), other, "it is not this run's");
+    assert_eq!(rig.cli.ok(["status"]).json()["in_step"], true);
     assert_eq!(rig.proxy.ungranted(), [""; 0], "its invocations fail");
+    // A second run uses it too, and leaves it to who made it.
+    remake();
+    rig.cli.ok(["up"]);
+    assert_eq!(others(&rig), other, "it is not this run's either");
+    assert_eq!(rig.proxy.ungranted(), [""; 0], "its invocations fail");
+    rig.proxy.inject(Rule::operation("iam", "ListRoles", Fault::Rewrite(made_long_ago)));
+    rig.assert_up(&clean, "once it is old");
+    rig.proxy.heal_faults();
 
     // That the role which it has already is no change is what is imitated.
     remake();
@@ -319,6 +334,27 @@ fn a_role_that_was_made_again_is_set_again() {
     let same = json!({ "FunctionName": FRONT, "Role": role });
     drop(through.try_call("lambda", "update_function_configuration", same));
     assert_eq!(rig.proxy.ungranted(), [FRONT]);
+}
+
+/// Names of the empty roles that functions have for a moment.
+fn others(rig: &Rig) -> Vec<String> {
+    let roles = rig.boto.call("iam", "list_roles", json!({ "PathPrefix": "/advent/" }));
+    let names = roles["Roles"].as_array().expect("roles").iter();
+    let names = names.map(|role| role["RoleName"].as_str().expect("a name").to_owned());
+    names.filter(|name| name.contains("+other")).collect()
+}
+
+/// `ListRoles` with roles of last year.
+fn made_long_ago(_: &Operation, mut answer: Answer) -> Answer {
+    let body = String::from_utf8_lossy(&answer.body).into_owned();
+    let mut parts = body.split("<CreateDate>");
+    let mut old = parts.next().expect("a beginning").to_owned();
+    for part in parts {
+        let (_, rest) = part.split_once("</CreateDate>").expect("an end");
+        old = format!("{old}<CreateDate>2025-01-01T00:00:00Z</CreateDate>{rest}");
+    }
+    answer.body = old.into();
+    answer
 }
 
 #[test]

@@ -14,6 +14,7 @@ use crate::support::rig::{Backend, Rig, pack};
 const PATH: &str = "/advent/small/default/us-east-1/";
 const BOUNDARY: &str = "arn:aws:iam::000000000000:policy/bounds";
 const ROLE: &str = "small-front-us-east-1";
+const BACK_ROLE: &str = "small-back-us-east-1";
 const TOPIC: &str = "arn:aws:sns:us-east-1:000000000000:small-news";
 /// Only where the answer about the role has no tags.
 const ROLE_TAGS: &str = "iam:ListRoleTags";
@@ -109,6 +110,20 @@ fn drift(boto: &Boto<'_>) {
     boto.call("dynamodb", "update_table", billing);
 }
 
+/// Deletes the other function's role: once it is made again, its function must be given another for
+/// a moment.
+fn remake_role(boto: &Boto<'_>) {
+    let role = json!({ "RoleName": BACK_ROLE });
+    let names = boto.call("iam", "list_role_policies", role.clone());
+    for name in names["PolicyNames"].as_array().expect("names") {
+        let with = json!({ "RoleName": BACK_ROLE, "PolicyName": name });
+        boto.call("iam", "delete_role_policy", with);
+    }
+    boto.call("iam", "delete_role", role);
+    // The function must be older than the role, by their times in seconds.
+    std::thread::sleep(std::time::Duration::from_millis(2100));
+}
+
 /// Somebody attaches a policy while a role is being deleted.
 fn attach_meanwhile(rig: &Rig) {
     fn attached(_: &Operation) -> Answer {
@@ -164,8 +179,10 @@ fn each_command_succeeds_with_its_policy_and_needs_all_of_it() {
     assert_eq!(actions(&policy(&rig.cli, "say")), BTreeSet::from(["apigateway:GET".to_owned()]));
 
     drift(&rig.boto);
+    remake_role(&rig.boto);
     let (run, more) = with(&rig, &up, "up");
-    run.code(0);
+    let run = run.code(0);
+    assert!(!run.stderr.contains("is left"), "{}", run.stderr);
     checked.extend(more);
     rig.cli.run(["plan"]).code(0);
     checked.insert(ROLE_TAGS.to_owned());
@@ -240,7 +257,10 @@ fn whatever_is_missing_is_named() {
         names(&rig, &up, "up", action);
     }
     rig.cli.ok(["up"]);
-    for action in actions(&up).difference(&created) {
+    // The one is asked only where tags are missing, the other only leaves an empty role behind.
+    let unasked = [ROLE_TAGS, "iam:DeleteRole"];
+    for action in actions(&up).difference(&created).filter(|action| !unasked.contains(&&***action))
+    {
         drift(&rig.boto);
         names(&rig, &up, "up", action);
         rig.cli.ok(["up"]);
