@@ -66,6 +66,14 @@ fn few_routes_have_a_statement_each_and_many_share_one() {
     let exact = ["/$default", "/GET/users/*/posts", "/*/files/*", "/POST/users/*"].map(source);
     assert_eq!(sources, BTreeSet::from(exact));
 
+    // With a route goes its statement.
+    let fewer = &few[..3];
+    local.project.write("advent.toml", &manifest(&routes(fewer.iter().map(|&it| it.to_owned()))));
+    cli.ok(["up"]);
+    let sources: BTreeSet<_> = statements(&boto).into_iter().map(|(_, source)| source).collect();
+    let exact = ["/$default", "/GET/users/*/posts", "/*/files/*"].map(source);
+    assert_eq!(sources, BTreeSet::from(exact));
+
     let many = (0..298).map(|number| format!("GET /some/where/{number}"));
     let many: Vec<_> = many.chain(["$default".to_owned(), "ANY /{path+}".to_owned()]).collect();
     local.project.write("advent.toml", &manifest(&routes(many)));
