@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
@@ -34,6 +35,8 @@ pub struct Session<'a> {
     pub cloud: Cloud,
     /// The local cloud, if that is meant.
     pub local: Option<Running>,
+    /// Whether it was said which roles others look after.
+    told: AtomicBool,
 }
 
 impl<'a> Session<'a> {
@@ -73,7 +76,8 @@ impl<'a> Session<'a> {
             guard::check(&app.manifest, &cloud.names)?;
         }
         cloud.names.own_tags.clone_from(&app.manifest.tags);
-        Ok(Self { global, report, app, arch, cloud, local })
+        let told = AtomicBool::new(false);
+        Ok(Self { global, report, app, arch, cloud, local, told })
     }
 
     /// Refuses what AWS would refuse of the application, but not before half of it is made.
@@ -86,7 +90,10 @@ impl<'a> Session<'a> {
     pub async fn plan(&self, artifacts: &[Artifact]) -> Result<(Deployment, Plan)> {
         let Stage { deployment, known } = self.read(artifacts, Purpose::Compare).await?;
         let plan = deployment.stack.plan_up(known);
-        guard::tell_of_given_roles(&self.app.manifest, &self.cloud.names, self.report);
+        // Not once more in every round.
+        if !self.told.swap(true, Ordering::Relaxed) {
+            guard::tell_of_given_roles(&self.app.manifest, &self.cloud.names, self.report);
+        }
         Ok((deployment, plan))
     }
 
