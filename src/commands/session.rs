@@ -9,7 +9,7 @@ use anyhow::{Context as _, Result};
 
 use super::guard;
 use super::interrupt::UnderWay;
-use crate::aws::{Cloud, Names, Target};
+use crate::aws::{Cloud, Names, Target, record};
 use crate::bundle::{self, Application, Arch, Artifact, Destination};
 use crate::cli::Global;
 use crate::engine::{Applied, Interrupt, Known, Options, Plan, Purpose};
@@ -133,6 +133,7 @@ impl<'a> Session<'a> {
         let secrets = |variable: &str| {
             let secret = std::env::var(variable).ok();
             self.report.hide(secret.as_deref().unwrap_or_default());
+            record::hide(secret.as_deref().unwrap_or_default());
             secret
         };
         let parts = Parts { arch: self.arch, artifacts, secrets: &secrets };
