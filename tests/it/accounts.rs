@@ -236,8 +236,20 @@ fn a_function_runs_with_a_role_that_exists() {
     let run = account.local.cli.ok(["up", "--yes"]);
     run.says("does not count in the local cloud");
     assert_ne!(World::read(&boto).0["roles"].get(ROLE), None);
-    account.local.cli.ok(["down", "--yes"]);
+    let down = account.local.cli.ok(["down", "--yes", "--json"]).json();
     assert_eq!(given(), before);
+
+    // Where no local cloud ever ran, the document has what it has everywhere.
+    let nowhere = account.local.project.path().join("nowhere");
+    let never = Cli::new(account.local.project.path()).local(&nowhere);
+    let never = never.ok(["down", "--json"]).json();
+    let keys = |document: &Value| -> Vec<String> {
+        document.as_object().expect("an object").keys().cloned().collect()
+    };
+    assert_eq!(keys(&never), keys(&down));
+    for key in ["stack", "stage", "account", "region", "local", "outcome", "interrupted"] {
+        assert_eq!(never[key], down[key], "{key}");
+    }
 }
 
 #[test]
