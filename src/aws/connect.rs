@@ -12,8 +12,10 @@ use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::{ProvideCredentials as _, SharedCredentialsProvider};
 use aws_sdk_lambda::operation::get_function::GetFunctionOutput;
+use aws_sdk_sts::config::endpoint::{DefaultResolver, Params, ResolveEndpoint as _};
 use aws_smithy_types::retry::RetryConfig;
 use aws_smithy_types::timeout::TimeoutConfig;
+use futures::FutureExt as _;
 
 use super::cache::Cache;
 use super::credentials::{self, Kept, Operator, place};
@@ -28,6 +30,8 @@ use crate::resources::log_group;
 use crate::resources::permission::Policy;
 use crate::resources::subscription::{Listings, Subscribed};
 
+/// As the SDK calls the service.
+const STS: &str = "STS";
 /// Bytes a second that a line must carry for an upload to succeed.
 const SLOWEST_UPLOAD: u64 = 50_000;
 /// How long credentials may take, which a person may have to be asked for.
@@ -207,7 +211,9 @@ async fn user_config(target: &Target) -> Result<(SdkConfig, Http)> {
             SharedCredentialsProvider::new(credentials)
         }
         (None, Some(provider)) => provider,
-        (None, None) => return Ok((config, http)),
+        (None, None) => {
+            return Ok((config.into_builder().retry_config(RetryConfig::disabled()).build(), http));
+        }
     };
     let provider = SharedCredentialsProvider::new(Kept::new(provider));
     let sts = endpoint_of_sts(&config);
@@ -250,11 +256,20 @@ fn timeouts(attempt: Duration) -> TimeoutConfig {
         .build()
 }
 
-/// Where STS is asked.
+/// Where STS is asked: always the Region's (this SDK does not know `sts_regional_endpoints`).
 fn endpoint_of_sts(config: &SdkConfig) -> String {
     let region = config.region().map_or("us-east-1", AsRef::as_ref);
-    let own = std::env::var("AWS_ENDPOINT_URL_STS").ok().filter(|url| !url.is_empty());
-    let given = own.or_else(|| config.endpoint_url().map(str::to_owned));
+    let of_aws = || {
+        let params = Params::builder()
+            .region(region)
+            .use_fips(config.use_fips().unwrap_or_default())
+            .use_dual_stack(config.use_dual_stack().unwrap_or_default())
+            .build()
+            .ok()?;
+        let endpoint = DefaultResolver::new().resolve_endpoint(&params).now_or_never()?.ok()?;
+        Some(endpoint.url().to_owned())
+    };
+    let given = place::endpoint_of(config, STS).or_else(of_aws);
     given.unwrap_or_else(|| format!("https://sts.{region}.amazonaws.com"))
 }
 
@@ -284,7 +299,7 @@ fn unidentified(config: &SdkConfig, http: &Http, error: ApiError) -> anyhow::Err
     let region = config.region().map_or("", AsRef::as_ref);
     let url = endpoint_of_sts(config);
     let proxy = http.proxy_of(&url);
-    let is_aws = config.endpoint_url().is_none();
+    let is_aws = place::endpoint_of(config, STS).is_none();
     // The resolver knows the name of no such host; one that is not reached says something else.
     let unknown = ["Name or service not known", "nodename nor servname", "No such host"];
     if is_aws && proxy.is_none() && unknown.iter().any(|text| error.message.contains(text)) {
@@ -315,7 +330,8 @@ fn unidentified(config: &SdkConfig, http: &Http, error: ApiError) -> anyhow::Err
     Failure::new(what).hint(hint).source(error).into()
 }
 
-/// Why a Region that must be enabled does not know the key: another one is asked.
+/// Why a Region that must be enabled does not know the key: another one is asked, at the endpoint
+/// that was set if one was.
 async fn not_accepted(config: &SdkConfig, region: &str, error: ApiError) -> anyhow::Error {
     const KNOWN: &str = "us-east-1";
     let elsewhere = aws_sdk_sts::config::Builder::from(config).region(Region::new(KNOWN)).build();
@@ -332,4 +348,52 @@ async fn not_accepted(config: &SdkConfig, region: &str, error: ApiError) -> anyh
          was made at the global STS endpoint: make them with AWS_STS_REGIONAL_ENDPOINTS=regional"
     );
     Failure::refused(what).hint(hint).source(error).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use aws_types::origin::Origin;
+    use aws_types::service_config::{LoadServiceConfig, ServiceConfigKey};
+
+    use super::*;
+
+    /// A variable or a profile's section that has this endpoint of STS, and of no other.
+    #[derive(Debug)]
+    struct OfSts(&'static str);
+
+    impl LoadServiceConfig for OfSts {
+        fn load_config(&self, key: ServiceConfigKey<'_>) -> Option<String> {
+            (key.service_id() == STS).then(|| self.0.to_owned())
+        }
+    }
+
+    fn config(region: &'static str) -> aws_types::sdk_config::Builder {
+        SdkConfig::builder().region(Region::new(region))
+    }
+
+    #[test]
+    fn sts_is_where_the_sdk_asks_it() {
+        let own = "http://127.0.0.1:1";
+        let all = "http://127.0.0.1:2";
+        assert_eq!(endpoint_of_sts(&config("eu-west-1").endpoint_url(all).build()), all);
+        let both = || config("eu-west-1").endpoint_url(all).service_config(OfSts(own));
+        assert_eq!(endpoint_of_sts(&both().build()), own);
+        let mut option = both();
+        option.insert_origin("endpoint_url", Origin::shared_config());
+        assert_eq!(endpoint_of_sts(&option.build()), all);
+        assert_eq!(endpoint_of_sts(&both().service_config(OfSts("")).build()), all);
+        for (region, url) in [
+            ("eu-west-1", "https://sts.eu-west-1.amazonaws.com"),
+            ("us-east-1", "https://sts.us-east-1.amazonaws.com"),
+            ("cn-north-1", "https://sts.cn-north-1.amazonaws.com.cn"),
+            ("us-gov-west-1", "https://sts.us-gov-west-1.amazonaws.com"),
+            ("us-iso-east-1", "https://sts.us-iso-east-1.c2s.ic.gov"),
+            ("us-isob-east-1", "https://sts.us-isob-east-1.sc2s.sgov.gov"),
+            ("eusc-de-east-1", "https://sts.eusc-de-east-1.amazonaws.eu"),
+        ] {
+            assert_eq!(endpoint_of_sts(&config(region).build()), url);
+        }
+        let fips = config("us-east-1").use_fips(true).build();
+        assert_eq!(endpoint_of_sts(&fips), "https://sts-fips.us-east-1.amazonaws.com");
+    }
 }

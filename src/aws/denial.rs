@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::retry::ApiError;
+use super::rights;
 
 /// AWS refused the operator something.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -71,20 +72,13 @@ impl Denial {
 
     /// From the call, where the text says nothing.
     fn of_call(operation: &str, target: &str) -> Self {
-        let (service, call) = operation.split_once(':').unwrap_or_default();
-        let (action, resource) = if service == "apigateway" {
-            let verb = match call {
-                call if call.starts_with("Create") || call.starts_with("Tag") => "POST",
-                call if call.starts_with("Update") => "PATCH",
-                call if call.starts_with("Delete") => "DELETE",
-                _ => "GET",
-            };
-            (format!("apigateway:{verb}"), "arn:aws:apigateway:*::/apis*".to_owned())
-        } else {
-            let resource = if target.starts_with("arn:") { target } else { "*" };
-            (operation.to_owned(), resource.to_owned())
+        let (action, path) = rights::checked(operation).unwrap_or((operation, None));
+        let resource = match path {
+            Some(path) => format!("arn:aws:apigateway:*::{path}"),
+            None if target.starts_with("arn:") => target.to_owned(),
+            None => "*".to_owned(),
         };
-        let resource = in_policy(&action, &resource);
+        let (action, resource) = (action.to_owned(), in_policy(action, &resource));
         Self { principal: None, action, resource, policy: None, explicit: false }
     }
 
@@ -323,8 +317,18 @@ mod tests {
 
     #[test]
     fn where_the_text_says_nothing_the_call_does() {
-        let denial = Denial::of_call("apigateway:CreateRoute", "GET /x");
-        assert_eq!(denial.action, "apigateway:POST");
+        for (call, action, path) in [
+            ("apigateway:CreateRoute", "apigateway:POST", "/apis/*/routes"),
+            ("apigateway:UpdateStage", "apigateway:PATCH", "/apis/*/stages/*"),
+            ("apigateway:DeleteApi", "apigateway:DELETE", "/apis/*"),
+            ("apigateway:GetApis", "apigateway:GET", "/apis"),
+        ] {
+            let denial = Denial::of_call(call, "GET /x");
+            let resource = format!("arn:aws:apigateway:*::{path}");
+            assert_eq!((denial.action.as_str(), denial.resource), (action, resource));
+        }
+        // What no call of ours is named after stands for itself.
+        assert_eq!(Denial::of_call("kms:Decrypt", "arn:k").resource, "arn:k");
         let denial = Denial::of_call("lambda:CreateFunction", "front");
         assert_eq!(
             (denial.action.as_str(), denial.resource.as_str()),

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use aws_sdk_resourcegroupstagging::types::TagFilter;
 
@@ -11,6 +12,9 @@ use super::cache::Cache;
 use super::naming::Tags;
 use super::{ApiError, Call, Cloud, Context, Pages};
 use crate::engine::Purpose;
+
+/// Pause before the tags of what should have some are asked for again.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
 /// ARNs that carry this stage's tags, as far as the tagging API knows.
 ///
@@ -50,11 +54,31 @@ impl Index {
         tags.is_some_and(|tags| cx.cloud.names.lacking(tags).is_empty())
     }
 
+    /// Whether it says that this is ours, however long ago that was: reason to look again at what
+    /// seems to have no tags at all, since services may lag too.
+    async fn claims(&self, cx: &Context<'_>, arn: &str) -> bool {
+        self.arns(cx).await.as_ref().as_ref().is_ok_and(|arns| arns.contains_key(arn))
+    }
+
     /// Believes it no longer.
     pub fn distrust(&self) {
         self.answer.clear();
         self.distrusted.store(true, Ordering::Relaxed);
     }
+}
+
+/// A thing's own tags, asked for once more if there are none although the index has some.
+pub async fn own_tags<E, F>(cx: &Context<'_>, arn: &str, ask: impl Fn() -> F) -> Result<Tags, E>
+where
+    F: Future<Output = Result<Tags, E>>,
+{
+    let tags = ask().await?;
+    if !tags.is_empty() || !cx.cloud.index.claims(cx, arn).await {
+        return Ok(tags);
+    }
+    cx.note("it seems to have no tags: looking again");
+    tokio::time::sleep(LOOK_AGAIN).await;
+    ask().await
 }
 
 async fn ask(cloud: &Cloud) -> Result<HashMap<String, Tags>, ApiError> {

@@ -12,6 +12,9 @@ pub const DEFAULT_STAGE: &str = "default";
 /// Longest name of a role or a function (IAM and Lambda quotas).
 const LONGEST: usize = 64;
 
+/// What marks the name of a function's other role.
+pub const OTHER_ROLE: &str = "+other";
+
 pub const STACK_TAG: &str = "advent:stack";
 pub const STAGE_TAG: &str = "advent:stage";
 
@@ -79,6 +82,12 @@ impl Names {
     /// share and destroy each other's roles.
     pub fn role(&self, given: Option<&str>, id: &str) -> String {
         shorten(format!("{}-{}", self.physical(given, id), self.region))
+    }
+
+    /// The name of the empty role that a function gets for a moment when its own was made again. No
+    /// id has a plus sign, so it is no other function's role.
+    pub fn other_role(&self, function: &str) -> String {
+        self.role(None, &format!("{function}{OTHER_ROLE}"))
     }
 
     /// A name before stage and Region: as given or `{stack}-{id}`.

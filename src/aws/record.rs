@@ -23,7 +23,7 @@ use aws_smithy_types::body::SdkBody;
 use aws_smithy_types::byte_stream::ByteStream;
 use serde_json::{Value, json};
 
-pub use redact::text as redacted;
+pub use redact::{hide, text as redacted};
 
 const VARIABLE: &str = "ADVENT_RECORD";
 

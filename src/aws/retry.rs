@@ -39,10 +39,11 @@ pub struct Wait {
 }
 
 /// How services say that somebody else is at it, or that they are still at it themselves.
-const BUSY: [Wait; 7] = [
+const BUSY: [Wait; 8] = [
     busy("StaleTag", "", "waiting for SNS to forget the deleted topic of the same name"),
     busy("ConcurrentAccess", "", "waiting for another change of the tags to end"),
     busy("ConcurrentModification", "", "waiting for another change of the same to end"),
+    busy("EntityTemporarilyUnmodifiable", "", "waiting for another change of the same to end"),
     busy("OperationAborted", "", "waiting for another change of the same to end"),
     busy("Conflict", "try again later", "waiting for another change of the same to end"),
     busy("ResourceConflict", "cannot be performed at this time", "waiting for an earlier change"),
@@ -172,6 +173,13 @@ impl ApiError {
         self.code.is_none() && self.message.contains("invalid peer certificate")
     }
 
+    /// A quota is used up, which no waiting ends. API Gateway says so with the status of throttling
+    /// ("Maximum number of … has been reached", 429).
+    fn is_quota(&self) -> bool {
+        let says = ["Maximum number of", "maximum number of", "has been reached"];
+        says.iter().any(|text| self.message.contains(text))
+    }
+
     /// Codes that the AWS SDKs agree on as throttling, but for hard quotas.
     pub fn is_throttling(&self) -> bool {
         const CODES: [&str; 11] = [
@@ -187,10 +195,10 @@ impl ApiError {
             "TransactionInProgress",
             "EC2Throttled",
         ];
-        CODES.iter().any(|code| self.is(code))
+        let slow = CODES.iter().any(|code| self.is(code)) || self.status == Some(429);
+        (slow && !self.is_quota())
             // Another tag write of the same table holds its lock for some 2 s.
             || (self.is("LimitExceeded") && self.message.contains("being updated"))
-            || self.status == Some(429)
     }
 
     /// A fault of the network or the service: nobody knows whether the call was carried out.
@@ -208,7 +216,9 @@ impl ApiError {
     }
 
     fn matches(&self, wait: &Wait) -> bool {
-        self.is(wait.code) && self.message.contains(wait.message)
+        // A function that failed stays as it is.
+        let passes = !self.message.contains("following state: Failed");
+        passes && self.is(wait.code) && self.message.contains(wait.message)
     }
 }
 
@@ -458,3 +468,6 @@ fn backoff(attempt: u32) -> Duration {
     let jitter = u64::from(uuid::Uuid::new_v4().as_fields().0);
     Duration::from_millis(cap / 10 + jitter % cap)
 }
+
+#[cfg(test)]
+mod tests;

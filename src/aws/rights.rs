@@ -6,8 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::{Value, json};
 
 use What::{
-    Api, BoundedRoles, Everything, ExpiringTables, Functions, LogGroups, PassedRoles, Roles,
-    Tables, Topics,
+    Api, BoundedRoles, Everything, ExpiringTables, Functions, LogGroups, OtherRoles, PassedRoles,
+    Roles, Tables, Topics,
 };
 
 /// A command that makes calls.
@@ -30,6 +30,8 @@ enum What {
     ExpiringTables,
     Topics,
     Roles,
+    /// Those that functions have for a moment only.
+    OtherRoles,
     PassedRoles,
     BoundedRoles,
     Functions,
@@ -58,7 +60,8 @@ const API_TAGS: &[(&str, What)] = &[
 ];
 
 /// `up` deletes nothing of the manifest's but what triggers and routes it does not have: what it
-/// drops, and a table that is replaced, also takes what `down` needs.
+/// drops, and a table that is replaced, also takes what `down` needs. The exception is the role that it gives a
+/// function for a moment: that it made itself.
 const ROWS: &[Row] = &[
     // Whoever has credentials may ask whose they are.
     ("sts:GetCallerIdentity", &[], &[]),
@@ -84,6 +87,8 @@ const ROWS: &[Row] = &[
     ("sns:DeleteTopic", DELETED, &[("sns:DeleteTopic", Topics)]),
     ("iam:ListRoles", READ, &[("iam:ListRoles", Everything)]),
     ("iam:GetRole", READ, &[("iam:GetRole", Roles)]),
+    // Where the role's answer has none.
+    ("iam:ListRoleTags", READ, &[("iam:ListRoleTags", Roles)]),
     ("iam:ListRolePolicies", READ, &[("iam:ListRolePolicies", Roles)]),
     ("iam:GetRolePolicy", COMPARED, &[("iam:GetRolePolicy", Roles)]),
     ("iam:CreateRole", WRITTEN, &[("iam:CreateRole", Roles), ("iam:TagRole", Roles)]),
@@ -99,6 +104,7 @@ const ROWS: &[Row] = &[
     ("iam:ListAttachedRolePolicies", DELETED, &[("iam:ListAttachedRolePolicies", Roles)]),
     ("iam:DetachRolePolicy", DELETED, &[("iam:DetachRolePolicy", Roles)]),
     ("iam:DeleteRole", DELETED, &[("iam:DeleteRole", Roles)]),
+    ("iam:DeleteRole", WRITTEN, &[("iam:DeleteRole", OtherRoles)]),
     // Its answer has the tags only for those who may list them.
     (
         "lambda:GetFunction",
@@ -131,6 +137,12 @@ const ROWS: &[Row] = &[
         "apigateway:GetApis",
         &[Command::Up, Command::Status, Command::Down, Command::Say],
         &[("apigateway:GET", Api(&["/apis"]))],
+    ),
+    // Where an API of our name has none in that list.
+    (
+        "apigateway:GetTags",
+        &[Command::Up, Command::Status, Command::Down, Command::Say],
+        &[("apigateway:GET", Api(&["*/tags/*"]))],
     ),
     ("apigateway:GetIntegrations", COMPARED, &[("apigateway:GET", Api(&["/apis/*/integrations"]))]),
     ("apigateway:GetRoutes", COMPARED, &[("apigateway:GET", Api(&["/apis/*/routes"]))]),
@@ -182,6 +194,7 @@ pub struct Scope {
     pub expiring_tables: BTreeSet<String>,
     pub topics: BTreeSet<String>,
     pub roles: BTreeSet<String>,
+    pub other_roles: BTreeSet<String>,
     /// That functions run with, whoever made them.
     pub passed_roles: BTreeSet<String>,
     pub bounded_roles: BTreeSet<String>,
@@ -201,6 +214,7 @@ impl Scope {
             ExpiringTables => self.expiring_tables.clone(),
             Topics => self.topics.clone(),
             Roles => self.roles.clone(),
+            OtherRoles => self.other_roles.clone(),
             PassedRoles => self.passed_roles.clone(),
             BoundedRoles => self.bounded_roles.clone(),
             Functions => self.functions.clone(),
@@ -216,6 +230,17 @@ impl Scope {
 /// Whether the table has this call.
 pub fn knows(operation: &str) -> bool {
     ROWS.iter().any(|(known, ..)| *known == operation)
+}
+
+/// The action that is checked first for a call, and of API Gateway the path that it is about.
+pub fn checked(operation: &str) -> Option<(&'static str, Option<&'static str>)> {
+    let (.., actions) = ROWS.iter().find(|(known, ..)| *known == operation)?;
+    let (action, what) = actions.first()?;
+    let path = match what {
+        Api(paths) => paths.first().copied(),
+        _ => None,
+    };
+    Some((action, path))
 }
 
 /// The least policy with which these commands succeed.
@@ -267,12 +292,15 @@ mod tests {
 
     /// What looks like a call and is none: what a permission allows, a trust policy, and rights that
     /// calls need of others.
-    const NO_CALLS: [&str; 5] = [
+    const NO_CALLS: [&str; 8] = [
         "lambda:InvokeFunction",
         "sts:AssumeRole",
         "iam:PassRole",
         "iam:PassedToService",
         "apigateway:POST",
+        "apigateway:GET",
+        "apigateway:PATCH",
+        "apigateway:DELETE",
     ];
 
     /// Every `"service:Operation"` in the sources of a folder, but for the actions of the roles'

@@ -12,6 +12,12 @@ use super::retry::{ApiError, poll_pause};
 const KNOWN: Duration = Duration::from_secs(20);
 /// The same for what another run has created, or has just deleted.
 const FOREIGN: Duration = Duration::from_secs(5);
+/// How long what stays unknown is waited for altogether, whatever calls and however often `up` plans
+/// again: of what this run has created, and of anything else.
+const ALTOGETHER: Duration = Duration::from_secs(30);
+const FOREIGN_ALTOGETHER: Duration = Duration::from_secs(8);
+/// A wait ends before its bound if the next pause would end behind it.
+const MARGIN: Duration = Duration::from_secs(1);
 /// Pauses before a denied request is sent again to what this run has tagged: rights that hang on
 /// tags take some 10 s, and whoever lacks the right is to be told soon, after few requests.
 const DENIED: [Duration; 2] = [Duration::from_secs(4), Duration::from_secs(8)];
@@ -27,7 +33,11 @@ const CREATES: [&str; 6] = [
 ];
 
 /// By service and name; like the run, one for the process.
-static BORN: LazyLock<Mutex<HashMap<(String, String), Instant>>> = LazyLock::new(Mutex::default);
+static BORN: LazyLock<Times> = LazyLock::new(Times::default);
+
+/// Since when what calls were about has been unknown to them, by service and name. What is known in
+/// between does not begin anew: it would be waited for without end.
+static UNKNOWN: LazyLock<Times> = LazyLock::new(Times::default);
 
 /// What to wait for, for how long since the first attempt at most, and how long now.
 pub struct Patience {
@@ -40,12 +50,11 @@ pub struct Patience {
 pub fn succeeded(operation: &str, target: &str) {
     if CREATES.contains(&operation) {
         // Created anew after another run has deleted it, it is new again.
-        born().insert(key(operation, target), Instant::now());
+        lock(&BORN).insert(key(operation, target), Instant::now());
     }
 }
 
-/// Whether an error may be due to the age of what the call is about. Not of a deletion: what is
-/// not found is as good as deleted.
+/// Whether an error may be due to the age of what the call is about.
 pub fn patience(
     error: &ApiError,
     begun: Instant,
@@ -53,10 +62,7 @@ pub fn patience(
     now: Instant,
 ) -> Option<Patience> {
     let ApiError { operation, target, .. } = error;
-    let action = operation.split_once(':').map_or(*operation, |(_, action)| action);
-    let begins = |verbs: &[&str]| verbs.iter().any(|verb| action.starts_with(verb));
-    let reads = begins(&["Get", "List", "Describe", "Filter"]);
-    if reads || begins(&["Delete", "Remove", "Unsubscribe", "Detach"]) {
+    if !writes(operation) {
         return None;
     }
     let creates = CREATES.contains(operation);
@@ -77,16 +83,42 @@ pub fn patience(
         return None;
     }
     let left = age(operation, target, begun).map_or(FOREIGN, |age| KNOWN.saturating_sub(age));
+    let since = *lock(&UNKNOWN).entry(key(operation, target)).or_insert(begun);
+    let altogether = altogether(operation, target).saturating_sub(begun.duration_since(since));
     Some(Patience {
         note: format!("waiting for {name} to be known everywhere"),
-        at_most: left.max(FOREIGN),
+        at_most: left.max(FOREIGN).min(altogether),
         pause: poll_pause(now.duration_since(begun)),
     })
 }
 
+/// Whether a write does not find what it is about, and has waited for it as long as makes sense:
+/// nothing is to be gained from planning again.
+pub fn is_lost(error: &ApiError) -> bool {
+    let ApiError { operation, target, .. } = error;
+    if !error.is_not_found() || !writes(operation) {
+        return false;
+    }
+    let since = lock(&UNKNOWN).get(&key(operation, target)).copied();
+    since.is_some_and(|since| since.elapsed() + MARGIN >= altogether(operation, target))
+}
+
+fn altogether(operation: &str, target: &str) -> Duration {
+    let ours = lock(&BORN).contains_key(&key(operation, target));
+    if ours { ALTOGETHER } else { FOREIGN_ALTOGETHER }
+}
+
+/// Not of a deletion: what is not found is as good as deleted.
+fn writes(operation: &str) -> bool {
+    const OTHERS: [&str; 8] =
+        ["Get", "List", "Describe", "Filter", "Delete", "Remove", "Unsubscribe", "Detach"];
+    let action = operation.split_once(':').map_or(operation, |(_, action)| action);
+    !OTHERS.iter().any(|verb| action.starts_with(verb))
+}
+
 /// How old what this run has created was at a time.
 fn age(operation: &str, target: &str, at: Instant) -> Option<Duration> {
-    born().get(&key(operation, target)).map(|born| at.saturating_duration_since(*born))
+    lock(&BORN).get(&key(operation, target)).map(|born| at.saturating_duration_since(*born))
 }
 
 fn key(operation: &str, target: &str) -> (String, String) {
@@ -109,8 +141,10 @@ fn passed_role(message: &str) -> Option<&str> {
     arn.rsplit('/').next()
 }
 
-fn born() -> MutexGuard<'static, HashMap<(String, String), Instant>> {
-    BORN.lock().unwrap_or_else(PoisonError::into_inner)
+type Times = Mutex<HashMap<(String, String), Instant>>;
+
+fn lock(times: &Times) -> MutexGuard<'_, HashMap<(String, String), Instant>> {
+    times.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]
@@ -141,6 +175,34 @@ mod tests {
         }
         let other = error("sns:Subscribe", topic, "InvalidParameter", "");
         assert_eq!(at_most(&other, Duration::ZERO), None);
+    }
+
+    #[test]
+    fn what_stays_unknown_is_waited_for_a_bounded_time_however_often_it_is_tried() {
+        for (name, created, bound) in
+            [("lost", false, FOREIGN_ALTOGETHER), ("lost-anew", true, ALTOGETHER)]
+        {
+            let unknown = error("apigateway:CreateRoute", name, "NotFoundException", "");
+            let begun = Instant::now();
+            let at_most = |at: Duration| {
+                if created {
+                    // By every round once more.
+                    lock(&BORN).insert(key("apigateway:CreateApi", name), begun + at);
+                }
+                patience(&unknown, begun + at, 0, begun + at).map(|patience| patience.at_most)
+            };
+            let (mut waited, mut tries) = (Duration::ZERO, 0);
+            while let Some(more) = at_most(waited).filter(|more| !more.is_zero()) {
+                assert!(!is_lost(&unknown), "{name}");
+                (waited, tries) = (waited + more, tries + 1);
+            }
+            assert_eq!((waited, tries), (bound, 2), "{name}");
+            lock(&UNKNOWN)
+                .insert(key("apigateway:", name), Instant::now().checked_sub(bound).unwrap());
+            assert!(is_lost(&unknown), "{name}");
+            let read = error("apigateway:GetRoutes", name, "NotFoundException", "");
+            assert!(!is_lost(&read), "{name}");
+        }
     }
 
     #[test]

@@ -6,7 +6,9 @@ use super::rights;
 use super::session::Session;
 use crate::aws::denial::Denial;
 use crate::bundle::Artifact;
+use crate::cli::Global;
 use crate::engine::{Action, Outcome, Plan, Report, Step};
+use crate::local;
 
 /// What a person or a program calls an action.
 fn action(action: &Action) -> &'static str {
@@ -35,6 +37,22 @@ fn place(session: &Session<'_>) -> Value {
         "endpoint": session.cloud.endpoint,
         "local": session.local.is_some(),
         "url": null,
+    })
+}
+
+/// `down --json` of a local cloud that never was: what [`outcome`] has, without resources.
+pub fn nowhere(stack: &str, global: &Global) -> Value {
+    json!({
+        "stack": stack,
+        "stage": global.stage,
+        "account": local::ACCOUNT,
+        "region": global.region.as_deref().unwrap_or(local::REGION),
+        "endpoint": null,
+        "local": true,
+        "url": null,
+        "outcome": "done",
+        "resources": [],
+        "missing_rights": null,
     })
 }
 

@@ -3,7 +3,6 @@
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
-use serde_json::json;
 
 use super::session::{Session, Stage, application, folder};
 use super::{document, interrupt, rights};
@@ -18,9 +17,9 @@ pub async fn run(global: &Global, report: &Report) -> Result<u8> {
     stack::check_stage(&global.stage)?;
     if global.local && !local::state_dir(folder(&app))?.exists() {
         if global.json {
-            report.document(
-                &json!({ "stack": null, "url": null, "outcome": "done", "resources": [] }),
-            );
+            let mut document = document::nowhere(&app.manifest.name, global);
+            document["interrupted"] = false.into();
+            report.document(&document);
         }
         report.note("nothing to delete: no local cloud ever ran here");
         return Ok(0);

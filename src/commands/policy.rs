@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use super::guard;
 use super::session::application;
+use crate::aws::credentials::place::partition;
 use crate::aws::naming::Tags;
 use crate::aws::rights::{self, Command};
 use crate::aws::{Cloud, Names, Target};
@@ -114,11 +115,7 @@ async fn names(
         }
     }
     let region = region.unwrap_or_else(|| ANY.to_owned());
-    let partition = match region.split('-').take(2).collect::<Vec<_>>().as_slice() {
-        ["cn", _] => "aws-cn",
-        ["us", "gov"] => "aws-us-gov",
-        _ => "aws",
-    };
+    let partition = partition(&region);
     let account = given.unwrap_or_else(|| ANY.to_owned());
     let names = Names {
         stack: manifest.name.clone(),

@@ -2,13 +2,14 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 
 use super::guard;
 use super::interrupt::UnderWay;
-use crate::aws::{Cloud, Names, Target};
+use crate::aws::{Cloud, Names, Target, record};
 use crate::bundle::{self, Application, Arch, Artifact, Destination};
 use crate::cli::Global;
 use crate::engine::{Applied, Interrupt, Known, Options, Plan, Purpose};
@@ -34,6 +35,8 @@ pub struct Session<'a> {
     pub cloud: Cloud,
     /// The local cloud, if that is meant.
     pub local: Option<Running>,
+    /// Whether it was said which roles others look after.
+    told: AtomicBool,
 }
 
 impl<'a> Session<'a> {
@@ -73,7 +76,8 @@ impl<'a> Session<'a> {
             guard::check(&app.manifest, &cloud.names)?;
         }
         cloud.names.own_tags.clone_from(&app.manifest.tags);
-        Ok(Self { global, report, app, arch, cloud, local })
+        let told = AtomicBool::new(false);
+        Ok(Self { global, report, app, arch, cloud, local, told })
     }
 
     /// Refuses what AWS would refuse of the application, but not before half of it is made.
@@ -86,7 +90,10 @@ impl<'a> Session<'a> {
     pub async fn plan(&self, artifacts: &[Artifact]) -> Result<(Deployment, Plan)> {
         let Stage { deployment, known } = self.read(artifacts, Purpose::Compare).await?;
         let plan = deployment.stack.plan_up(known);
-        guard::tell_of_given_roles(&self.app.manifest, &self.cloud.names, self.report);
+        // Not once more in every round.
+        if !self.told.swap(true, Ordering::Relaxed) {
+            guard::tell_of_given_roles(&self.app.manifest, &self.cloud.names, self.report);
+        }
         Ok((deployment, plan))
     }
 
@@ -126,6 +133,7 @@ impl<'a> Session<'a> {
         let secrets = |variable: &str| {
             let secret = std::env::var(variable).ok();
             self.report.hide(secret.as_deref().unwrap_or_default());
+            record::hide(secret.as_deref().unwrap_or_default());
             secret
         };
         let parts = Parts { arch: self.arch, artifacts, secrets: &secrets };
@@ -134,6 +142,13 @@ impl<'a> Session<'a> {
         let read = deployment.read(&self.cloud, self.report, purpose).await;
         self.report.end();
         let (known, leftovers) = read?;
+        for role in &leftovers.in_use {
+            self.report.note(&format!(
+                "left for now: the empty role {role}, which a run of `advent up` that is under way \
+                 may need; once it is 15 minutes old, `advent up` deletes it, and `advent down` at \
+                 once"
+            ));
+        }
         if let Some(why) = &leftovers.blind {
             self.report.warn(&format!(
                 "resources that advent.toml no longer has could not be looked for: {why}"

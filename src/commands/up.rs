@@ -8,7 +8,7 @@ use anyhow::Result;
 use super::callers::Callers;
 use super::session::Session;
 use super::{document, interrupt, rights, secrets, url};
-use crate::aws::ApiError;
+use crate::aws::{ApiError, young};
 use crate::cli::{Global, Up};
 use crate::engine::{
     Action, Applied, Outcome, Overtaken, Plan, Report as StepReport, Resource as _, Step,
@@ -100,6 +100,10 @@ fn look_again(applied: &Applied) -> Option<&'static str> {
             _ => false,
         })
     };
+    // It was waited for as long as makes sense.
+    if failed(|error| error.downcast_ref().is_some_and(young::is_lost)) {
+        return None;
+    }
     let other_run = |error: &anyhow::Error| error.chain().any(<dyn Error>::is::<Overtaken>);
     if failed(other_run) {
         return Some("another run is changing this stack as well");

@@ -261,11 +261,8 @@ impl Resource for Function {
                 .send(request)
                 .await?;
         }
-        if let Some((role, state)) = other
-            && let Err(error) = role.delete(&state, cx).await
-        {
-            // It has no rights, and is found by its path and planned for deletion.
-            cx.note(&format!("the empty role {} is left: {error:#}", role.name));
+        if let Some(other) = other.flatten() {
+            self.drop_role(&other.0, &other.1, cx).await;
         }
         let sha256 = self.code.as_ref().map_or(state.sha256.as_str(), |code| &code.sha256);
         Ok(self.state(environment, sha256))
@@ -349,23 +346,26 @@ impl Function {
     /// Gives the function another role for a moment, one that may do nothing. Lambda's grant to read
     /// the environment is to the id of a role, and setting the role that it has already is no
     /// change: after a role was made again, every invocation would fail.
-    async fn leave_role(&self, cx: &Context<'_>) -> Result<(Role, role::State)> {
+    ///
+    /// Returns that role if it was made here: whoever made it deletes it, since another run may be
+    /// using it too.
+    async fn leave_role(&self, cx: &Context<'_>) -> Result<Option<(Role, role::State)>> {
         cx.note("the role was made again: setting another one first, or invocations would fail");
         let other = Role {
-            name: self.names.role(None, &format!("{}-other", self.name)),
+            name: self.names.other_role(&self.name),
             policies: BTreeMap::new(),
             boundary: self.role_boundary.clone(),
             names: self.names.clone(),
         };
         let existed =
             |error: &anyhow::Error| error.chain().any(<dyn std::error::Error>::is::<AlreadyExists>);
-        let state = match other.create(&(), cx).await {
-            // A run was killed meanwhile.
+        let made = match other.create(&(), cx).await {
+            // Another run is at it, or was killed meanwhile.
             Err(error) if existed(&error) => match other.read(cx).await? {
-                Found::Ours(state) => state,
+                Found::Ours(_) => None,
                 _ => return Err(error),
             },
-            created => created?,
+            created => Some(created?),
         };
         let other_arn = self.names.role_arn(&other.name);
         let request = cx
@@ -381,7 +381,25 @@ impl Function {
         };
         self.with_role(cx, &other_arn, update).await??;
         self.wait_ready(cx).await?;
-        Ok((other, state))
+        Ok(made.map(|state| (other, state)))
+    }
+
+    /// Deletes the role that the function had for a moment, unless another run has just given it to
+    /// the function once more. One that is left has no rights, is found by its path, and is planned
+    /// for deletion.
+    async fn drop_role(&self, other: &Role, state: &role::State, cx: &Context<'_>) {
+        let arn = self.names.role_arn(&other.name);
+        let deleted = async {
+            let found = read::get(cx, &self.name).await?;
+            let has = found.and_then(|found| found.configuration?.role);
+            if has.as_deref() == Some(arn.as_str()) {
+                bail!("another run has set it again");
+            }
+            other.delete(state, cx).await
+        };
+        if let Err(error) = deleted.await {
+            cx.note(&format!("the empty role {} is left: {error:#}", other.name));
+        }
     }
 
     /// Until it can be invoked and changed.

@@ -11,7 +11,7 @@ use anyhow::{Context as _, Result};
 use aws_sdk_apigatewayv2::types::{Api, IntegrationType, ProtocolType, RouteSettings};
 use tokio::time::{Instant, sleep};
 
-use crate::aws::naming::{Lacking, Tags};
+use crate::aws::naming::Lacking;
 use crate::aws::retry::{gone, poll_pause};
 use crate::aws::{ApiError, Call, Cloud, Context, Names, Wait};
 use crate::engine::{Changes, Diff, Found, Overtaken, Purpose, Resource};
@@ -97,8 +97,9 @@ impl Resource for HttpApi {
     }
 
     async fn read(&self, cx: &Context<'_>) -> Result<Found<State>> {
+        let all = read::with_tags(cx, &self.name, read::list(cx).await?).await?;
         let (mut ours, others): (Vec<_>, Vec<_>) =
-            read::list(cx).await?.into_iter().partition(|api| stranger(&self.names, api).is_none());
+            all.into_iter().partition(|api| stranger(&self.names, api).is_none());
         // Which of them is real decides which one stays. Of only one, its parts tell.
         if ours.len() > 1 {
             ours = read::existing(cx, ours).await?;
@@ -107,8 +108,8 @@ impl Resource for HttpApi {
         ours.sort_by_key(|api| (api.created_date.map(|date| date.secs()), api.api_id.clone()));
         let mut ours = ours.into_iter();
         if let Some(first) = ours.next() {
-            let mut state = bare(&first);
-            state.lacking = self.names.lacking(&tags(&first));
+            let mut state = read::bare(&first);
+            state.lacking = self.names.lacking(&read::tags(&first));
             state.duplicates = ours.filter_map(|api| api.api_id).collect();
             if cx.purpose == Purpose::Delete {
                 return Ok(Found::Ours(state));
@@ -234,7 +235,31 @@ impl Resource for HttpApi {
     }
 
     async fn update(&self, (): &(), state: &State, cx: &Context<'_>) -> Result<State> {
-        let mut state = state.clone();
+        match Box::pin(self.put(state.clone(), cx)).await {
+            Err(error) if ApiError::is_not_found_in(&error) => {
+                Err(read::lost(cx, &self.name, &state.id, error).await)
+            }
+            put => put,
+        }
+    }
+
+    async fn delete(&self, state: &State, cx: &Context<'_>) -> Result<()> {
+        for id in state.duplicates.iter().chain([&state.id]) {
+            delete_api(cx, id).await?;
+        }
+        Ok(())
+    }
+}
+
+impl HttpApi {
+    /// What is needed to read and delete the API when none is wanted any longer.
+    pub fn named(names: &Names) -> Self {
+        let (name, names) = (names.api(None), names.clone());
+        Self { name, routes: BTreeMap::new(), rate: 0.0, burst: 0, names }
+    }
+
+    /// Brings all of its parts to what they should be.
+    async fn put(&self, mut state: State, cx: &Context<'_>) -> Result<State> {
         for duplicate in std::mem::take(&mut state.duplicates) {
             delete_api(cx, &duplicate).await?;
         }
@@ -282,21 +307,6 @@ impl Resource for HttpApi {
         // Last: a stage without routes fails to deploy.
         self.put_stage(&mut state, cx).await?;
         Ok(state)
-    }
-
-    async fn delete(&self, state: &State, cx: &Context<'_>) -> Result<()> {
-        for id in state.duplicates.iter().chain([&state.id]) {
-            delete_api(cx, id).await?;
-        }
-        Ok(())
-    }
-}
-
-impl HttpApi {
-    /// What is needed to read and delete the API when none is wanted any longer.
-    pub fn named(names: &Names) -> Self {
-        let (name, names) = (names.api(None), names.clone());
-        Self { name, routes: BTreeMap::new(), rate: 0.0, burst: 0, names }
     }
 
     /// ARNs of the functions behind the routes.
@@ -474,21 +484,8 @@ fn function_name(arn: &str) -> &str {
     arn.rsplit(':').next().unwrap_or(arn)
 }
 
-fn bare(api: &Api) -> State {
-    State {
-        id: api.api_id().unwrap_or_default().to_owned(),
-        endpoint: api.api_endpoint().unwrap_or_default().trim_end_matches('/').to_owned(),
-        name: api.name().unwrap_or_default().to_owned(),
-        ..State::empty()
-    }
-}
-
 fn stranger(names: &Names, api: &Api) -> Option<String> {
-    names.stranger(&tags(api))
-}
-
-fn tags(api: &Api) -> Tags {
-    api.tags().into_iter().flatten().map(|(k, v)| (k.clone(), v.clone())).collect()
+    names.stranger(&read::tags(api))
 }
 
 async fn delete_api(cx: &Context<'_>, id: &str) -> Result<()> {

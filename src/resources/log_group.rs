@@ -6,6 +6,7 @@ use std::sync::Arc;
 use anyhow::Result;
 use aws_sdk_cloudwatchlogs::types::LogGroup as LogGroupDescription;
 
+use crate::aws::index::own_tags;
 use crate::aws::naming::{Lacking, Tags};
 use crate::aws::retry::gone;
 use crate::aws::{ApiError, Call, Cloud, Context, Names, Pages};
@@ -60,10 +61,13 @@ impl Resource for LogGroup {
         let logs = &cx.cloud.logs;
         let arn = self.names.log_group_arn(&self.name);
         let groups = listed(cx, &self.lookup, &self.name);
-        let tags = || {
-            Call::new("logs:ListTagsForResource", &arn)
+        let ask = async || -> Result<Tags, ApiError> {
+            let answer = Call::new("logs:ListTagsForResource", &arn)
                 .send(|| logs.list_tags_for_resource().resource_arn(&arn).send())
+                .await?;
+            Ok(answer.tags.unwrap_or_default().into_iter().collect())
         };
+        let tags = || own_tags(cx, &arn, ask);
         // What is to be deleted is there, most likely: both at once save a round trip. What is to
         // be created is not: one after the other saves a request.
         let (groups, tags_at_once, indexed) = match cx.purpose {
@@ -84,8 +88,8 @@ impl Resource for LogGroup {
             Some(tags) => tags,
             None => tags().await,
         };
-        let tags: Tags = match tags {
-            Ok(answer) => answer.tags.unwrap_or_default().into_iter().collect(),
+        let tags = match tags {
+            Ok(tags) => tags,
             Err(error) if error.is_not_found() => return Ok(Found::Missing),
             Err(error) => return Err(error.into()),
         };

@@ -20,7 +20,8 @@ pub const ROUTE_PREFIX: &str = "advent-route";
 
 const CONCURRENT: Wait = Wait {
     code: "ResourceConflict",
-    message: "update",
+    // Not `update`, which may be part of a statement's id that exists already.
+    message: "concurrent update",
     note: "waiting for another change of the function",
     at_most: Duration::from_mins(2),
 };
@@ -132,19 +133,25 @@ impl Permission {
             let Some(superseded) = self.superseded(&policy, &removed) else {
                 return Err(self.no_room(&policy, error));
             };
-            cx.note(&format!("making room in the function's policy: removing {superseded}"));
-            self.remove(superseded, cx).await?;
-            removed.insert(superseded.to_owned());
+            let lost = if superseded.missed == Missed::Route {
+                "; calls of its route fail until the one that replaces it is in place"
+            } else {
+                ""
+            };
+            let sid = superseded.sid;
+            cx.note(&format!("making room in the function's policy: removing {sid}{lost}"));
+            self.remove(sid, cx).await?;
+            removed.insert(sid.to_owned());
         }
     }
 
-    /// The id of the statement of ours that is missed least: none that is wanted, and one that
-    /// still lets a route's calls through only if there is no other.
+    /// The statement of ours that is missed least: none that is wanted, and one that alone lets a
+    /// route's calls through only if there is no other.
     fn superseded<'a>(
         &self,
         policy: &'a [Statement],
         removed: &BTreeSet<String>,
-    ) -> Option<&'a str> {
+    ) -> Option<Superseded<'a>> {
         let unwanted = |statement: &&Statement| {
             let sid = &statement.sid;
             sid.starts_with(SID_PREFIX) && !self.wanted.sids.contains(sid) && !removed.contains(sid)
@@ -154,7 +161,24 @@ impl Permission {
             statement.principal == "apigateway.amazonaws.com"
                 && route.is_some_and(|route| self.wanted.served.contains(route))
         };
-        policy.iter().filter(unwanted).min_by_key(serves).map(|statement| statement.sid.as_str())
+        let covered = |statement: &Statement| {
+            policy.iter().any(|other| {
+                other.sid != statement.sid
+                    && !removed.contains(&other.sid)
+                    && other.principal == statement.principal
+                    && other.action == statement.action
+                    && is_like(&statement.source_arn, &other.source_arn)
+            })
+        };
+        let missed = |statement: &'a Statement| {
+            let missed = match (serves(&statement), covered(statement)) {
+                (false, _) => Missed::Nothing,
+                (true, true) => Missed::Double,
+                (true, false) => Missed::Route,
+            };
+            Superseded { missed, sid: &statement.sid }
+        };
+        policy.iter().filter(unwanted).map(missed).min_by_key(|superseded| superseded.missed)
     }
 
     fn no_room(&self, policy: &[Statement], error: anyhow::Error) -> anyhow::Error {
@@ -217,6 +241,32 @@ impl Permission {
     }
 }
 
+/// A statement that is no longer wanted.
+#[derive(Debug, PartialEq, Eq)]
+struct Superseded<'a> {
+    missed: Missed,
+    sid: &'a str,
+}
+
+/// What a statement that is no longer wanted still does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Missed {
+    Nothing,
+    /// It lets a route's calls through, as another one does.
+    Double,
+    /// It alone lets a route's calls through.
+    Route,
+}
+
+/// Whether a source is among those that a pattern stands for, in which `*` is any text.
+fn is_like(source: &str, pattern: &str) -> bool {
+    let Some((start, rest)) = pattern.split_once('*') else { return source == pattern };
+    source.strip_prefix(start).is_some_and(|source| {
+        let ends = source.char_indices().map(|(at, _)| at).chain([source.len()]);
+        ends.into_iter().any(|at| is_like(&source[at..], rest))
+    })
+}
+
 fn is_too_long(error: &anyhow::Error) -> bool {
     error.downcast_ref().is_some_and(|error: &ApiError| error.is("PolicyLengthExceeded"))
 }
@@ -266,6 +316,54 @@ fn statements(policy: &str) -> Policy {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_statement_that_is_missed_least_makes_room() {
+        let statement = |sid: &str, route: &str| Statement {
+            sid: sid.to_owned(),
+            principal: "apigateway.amazonaws.com".to_owned(),
+            source_arn: format!("arn:aws:execute-api:r:1:api/*/{route}"),
+            action: "lambda:InvokeFunction".to_owned(),
+        };
+        let alone = statement("advent-route-alone", "GET/alone");
+        let double = statement("advent-route-double", "GET/a/b");
+        let wide = statement("advent-route-wide", "*/a/*");
+        let gone = statement("advent-route-gone", "GET/gone");
+        let theirs = statement("theirs", "GET/theirs");
+        let permission = Permission {
+            label: String::new(),
+            function: "f".to_owned(),
+            sid: "advent-routes".to_owned(),
+            principal: String::new(),
+            wanted: Arc::new(Wanted {
+                sids: ["advent-routes".to_owned()].into(),
+                served: ["GET/alone", "GET/a/b", "*/a/*"].map(str::to_owned).into(),
+            }),
+            names: Names {
+                stack: "s".into(),
+                stage: "default".into(),
+                region: "r".into(),
+                account: "1".into(),
+                partition: "aws".into(),
+                own_tags: crate::aws::naming::Tags::new(),
+            },
+        };
+        let policy = [theirs, alone, double, wide, gone];
+        let mut removed = BTreeSet::new();
+        let mut order = Vec::new();
+        while let Some(superseded) = permission.superseded(&policy, &removed) {
+            order.push((superseded.sid, superseded.missed));
+            removed.insert(superseded.sid.to_owned());
+        }
+        let wanted = [
+            ("advent-route-gone", Missed::Nothing),
+            ("advent-route-double", Missed::Double),
+            ("advent-route-alone", Missed::Route),
+            ("advent-route-wide", Missed::Route),
+        ];
+        assert_eq!(order, wanted);
+        assert!(is_like("a/GET/x", "a/*/x") && !is_like("a/GET/xy", "a/*/x"));
+    }
 
     #[test]
     fn statements_are_read_as_lambda_writes_them() {

@@ -74,7 +74,11 @@ impl Resource for Role {
             Err(error) => return Err(error.into()),
         };
         let Some(role) = role else { return Ok(Found::Missing) };
-        let tags: Tags = role.tags().iter().map(|t| (t.key.clone(), t.value.clone())).collect();
+        let tags = match tags_in(role.tags()) {
+            tags if tags.is_empty() => self.read_tags(cx).await?,
+            tags => Some(tags),
+        };
+        let Some(tags) = tags else { return Ok(Found::Missing) };
         if let Some(whose) = self.names.stranger(&tags) {
             return Ok(Found::Foreign(whose));
         }
@@ -225,6 +229,19 @@ impl Resource for Role {
 }
 
 impl Role {
+    /// The tags of a role that seems to have none, asked for by themselves; `None` if it is gone.
+    async fn read_tags(&self, cx: &Context<'_>) -> Result<Option<Tags>, ApiError> {
+        let answer = Call::new("iam:ListRoleTags", &self.name)
+            .send(|| cx.cloud.iam.list_role_tags().role_name(&self.name).send())
+            .await;
+        match answer {
+            // A page holds more than a role can have.
+            Ok(answer) => Ok(Some(tags_in(answer.tags()))),
+            Err(error) if error.is_not_found() => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
     /// The inline policies: all names, and for a comparison what they say.
     async fn read_policies(&self, cx: &Context<'_>) -> Result<BTreeMap<String, Value>> {
         let iam = &cx.cloud.iam;
@@ -312,6 +329,10 @@ pub async fn exists(cx: &Context<'_>, name: &str) -> Result<bool, ApiError> {
         Err(error) if error.is_not_found() => Ok(false),
         Err(error) => Err(error),
     }
+}
+
+fn tags_in(tags: &[Tag]) -> Tags {
+    tags.iter().map(|tag| (tag.key.clone(), tag.value.clone())).collect()
 }
 
 fn sdk_tags(tags: Tags) -> Result<Vec<Tag>> {

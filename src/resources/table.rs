@@ -10,6 +10,7 @@ use aws_sdk_dynamodb::types::{
 };
 use tokio::time::{Instant, sleep};
 
+use crate::aws::index::own_tags;
 use crate::aws::naming::{Lacking, Tags};
 use crate::aws::retry::poll_pause;
 use crate::aws::{ApiError, Call, Cloud, Context, Names, Pages, Wait};
@@ -411,6 +412,10 @@ impl Table {
 }
 
 async fn tags_of(cx: &Context<'_>, arn: &str, waits: &[Wait]) -> Result<Tags> {
+    own_tags(cx, arn, || list_tags(cx, arn, waits)).await
+}
+
+async fn list_tags(cx: &Context<'_>, arn: &str, waits: &[Wait]) -> Result<Tags> {
     let mut tags = BTreeMap::new();
     let mut token = None;
     let mut pages = Pages::of("dynamodb:ListTagsOfResource", arn);

@@ -4,6 +4,7 @@ use anyhow::Result;
 use aws_sdk_sns::types::Tag;
 
 use super::subscription::subscriptions;
+use crate::aws::index::own_tags;
 use crate::aws::naming::{Lacking, Tags};
 use crate::aws::retry::gone;
 use crate::aws::{ApiError, Call, Cloud, Context, Names};
@@ -109,16 +110,16 @@ fn sdk_tags(tags: Tags) -> Result<Vec<Tag>> {
 
 /// A topic's tags, asked for once a run; `None` if there is no such topic.
 pub async fn tags(cx: &Context<'_>, arn: &str) -> Result<Option<Tags>, ApiError> {
-    let ask = || async {
+    let list = async || -> Result<Tags, ApiError> {
         let answer = Call::new("sns:ListTagsForResource", arn)
             .wait(cx, &[])
             .send(|| cx.cloud.sns.list_tags_for_resource().resource_arn(arn).send())
-            .await;
-        match answer {
-            Ok(answer) => {
-                let tags = answer.tags().iter();
-                Ok(Some(tags.map(|tag| (tag.key.clone(), tag.value.clone())).collect()))
-            }
+            .await?;
+        Ok(answer.tags().iter().map(|tag| (tag.key.clone(), tag.value.clone())).collect())
+    };
+    let ask = || async {
+        match own_tags(cx, arn, list).await {
+            Ok(tags) => Ok(Some(tags)),
             Err(error) if error.is_not_found() => Ok(None),
             Err(error) => Err(error),
         }

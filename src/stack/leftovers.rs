@@ -3,9 +3,12 @@
 //! Candidates come from the tagging API (and for roles, which it does not know, from the IAM
 //! path). Its index lags, so each is read for deletion: its own tags are checked.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
 use anyhow::Result;
+use aws_smithy_types::DateTime;
 
 use super::Deployment;
 use crate::aws::{ApiError, Call, Cloud, Context, Names, Pages};
@@ -18,6 +21,10 @@ use crate::resources::role::Role;
 use crate::resources::subscription::{self, Subscription};
 use crate::resources::table::Table;
 use crate::resources::topic::Topic;
+
+/// How long a run may need a function's other role: three changes of the function, each of which
+/// may take five minutes.
+pub const LONGEST_USE: Duration = Duration::from_mins(15);
 
 /// Names of what is left over, kind by kind.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -32,6 +39,8 @@ pub struct Leftovers {
     subscriptions: Vec<(String, String)>,
     /// Function and statement id.
     permissions: Vec<(String, String)>,
+    /// Empty roles that functions may have at the moment: made so recently that a run may be at it.
+    pub in_use: Vec<String>,
     /// Why the search may have missed something.
     pub blind: Option<String>,
 }
@@ -56,8 +65,19 @@ impl Leftovers {
         let mut this = Self { subscriptions, permissions, ..Self::default() };
         match roles {
             Ok(roles) => {
-                this.roles = roles;
-                this.roles.retain(|name| !stack.has::<Role>(name));
+                let others: BTreeSet<_> =
+                    wanted.functions.iter().map(|name| wanted.names.other_role(name)).collect();
+                // Towards `down` the functions go as well.
+                let in_use = |name: &String, created: DateTime| {
+                    purpose == Purpose::Compare && others.contains(name) && is_recent(created)
+                };
+                for (name, created) in roles {
+                    if in_use(&name, created) {
+                        this.in_use.push(name);
+                    } else if !stack.has::<Role>(&name) {
+                        this.roles.push(name);
+                    }
+                }
             }
             Err(error) => this.blind = Some(error.to_string()),
         }
@@ -182,14 +202,23 @@ impl Leftovers {
     }
 }
 
-async fn roles(cloud: &Cloud, names: &Names) -> Result<Vec<String>, ApiError> {
+/// Whether it was created, by this machine's clock, as recently as a run may take to give a function
+/// another role and then its own.
+fn is_recent(created: DateTime) -> bool {
+    let age = SystemTime::try_from(created).ok().and_then(|created| created.elapsed().ok());
+    // No age: it is of the future, by a clock that is wrong.
+    age.is_none_or(|age| age < LONGEST_USE)
+}
+
+/// The stage's roles, and when each was created.
+async fn roles(cloud: &Cloud, names: &Names) -> Result<Vec<(String, DateTime)>, ApiError> {
     let (mut all, mut marker) = (Vec::new(), None);
     let path = names.role_path();
     let mut pages = Pages::of("iam:ListRoles", &path);
     loop {
         let request = cloud.iam.list_roles().path_prefix(&path).set_marker(marker);
         let page = Call::new("iam:ListRoles", &path).send(|| request.clone().send()).await?;
-        all.extend(page.roles.into_iter().map(|role| role.role_name));
+        all.extend(page.roles.into_iter().map(|role| (role.role_name, role.create_date)));
         marker = pages.next(page.marker)?;
         if marker.is_none() {
             return Ok(all);

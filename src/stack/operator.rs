@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::aws::Names;
+use crate::aws::naming::OTHER_ROLE;
 use crate::aws::rights::Scope;
 use crate::manifest::Manifest;
 
@@ -41,6 +42,13 @@ pub fn scope(manifest: &Manifest, names: &Names, by_prefix: bool) -> Scope {
     // By their path they are this stage's own, whatever they are called.
     let made = manifest.functions.values().any(|function| function.role_arn.is_none());
     let roles: BTreeSet<_> = made.then(|| names.role_arn("*")).into_iter().collect();
+    let other_roles = manifest.functions.iter().filter(|(_, f)| f.role_arn.is_none());
+    let other_roles = other_roles.map(|(id, function)| {
+        let name = names.other_role(&names.function(function.name.as_deref(), id));
+        // A long name is cut, and may have lost its mark.
+        let marked = by_prefix && name.contains(OTHER_ROLE);
+        names.role_arn(&if marked { format!("*{OTHER_ROLE}*") } else { name })
+    });
     let given = manifest.functions.values().filter_map(|function| function.role_arn.as_deref());
     let bounded = manifest.permissions_boundary.is_some();
     Scope {
@@ -52,6 +60,7 @@ pub fn scope(manifest: &Manifest, names: &Names, by_prefix: bool) -> Scope {
         passed_roles: given.map(|arn| names.in_account(arn)).chain(roles.clone()).collect(),
         bounded_roles: if bounded { roles.clone() } else { BTreeSet::new() },
         roles,
+        other_roles: other_roles.collect(),
         api: manifest
             .http_api
             .as_ref()

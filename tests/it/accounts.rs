@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use crate::support::cli::Cli;
 use crate::support::local_project::Local;
 use crate::support::project::Project;
-use crate::support::proxy::Proxy;
+use crate::support::proxy::{Fault, Proxy, Rule};
 use crate::support::python::{Boto, python};
 use crate::support::world::World;
 
@@ -205,7 +205,13 @@ fn a_function_runs_with_a_role_that_exists() {
     let before = given();
     let key = "[function.front]\nrole_arn = \"arn:aws:iam::${account}:role/service-role/given\"";
     account.local.project.edit("[function.front]", key);
-    let run = account.cli.ok(["up"]);
+    // Something that is to be looked at again.
+    let group = json!({ "logGroupName": "/aws/lambda/small-back" });
+    boto.call("logs", "delete_log_group", group);
+    let exists = Fault::Error(400, "ResourceAlreadyExistsException", "The log group exists");
+    account.proxy.inject(Rule::operation("logs", "CreateLogGroup", exists).at(0));
+    let run = account.cli.ok(["up"]).says("looking again");
+    assert_eq!(run.stderr.matches("front runs with").count(), 1, "{}", run.stderr);
     run.says("front runs with arn:aws:iam::000000000000:role/service-role/given")
         .says("advent policy --function front");
     let world = World::read(&boto);
@@ -230,8 +236,20 @@ fn a_function_runs_with_a_role_that_exists() {
     let run = account.local.cli.ok(["up", "--yes"]);
     run.says("does not count in the local cloud");
     assert_ne!(World::read(&boto).0["roles"].get(ROLE), None);
-    account.local.cli.ok(["down", "--yes"]);
+    let down = account.local.cli.ok(["down", "--yes", "--json"]).json();
     assert_eq!(given(), before);
+
+    // Where no local cloud ever ran, the document has what it has everywhere.
+    let nowhere = account.local.project.path().join("nowhere");
+    let never = Cli::new(account.local.project.path()).local(&nowhere);
+    let never = never.ok(["down", "--json"]).json();
+    let keys = |document: &Value| -> Vec<String> {
+        document.as_object().expect("an object").keys().cloned().collect()
+    };
+    assert_eq!(keys(&never), keys(&down));
+    for key in ["stack", "stage", "account", "region", "local", "outcome", "interrupted"] {
+        assert_eq!(never[key], down[key], "{key}");
+    }
 }
 
 #[test]

@@ -59,6 +59,34 @@ fn what_stays_unknown_is_not_waited_for_long_nor_put_down_to_another_run() {
     rig.assert_down("at last");
 }
 
+/// Not found for ever: by an API that is read all the same, and by one that is gone.
+#[test]
+fn an_api_that_no_write_finds_is_given_up_in_bounded_time() {
+    let Some(python) = python() else { return };
+    let rig = Rig::new(python, Backend::Local);
+    rig.cli.ok(["up"]);
+    let api = rig.boto.call("apigatewayv2", "get_apis", json!({}))["Items"][0]["ApiId"].clone();
+    let routes = rig.boto.call("apigatewayv2", "get_routes", json!({ "ApiId": api }));
+    let route = json!({ "ApiId": api, "RouteId": routes["Items"][0]["RouteId"] });
+    rig.boto.call("apigatewayv2", "delete_route", route);
+    let lost = Rule::operation("apigateway", "CreateRoute", Fault::Answer(unknown));
+    let lost = rig.proxy.inject(lost);
+    rig.proxy.take();
+    let begun = Instant::now();
+    let run = rig.people.run(["up"]).code(1);
+    let (took, records) = (begun.elapsed(), rig.proxy.take());
+    assert!(run.stderr.contains("lets the HTTP API small ("), "{}", run.stderr);
+    assert!(run.stderr.contains("finds nothing to change"), "{}", run.stderr);
+    assert!(took < Duration::from_secs(14), "{took:?}");
+    assert!((10..60).contains(&lost.struck()), "{} tries", lost.struck());
+    // Read when it began and once more, and looked at after each try was given up.
+    assert_eq!(records.count("apigateway", "GetApis"), 2, "{records}");
+    assert_eq!(records.count("apigateway", "GetRoutes"), 4, "{records}");
+    assert_eq!(records.count("apigateway", "CreateApi"), 0, "{records}");
+    rig.proxy.heal();
+    rig.assert_down("at last");
+}
+
 #[test]
 fn rights_that_hang_on_tags_are_waited_for_and_no_others() {
     let Some(python) = python() else { return };
@@ -164,6 +192,77 @@ fn what_may_not_be_read_is_said_and_is_nobody_elses() {
     rig.assert_down("with an unreadable environment");
 }
 
+/// Services leave tags out of answers that lag, or of who may not read them.
+#[test]
+fn what_an_answer_has_no_tags_of_is_asked_for_its_tags() {
+    let Some(python) = python() else { return };
+    let rig = Rig::new(python, Backend::Local);
+    rig.cli.ok(["up"]);
+    let clean = rig.world();
+    for (service, call, tags, action) in [
+        ("iam", "GetRole", "ListRoleTags", "iam:ListRoleTags"),
+        ("apigateway", "GetApis", "GetTags", "apigateway:GetTags"),
+    ] {
+        rig.proxy.inject(Rule::operation(service, call, Fault::Rewrite(untagged)));
+        rig.proxy.take();
+        rig.cli.ok(["up"]);
+        let records = rig.proxy.take();
+        assert_eq!(records.mutating(), [""; 0], "{call}");
+        assert!(records.count(service, tags) > 0, "{call}: {records}");
+        assert_eq!(rig.cli.ok(["status"]).json()["in_step"], true, "{call}");
+        rig.proxy.inject(Rule::operation(service, tags, Fault::Answer(Answer::denied)));
+        for command in ["up", "plan", "down"] {
+            let run = rig.people.run([command]).code(1).says(action);
+            assert!(!run.stderr.contains("not made by advent"), "{command}: {}", run.stderr);
+        }
+        clean.assert_same(&rig.world(), call);
+        rig.proxy.heal();
+    }
+    // Of what the index has tags of, an answer without any is not the last word.
+    for (service, call) in [
+        ("dynamodb", "ListTagsOfResource"),
+        ("sns", "ListTagsForResource"),
+        ("logs", "ListTagsForResource"),
+    ] {
+        rig.proxy.inject(Rule::operation(service, call, Fault::Rewrite(untagged)).at(0));
+    }
+    let run = rig.people.ok(["down"]);
+    assert!(!run.stderr.contains("not made by advent"), "{}", run.stderr);
+    rig.world().assert_empty("after down");
+}
+
+/// An answer in JSON or XML, whichever, without the tags in it.
+fn untagged(_: &Operation, mut answer: Answer) -> Answer {
+    fn strip(value: &mut serde_json::Value) {
+        match value {
+            serde_json::Value::Object(members) => {
+                for (key, value) in members {
+                    match value {
+                        _ if !key.eq_ignore_ascii_case("tags") => strip(value),
+                        serde_json::Value::Array(list) => list.clear(),
+                        serde_json::Value::Object(map) => map.clear(),
+                        _ => {}
+                    }
+                }
+            }
+            serde_json::Value::Array(items) => items.iter_mut().for_each(strip),
+            _ => {}
+        }
+    }
+    if let Ok(mut body) = serde_json::from_slice(&answer.body) {
+        strip(&mut body);
+        answer.body = body.to_string().into();
+        answer.headers.remove("x-amz-crc32");
+        return answer;
+    }
+    let body = String::from_utf8_lossy(&answer.body).into_owned();
+    let (Some(begin), Some(end)) = (body.find("<Tags>"), body.find("</Tags>")) else {
+        return answer;
+    };
+    answer.body = format!("{}{}", &body[..begin], &body[end + "</Tags>".len()..]).into();
+    answer
+}
+
 fn without_environment(_: &Operation, mut answer: Answer) -> Answer {
     let mut body: serde_json::Value = serde_json::from_slice(&answer.body).expect("JSON");
     if let Some(environment) = body.pointer_mut("/Configuration/Environment") {
@@ -199,12 +298,27 @@ fn a_role_that_was_made_again_is_set_again() {
     assert_eq!(rig.proxy.ungranted(), [""; 0], "its invocations fail");
     rig.assert_up(&clean, "after the role was made again");
 
-    // Killed while the function has the other role.
+    assert!(others(&rig).is_empty(), "{:?}", others(&rig));
+
+    // Killed while the function has the other role: it may be another run's, until it is old.
     remake();
     let at = |fault| Rule::operation("lambda", "UpdateFunctionConfiguration", fault).at(0);
     assert_eq!(rig.kill_in_place("up", at).code, None);
-    rig.assert_up(&clean, "after a kill in between");
+    let other = others(&rig);
+    assert_eq!(other.len(), 1);
+    let run = rig.people.ok(["up"]).says(&other[0]).says("left for now");
+    assert_eq!(run.stderr.matches("left for now").count(), 1, "{}", run.stderr);
+    assert_eq!(others(&rig), other, "it is not this run's");
+    assert_eq!(rig.cli.ok(["status"]).json()["in_step"], true);
     assert_eq!(rig.proxy.ungranted(), [""; 0], "its invocations fail");
+    // A second run uses it too, and leaves it to who made it.
+    remake();
+    rig.cli.ok(["up"]);
+    assert_eq!(others(&rig), other, "it is not this run's either");
+    assert_eq!(rig.proxy.ungranted(), [""; 0], "its invocations fail");
+    rig.proxy.inject(Rule::operation("iam", "ListRoles", Fault::Rewrite(made_long_ago)));
+    rig.assert_up(&clean, "once it is old");
+    rig.proxy.heal_faults();
 
     // That the role which it has already is no change is what is imitated.
     remake();
@@ -220,6 +334,27 @@ fn a_role_that_was_made_again_is_set_again() {
     let same = json!({ "FunctionName": FRONT, "Role": role });
     drop(through.try_call("lambda", "update_function_configuration", same));
     assert_eq!(rig.proxy.ungranted(), [FRONT]);
+}
+
+/// Names of the empty roles that functions have for a moment.
+fn others(rig: &Rig) -> Vec<String> {
+    let roles = rig.boto.call("iam", "list_roles", json!({ "PathPrefix": "/advent/" }));
+    let names = roles["Roles"].as_array().expect("roles").iter();
+    let names = names.map(|role| role["RoleName"].as_str().expect("a name").to_owned());
+    names.filter(|name| name.contains("+other")).collect()
+}
+
+/// `ListRoles` with roles of last year.
+fn made_long_ago(_: &Operation, mut answer: Answer) -> Answer {
+    let body = String::from_utf8_lossy(&answer.body).into_owned();
+    let mut parts = body.split("<CreateDate>");
+    let mut old = parts.next().expect("a beginning").to_owned();
+    for part in parts {
+        let (_, rest) = part.split_once("</CreateDate>").expect("an end");
+        old = format!("{old}<CreateDate>2025-01-01T00:00:00Z</CreateDate>{rest}");
+    }
+    answer.body = old.into();
+    answer
 }
 
 #[test]

@@ -66,6 +66,14 @@ fn few_routes_have_a_statement_each_and_many_share_one() {
     let exact = ["/$default", "/GET/users/*/posts", "/*/files/*", "/POST/users/*"].map(source);
     assert_eq!(sources, BTreeSet::from(exact));
 
+    // With a route goes its statement.
+    let fewer = &few[..3];
+    local.project.write("advent.toml", &manifest(&routes(fewer.iter().map(|&it| it.to_owned()))));
+    cli.ok(["up"]);
+    let sources: BTreeSet<_> = statements(&boto).into_iter().map(|(_, source)| source).collect();
+    let exact = ["/$default", "/GET/users/*/posts", "/*/files/*"].map(source);
+    assert_eq!(sources, BTreeSet::from(exact));
+
     let many = (0..298).map(|number| format!("GET /some/where/{number}"));
     let many: Vec<_> = many.chain(["$default".to_owned(), "ANY /{path+}".to_owned()]).collect();
     local.project.write("advent.toml", &manifest(&routes(many)));
@@ -203,7 +211,25 @@ fn a_region_without_http_apis_is_named_before_the_first_write() {
     rig.proxy.heal();
     let fault = Fault::Error(400, "BadRequestException", message);
     rig.proxy.inject(Rule::operation("apigateway", "CreateApi", fault));
-    rig.people.run(["up"]).code(1).says("the Region us-east-1 has no HTTP APIs");
+    rig.people
+        .run(["up"])
+        .code(1)
+        .says("the Region us-east-1 has no HTTP APIs")
+        .says("removes what was already created");
+    rig.proxy.heal();
+    // As some others do, in JSON that is none.
+    let broken = |operation: &Operation| {
+        let message = "1 validation error detected: Value 'arn:aws:lambda:us-east-1:1:function:'";
+        let mut answer = Answer::error(operation, 400, "", message);
+        let body = format!("{{\"message\": \"{}\"}}", message.replace('\'', "\\'"));
+        answer.headers.remove("x-amzn-errortype");
+        answer.body = body.into();
+        answer
+    };
+    rig.proxy.take();
+    rig.proxy.inject(Rule::operation("apigateway", "GetApis", Fault::Answer(broken)));
+    rig.people.run(["up"]).code(2).says("does not answer as one that has HTTP APIs");
+    assert_eq!(rig.proxy.take().mutating(), [""; 0]);
     rig.proxy.heal();
     rig.cli.ok(["down"]);
 }

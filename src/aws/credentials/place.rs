@@ -136,14 +136,41 @@ pub fn check_services(config: &SdkConfig) -> Result<(), Failure> {
         "CloudWatch Logs",
         "Resource Groups Tagging API",
     ];
-    let Some(of) = config.service_config() else { return Ok(()) };
     SERVICES.into_iter().try_for_each(|service| {
-        let key = ServiceConfigKey::builder()
-            .service_id(service)
-            .env("AWS_ENDPOINT_URL")
-            .profile("endpoint_url")
-            .build();
-        let url = key.ok().and_then(|key| of.load_config(key)).filter(|url| !url.is_empty());
+        let url = own_endpoint(config, service);
         url.map_or(Ok(()), |url| check_url(&format!("the endpoint of {service}"), &url))
     })
+}
+
+/// The endpoint of a service alone, from its variable or the profile's section of services.
+fn own_endpoint(config: &SdkConfig, service: &str) -> Option<String> {
+    let key = ServiceConfigKey::builder()
+        .service_id(service)
+        .env("AWS_ENDPOINT_URL")
+        .profile("endpoint_url")
+        .build();
+    config.service_config()?.load_config(key.ok()?).filter(|url| !url.is_empty())
+}
+
+/// The endpoint that somebody has set for a service, in the SDK's order: as an option, for this
+/// service alone, for all of them. `None`: AWS's own.
+pub fn endpoint_of(config: &SdkConfig, service: &str) -> Option<String> {
+    let option = config.get_origin("endpoint_url").is_client_config();
+    let own = if option { None } else { own_endpoint(config, service) };
+    own.or_else(|| config.endpoint_url().map(str::to_owned))
+}
+
+/// The partition that a Region is in, by its name (the SDKs' partitions.json).
+pub fn partition(region: &str) -> &'static str {
+    const OTHERS: [(&str, &str); 7] = [
+        ("cn-", "aws-cn"),
+        ("us-gov-", "aws-us-gov"),
+        ("us-iso-", "aws-iso"),
+        ("us-isob-", "aws-iso-b"),
+        ("us-isof-", "aws-iso-f"),
+        ("eu-isoe-", "aws-iso-e"),
+        ("eusc-", "aws-eusc"),
+    ];
+    let of = OTHERS.iter().find(|(start, _)| region.starts_with(start));
+    of.map_or("aws", |(_, partition)| partition)
 }

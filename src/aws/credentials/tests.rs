@@ -145,3 +145,22 @@ async fn credentials_are_asked_for_once_while_they_last() {
         assert_eq!(count.load(Ordering::Relaxed), asked, "{end:?}");
     }
 }
+
+#[test]
+fn regions_are_in_their_partitions() {
+    for (region, partition) in [
+        ("eu-west-1", "aws"),
+        ("us-east-1", "aws"),
+        ("mx-central-1", "aws"),
+        ("*", "aws"),
+        ("cn-northwest-1", "aws-cn"),
+        ("us-gov-east-1", "aws-us-gov"),
+        ("us-iso-west-1", "aws-iso"),
+        ("us-isob-east-1", "aws-iso-b"),
+        ("us-isof-south-1", "aws-iso-f"),
+        ("eu-isoe-west-1", "aws-iso-e"),
+        ("eusc-de-east-1", "aws-eusc"),
+    ] {
+        assert_eq!(place::partition(region), partition, "{region}");
+    }
+}

@@ -1,10 +1,10 @@
 //! What is not for everyone's eyes is replaced: in JSON by its key, in any text by its shape.
 
-use std::sync::OnceLock;
+use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
 
 use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
-use percent_encoding::percent_decode_str;
+use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE_NO_PAD};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use serde_json::{Map, Value, json};
 use sha2::{Digest as _, Sha256};
 
@@ -25,6 +25,10 @@ const SECRET: [&str; 7] = [
 ];
 /// What the ids of keys, users and roles begin with (IAM guide, "Unique identifiers").
 const IDS: [&str; 6] = ["AKIA", "ASIA", "AROA", "AIDA", "AGPA", "ANPA"];
+/// Shorter ones are no secrets, and would be found in other words.
+const SHORTEST: usize = 8;
+/// Characters that stay as they are in an address (RFC 3986).
+const UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
 /// Variables whose values are hidden wherever they turn up, if they are long enough to be secret.
 const VARIABLES: [&str; 6] = [
     "AWS_ACCESS_KEY_ID",
@@ -39,7 +43,7 @@ const VARIABLES: [&str; 6] = [
 pub(super) fn body(bytes: &[u8]) -> Value {
     let Ok(body) = std::str::from_utf8(bytes) else { return json!(digest(bytes)) };
     if let Ok(mut value) = serde_json::from_str::<Value>(body) {
-        hide(&mut value);
+        hide_in(&mut value);
         return if body.len() > LONGEST { shortened(&value.to_string()) } else { value };
     }
     if body.starts_with("Action=") {
@@ -67,13 +71,22 @@ fn digest(bytes: &[u8]) -> String {
     format!("({} bytes, SHA-256 {hash})", bytes.len())
 }
 
-fn hide(value: &mut Value) {
+fn hide_in(value: &mut Value) {
     match value {
         Value::Object(members) => {
             for (key, value) in members {
                 match (key.as_str(), &mut *value) {
                     ("Variables", Value::Object(variables)) => {
                         variables.values_mut().for_each(|value| *value = HIDDEN.into());
+                    }
+                    // What functions have printed may be anything.
+                    ("events", Value::Array(events)) => {
+                        for event in events {
+                            if let Some(Value::String(message)) = event.get_mut("message") {
+                                *message = format!("({} bytes)", message.len());
+                            }
+                            hide_in(event);
+                        }
                     }
                     ("ZipFile", Value::String(code)) => {
                         *code =
@@ -84,15 +97,15 @@ fn hide(value: &mut Value) {
                     {
                         *value = HIDDEN.into();
                     }
-                    (_, value) => hide(value),
+                    (_, value) => hide_in(value),
                 }
             }
         }
-        Value::Array(items) => items.iter_mut().for_each(hide),
+        Value::Array(items) => items.iter_mut().for_each(hide_in),
         // Policies and events are JSON in JSON.
         Value::String(inner) => match serde_json::from_str::<Value>(inner) {
             Ok(mut value) if value.is_object() => {
-                hide(&mut value);
+                hide_in(&mut value);
                 *inner = value.to_string();
             }
             _ => *inner = text(inner),
@@ -119,21 +132,72 @@ fn elements(xml: &str) -> String {
 /// Any text without account ids, ids and values of keys, names of callers, and signatures.
 pub fn text(text: &str) -> String {
     let mut text = text.to_owned();
-    for secret in secrets() {
+    for secret in secrets().iter() {
         text = text.replace(secret.as_str(), HIDDEN);
     }
     callers(&signatures(&words(&text)))
 }
 
-/// The values that this process was given and must not show.
-fn secrets() -> &'static [String] {
-    /// Shorter ones are no secrets, and would be found in other words.
-    const SHORTEST: usize = 8;
-    static SECRETS: OnceLock<Vec<String>> = OnceLock::new();
-    SECRETS.get_or_init(|| {
+/// The values that this process was given and must not show, in every form that they may have in a
+/// record.
+fn secrets() -> MutexGuard<'static, Vec<String>> {
+    static SECRETS: LazyLock<Mutex<Vec<String>>> = LazyLock::new(|| {
         let values = VARIABLES.iter().filter_map(|name| std::env::var(name).ok());
-        values.filter(|value| value.len() >= SHORTEST).collect()
-    })
+        Mutex::new(in_order(values.flat_map(|value| forms(&value)).collect()))
+    });
+    SECRETS.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// From now on this is in no record, such as a secret that the manifest declares.
+pub fn hide(secret: &str) {
+    let mut secrets = secrets();
+    let all = std::mem::take(&mut *secrets);
+    *secrets = in_order(all.into_iter().chain(forms(secret)).collect());
+}
+
+/// The longest first: one may be part of another.
+fn in_order(mut secrets: Vec<String>) -> Vec<String> {
+    secrets.sort_by(|a, b| b.len().cmp(&a.len()).then_with(|| a.cmp(b)));
+    secrets.dedup();
+    secrets
+}
+
+/// A secret as it is, escaped in JSON, escaped in an address or a form, and in base64, wherever in
+/// what was encoded it stands.
+fn forms(secret: &str) -> Vec<String> {
+    let mut forms = vec![secret.to_owned()];
+    let json = Value::from(secret).to_string();
+    forms.push(json[1..json.len() - 1].to_owned());
+    let escaped = utf8_percent_encode(secret, UNRESERVED).to_string();
+    let form: String = form_urlencoded::byte_serialize(secret.as_bytes()).collect();
+    for encoded in [escaped, form] {
+        let twice = encoded.replace('%', "%25");
+        forms.extend([lower_escapes(&encoded), twice, encoded]);
+    }
+    for offset in 0..3 {
+        let bytes = [&vec![0; offset], secret.as_bytes()].concat();
+        for alphabet in [STANDARD_NO_PAD, URL_SAFE_NO_PAD] {
+            // Without the characters that hold bits of what stands before or behind.
+            let text = alphabet.encode(&bytes);
+            let end = text.len() - usize::from(bytes.len() % 3 != 0);
+            forms.extend(text.get((offset * 8).div_ceil(6)..end).map(str::to_owned));
+        }
+    }
+    forms.retain(|form| form.len() >= SHORTEST);
+    if secret.len() >= SHORTEST { forms } else { Vec::new() }
+}
+
+/// `%2f` for `%2F`.
+fn lower_escapes(encoded: &str) -> String {
+    let mut parts = encoded.split('%');
+    let mut out = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let (digits, rest) = part.split_at_checked(2).unwrap_or((part, ""));
+        out.push('%');
+        out.push_str(&digits.to_ascii_lowercase());
+        out.push_str(rest);
+    }
+    out
 }
 
 /// Accounts, which have twelve digits, and ids.
@@ -252,6 +316,45 @@ mod tests {
         ] {
             assert_eq!(text(given), wanted);
         }
+    }
+
+    #[test]
+    fn a_declared_secret_is_hidden_in_every_form() {
+        let secret = "x\"/+key? of=\\nobody";
+        hide(secret);
+        let in_text = |before: &str| format!("{before}{secret}, etc.");
+        let form: String = form_urlencoded::byte_serialize(secret.as_bytes()).collect();
+        let address = utf8_percent_encode(secret, NON_ALPHANUMERIC).to_string();
+        let json = Value::from(secret).to_string();
+        let mut shapes = vec![in_text(""), json, form.clone(), lower_escapes(&form), address];
+        shapes.extend(["", "a", "ab", "abc"].iter().flat_map(|before| {
+            [STANDARD.encode(in_text(before)), URL_SAFE_NO_PAD.encode(in_text(before))]
+        }));
+        for shape in shapes {
+            let shown = text(&format!("<{shape}>"));
+            assert!(shown.contains(HIDDEN), "{shape}: {shown}");
+            assert!(!shown.contains("nobody") && !shown.contains("key"), "{shape}: {shown}");
+        }
+        let body = body(
+            json!({ "Message": secret, "Policy": json!({ "a": secret }).to_string() })
+                .to_string()
+                .as_bytes(),
+        );
+        assert_eq!(body["Message"], HIDDEN);
+        assert_eq!(body["Policy"], r#"{"a":"(hidden)"}"#);
+        // What is too short to be one hides nothing.
+        hide("the");
+        assert_eq!(text("the same"), "the same");
+    }
+
+    #[test]
+    fn what_functions_printed_is_not_recorded() {
+        let events =
+            json!({ "events": [{ "message": "a word", "logStreamName": "123456789012" }] });
+        let shown = body(events.to_string().as_bytes());
+        let wanted = json!({ "message": "(6 bytes)", "logStreamName": "111111111111" });
+        assert_eq!(shown["events"], json!([wanted]));
+        assert_eq!(body(br#"{"message":"Rate exceeded"}"#)["message"], "Rate exceeded");
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Reading an HTTP API and its parts, page by page.
 
-use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, HashMap};
 use std::time::{Duration, SystemTime};
 
 use anyhow::Result;
@@ -9,6 +9,7 @@ use aws_sdk_apigatewayv2::types::Api;
 use futures::future::try_join_all;
 
 use super::{Integration, Route, STAGE, Stage, State};
+use crate::aws::naming::Tags;
 use crate::aws::{ApiError, Call, Context, Pages};
 use crate::failure::Failure;
 
@@ -37,15 +38,103 @@ pub(super) async fn list(cx: &Context<'_>) -> Result<Vec<Api>> {
     }
 }
 
+/// What a list says of an API.
+pub(super) fn bare(api: &Api) -> State {
+    State {
+        id: api.api_id().unwrap_or_default().to_owned(),
+        endpoint: api.api_endpoint().unwrap_or_default().trim_end_matches('/').to_owned(),
+        name: api.name().unwrap_or_default().to_owned(),
+        ..State::empty()
+    }
+}
+
+pub(super) fn tags(api: &Api) -> Tags {
+    api.tags().into_iter().flatten().map(|(k, v)| (k.clone(), v.clone())).collect()
+}
+
+/// The APIs with their tags: where one of this name seems to have none, they are asked for.
+pub(super) async fn with_tags(
+    cx: &Context<'_>,
+    name: &str,
+    apis: Vec<Api>,
+) -> Result<Vec<Api>, ApiError> {
+    let complete = async |mut api: Api| {
+        let untagged = api.tags().is_none_or(HashMap::is_empty);
+        if untagged && api.name() == Some(name) {
+            let arn = cx.cloud.names.api_arn(api.api_id().unwrap_or_default());
+            let answer = Call::new("apigateway:GetTags", &arn)
+                .send(|| cx.cloud.apigateway.get_tags().resource_arn(&arn).send())
+                .await;
+            match answer {
+                Ok(answer) => api.tags = answer.tags,
+                // Deleted since.
+                Err(error) if error.is_not_found() => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(api)
+    };
+    try_join_all(apis.into_iter().map(complete)).await
+}
+
+/// What it means that a write does not find the API.
+pub(super) async fn lost(
+    cx: &Context<'_>,
+    name: &str,
+    id: &str,
+    error: anyhow::Error,
+) -> anyhow::Error {
+    let gone = routes(cx, id).await.is_err_and(|error| ApiError::is_not_found_in(&error));
+    error.context(if gone {
+        format!(
+            "the HTTP API {name} ({id}) is gone: somebody deleted it while it was being changed"
+        )
+    } else {
+        format!("API Gateway lets the HTTP API {name} ({id}) be read, and finds nothing to change")
+    })
+}
+
 /// That the Region has no HTTP APIs, if the error says so. Some of these Regions answer to
 /// `GetApis` all the same, and refuse to create one only.
 pub(super) fn unavailable(cx: &Context<'_>, error: ApiError) -> anyhow::Error {
-    if !error.message.contains("HTTP APIs are not available") {
+    let Some(certain) = says_unavailable(&error, cx.cloud.endpoint.is_none()) else {
         return error.into();
-    }
-    let what = format!("the Region {} has no HTTP APIs", cx.cloud.names.region);
-    let hint = "deploy to another one with --region REGION, or give no function a `route`";
+    };
+    let region = &cx.cloud.names.region;
+    let what = if certain {
+        format!("the Region {region} has no HTTP APIs")
+    } else {
+        format!("the Region {region} does not answer as one that has HTTP APIs")
+    };
+    let hint = "deploy to another one with --region REGION, or give no function a `route`; \
+                `advent down` removes what was already created";
     Failure::refused(what).hint(hint).source(error).into()
+}
+
+/// Whether this is how a Region without HTTP APIs answers, and whether that is certain. Seen were
+/// "HTTP APIs are not available in this AWS region", "Must be one of [WEBSOCKET]", and an error
+/// about an empty function's name in broken JSON, so that nothing is left of it but the status
+/// (eu-central-2, eu-south-2, ap-southeast-3, ap-southeast-7). Where there is no such service at all,
+/// its name is unknown (only `of_aws` then), or nothing knows the operation.
+fn says_unavailable(error: &ApiError, of_aws: bool) -> Option<bool> {
+    let says = |texts: &[&str]| texts.iter().any(|text| error.message.contains(text));
+    if says(&["HTTP APIs are not available", "Must be one of [WEBSOCKET]"]) {
+        return Some(true);
+    }
+    let unnamed = error.code.is_none() && matches!(error.status, Some(400..=404));
+    let no_host = ["Name or service not known", "nodename nor servname", "No such host"];
+    let no_operation = [
+        "UnknownOperation",
+        "UnsupportedOperation",
+        "MissingAuthenticationToken",
+        "NotFound",
+        "ResourceNotFound",
+    ];
+    let maybe = unnamed
+        || says(&["'functionName' failed to satisfy constraint"])
+        || (of_aws && error.unanswered && says(&no_host))
+        || no_operation.iter().any(|code| error.is(code));
+    maybe.then_some(false)
 }
 
 /// Those of several that exist: one that was just deleted is listed for a while.
@@ -142,4 +231,47 @@ pub(super) async fn stage(cx: &Context<'_>, id: &str) -> Result<Option<Stage>> {
         rate: settings.as_ref().and_then(|settings| settings.throttling_rate_limit).map(rate),
         burst: settings.as_ref().and_then(|settings| settings.throttling_burst_limit),
     }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_region_without_http_apis_is_known_by_its_answers() {
+        let answer = |status, code: &str, message: &str| {
+            let error = ApiError::within("apigateway:CreateApi", "small", code, message);
+            let code = error.code.clone().filter(|code| !code.is_empty());
+            says_unavailable(&ApiError { status: Some(status), code, ..error }, true)
+        };
+        let bad = "BadRequestException";
+        let empty = "1 validation error detected: Value 'arn:aws:lambda:eu-south-2:1:function:' at \
+                     'functionName' failed to satisfy constraint";
+        for (status, code, message, said) in [
+            (400, bad, "HTTP APIs are not available in this AWS region", Some(true)),
+            (400, bad, "Must be one of [WEBSOCKET]", Some(true)),
+            (400, bad, empty, Some(false)),
+            (400, "", "invalid escape at line 1 column 48", Some(false)),
+            (
+                403,
+                "MissingAuthenticationTokenException",
+                "Missing Authentication Token",
+                Some(false),
+            ),
+            (404, "UnknownOperationException", "", Some(false)),
+            (400, bad, "Invalid protocol specified", None),
+            (403, "AccessDeniedException", "User: u is not authorized", None),
+            (429, "TooManyRequestsException", "Too Many Requests", None),
+            (500, "", "", None),
+        ] {
+            assert_eq!(answer(status, code, message), said, "{status} {code} {message}");
+        }
+        let nobody = ApiError {
+            unanswered: true,
+            code: None,
+            ..ApiError::within("apigateway:GetApis", "all", "", "Name or service not known")
+        };
+        assert_eq!(says_unavailable(&nobody, true), Some(false));
+        assert_eq!(says_unavailable(&nobody, false), None);
+    }
 }

@@ -166,6 +166,11 @@ impl Proxy {
         *lock(&self.shared.imitation) = Imitator::default();
     }
 
+    /// No faults from here on; what is imitated goes on.
+    pub fn heal_faults(&self) {
+        lock(&self.shared.settings).rules.clear();
+    }
+
     /// Waits until nothing is under way to the server, then hands over what was recorded since
     /// the last time.
     pub fn take(&self) -> Records {

@@ -124,7 +124,9 @@ impl Operator {
                 let region = self.place.split(':').next().unwrap_or_default();
                 let arn = |path: &str| format!("arn:aws:apigateway:{region}::{path}");
                 let tags = arn("/tags/arn%3Aaws%3Aapigateway%3Aus-east-1%3A%3A%2Fapis%2Fid");
-                if path.starts_with("/tags") {
+                if path.starts_with("/tags") && operation.name == "GetTags" {
+                    checks.push(check("apigateway:GET", &tags));
+                } else if path.starts_with("/tags") {
                     checks.push(check("apigateway:PUT", &tags));
                     checks.push(check("apigateway:POST", &tags));
                     checks.push(check("apigateway:TagResource", arn(&format!("/apis/{subject}"))));
