@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use hyper::StatusCode;
 use hyper::body::Bytes;
 use serde_json::{Value, json};
 
@@ -24,7 +25,15 @@ const LISTS: [(&str, &str, &str, &str); 8] = [
 fn with(operation: &Operation, answer: Answer, token: &str) -> Answer {
     let list = LISTS.iter().find(|list| (list.0, list.1) == (&operation.service, &operation.name));
     let (_, _, key, element) = *list.expect("one of the lists");
-    let text = String::from_utf8_lossy(&answer.body).into_owned();
+    // A server that knows no such token refuses it; the one that is meant here goes on.
+    let text = match answer.status.is_success() {
+        true => String::from_utf8_lossy(&answer.body).into_owned(),
+        false if element.is_empty() => "{}".to_owned(),
+        false => {
+            let response = format!("{}Response", operation.name);
+            format!("<{response}><{element}></{element}></{response}>")
+        }
+    };
     let body = if element.is_empty() {
         let mut body: Value = serde_json::from_str(&text).expect("JSON");
         body[key] = json!(token);
@@ -32,7 +41,7 @@ fn with(operation: &Operation, answer: Answer, token: &str) -> Answer {
     } else {
         text.replace(&format!("</{element}>"), &format!("<{key}>{token}</{key}></{element}>"))
     };
-    let mut answer = Answer { body: Bytes::from(body), ..answer };
+    let mut answer = Answer { body: Bytes::from(body), status: StatusCode::OK, ..answer };
     answer.headers.remove("content-length");
     answer
 }
