@@ -43,7 +43,8 @@ pub(super) async fn artifacts(
     let wanted = workspace.wanted(manifest)?;
     let place = cache::place(&workspace.target_directory, folder, arch, destination);
     let workshop = workspace.target_directory.join(WORKSHOP);
-    let cargo = compiling(cargo, folder, &workspace, &workshop)?;
+    let settings = Settings::of(folder);
+    let cargo = compiling(cargo, folder, &workspace, &workshop, &settings)?;
     let _lock = Lock::of(&workshop, progress).await?;
 
     let last = Record::load(&place).unwrap_or_default();
@@ -55,7 +56,7 @@ pub(super) async fn artifacts(
         sysroot: &sysroot,
         host: workshop.join(destination.profile()),
         arch,
-        profile: workspace.profile(destination),
+        profile: workspace.profile(destination, &settings),
         place: &place,
         last: &last,
         progress,
@@ -125,9 +126,14 @@ fn artifact(
 }
 
 /// A cargo whose compiler is called through this executable.
-fn compiling(cargo: Cargo, folder: &Path, workspace: &Workspace, workshop: &Path) -> Result<Cargo> {
+fn compiling(
+    cargo: Cargo,
+    folder: &Path,
+    workspace: &Workspace,
+    workshop: &Path,
+    settings: &Settings,
+) -> Result<Cargo> {
     let own = std::env::current_exe().context("could not find this executable")?;
-    let settings = Settings::of(folder);
     let wrapper = ["RUSTC_WRAPPER", "CARGO_BUILD_RUSTC_WRAPPER"];
     let workspace_wrapper = ["RUSTC_WORKSPACE_WRAPPER", "CARGO_BUILD_RUSTC_WORKSPACE_WRAPPER"];
     let workspace_wrapper = settings.program(folder, &workspace_wrapper, "rustc-workspace-wrapper");
