@@ -15,7 +15,7 @@ use clap::error::ErrorKind;
 static PANIC: OnceLock<String> = OnceLock::new();
 
 fn main() -> ExitCode {
-    if let Some(compiled) = advent::bundle::stand_in() {
+    if let Some(compiled) = advent::bundle::stand_in(invocation::begins) {
         return compiled.unwrap_or_else(|error| {
             // Cargo shows it; where standard error is gone nobody can be told.
             drop(writeln!(std::io::stderr(), "error: {error:#}"));

@@ -10,7 +10,7 @@ use anyhow::{Context as _, Result};
 
 use super::cache::{self, Build, Ingredients, Record, Zipped};
 use super::cargo::{Binary, Built, Cargo};
-use super::compiler::Recipe;
+use super::compiler::{self, Recipe};
 use super::elf::{self, Findings, Obstacle};
 use super::settings::Settings;
 use super::target::{self, Method, Tools};
@@ -22,7 +22,7 @@ use crate::manifest::Manifest;
 /// Folder below the target folder in which functions are compiled. Nobody else compiles there:
 /// cargo would take what was compiled without [`Recipe`] for what is compiled with it.
 /// The number changes with what [`Recipe`] does to a command line, which cargo does not see.
-const WORKSHOP: &str = "advent/cargo-1";
+const WORKSHOP: &str = "advent/cargo-2";
 
 type Report<'a> = &'a (dyn Fn(Progress<'_>) + Sync);
 
@@ -146,7 +146,7 @@ fn compiling(
     let member = workshop.join("members").join(&cache::hex(&told_by)[..16]);
     let made = fs::create_dir_all(workshop.join("members"))
         .and_then(|()| mark(&workspace.target_directory))
-        .and_then(|()| File::options().append(true).create(true).open(&member));
+        .and_then(|()| compiler::make_member(&member, workspace_wrapper.as_deref()));
     made.with_context(|| format!("could not make {}", member.display()))?;
     let recipe = Recipe {
         root: workspace.root.clone(),
