@@ -4,10 +4,12 @@ mod build;
 mod cache;
 mod cargo;
 mod cargo_lambda;
+mod cargo_progress;
 mod compiler;
 mod elf;
 mod embed;
 mod settings;
+mod siblings;
 mod sources;
 mod target;
 #[cfg(test)]
@@ -215,6 +217,11 @@ pub fn last_built(
         Source::Folder(folder) => build::last(&app.manifest, folder, arch, destination),
         Source::Embedded => embedded(arch, destination, &|_| ()),
     }
+}
+
+/// Ends what builds start, such as compilers, at once: this process is about to end.
+pub fn end_builds() {
+    siblings::end_all();
 }
 
 fn carrier() -> Result<embed::Carrier> {

@@ -30,6 +30,7 @@ use crate::invocation;
 use crate::manifest::Source;
 use crate::report::Report;
 use crate::trace;
+pub use local::fail_eval;
 use session::Session;
 
 /// Runs a subcommand.
@@ -58,7 +59,7 @@ pub async fn run(cli: Cli, report: &Report) -> Result<u8> {
         Command::Local(args) => local::run(global, &args, report).await,
         Command::Version => {
             if global.json {
-                report.document(&serde_json::json!({ "version": invocation::version() }));
+                report.document(&invocation::version_document());
             } else {
                 report.data(&format!("advent {}", invocation::version()));
             }

@@ -130,6 +130,38 @@ pub fn parse() -> Result<Cli, clap::Error> {
     command.try_get_matches().and_then(|matches| Cli::from_arg_matches(&matches))
 }
 
+/// Whether a command line of this program may begin with this: an option, or a subcommand.
+pub fn begins(first: &OsStr) -> bool {
+    let command = Cli::command();
+    let Some(first) = first.to_str() else { return false };
+    first.starts_with('-') || first == "help" || command.find_subcommand(first).is_some()
+}
+
+/// Whether these arguments, which are no command line, are to print what a shell evaluates.
+pub fn is_for_eval(arguments: &[String]) -> bool {
+    let command = Cli::command();
+    let mut words = arguments.iter().skip_while(|word| command.find_subcommand(word).is_none());
+    words.next().is_some_and(|word| word == "local")
+        && !words.any(|word| ["start", "stop"].contains(&word.as_str()))
+}
+
+/// As `--json --version` says it.
+pub fn version_document() -> serde_json::Value {
+    let mut document = serde_json::json!({ "advent": env!("CARGO_PKG_VERSION"), "carries": null });
+    match bundle::carried() {
+        Ok(None) => {}
+        Ok(Some(carried)) => {
+            document["carries"] = serde_json::json!({
+                "stack": carried.stack,
+                "functions": carried.functions,
+                "arch": carried.arch.to_string(),
+            });
+        }
+        Err(error) => document["unreadable"] = format!("{error:#}").into(),
+    }
+    document
+}
+
 /// As `--version` says it, without the program's name.
 pub fn version() -> String {
     let own = env!("CARGO_PKG_VERSION");
@@ -264,6 +296,31 @@ mod tests {
         let arm = invocation(&["--local", "--arch", "arm64"]);
         assert_eq!(arm.complete("`advent pack`"), "`./advent pack --arch arm64`");
         assert_eq!(arm.complete("`advent pack --arch x86_64`"), "`./advent pack --arch x86_64`");
+    }
+
+    #[test]
+    fn what_is_evaluated_is_known_by_its_words() {
+        let is = |line: &str| {
+            let words: Vec<_> = line.split_whitespace().map(str::to_owned).collect();
+            is_for_eval(&words)
+        };
+        for line in ["local env --bogus", "--bogus local env", "local evn", "--quiet local -x env"]
+        {
+            assert!(is(line), "{line}");
+        }
+        for line in ["", "up --bogus", "up local", "local start --bogus", "local stop x", "env"] {
+            assert!(!is(line), "{line}");
+        }
+    }
+
+    #[test]
+    fn cargo_names_no_command() {
+        for own in ["up", "deploy", "--json", "-q", "help", "local", "version"] {
+            assert!(begins(OsStr::new(own)), "{own}");
+        }
+        for compiler in ["rustc", "/usr/bin/rustc", "/x/members/0123", "clippy-driver"] {
+            assert!(!begins(OsStr::new(compiler)), "{compiler}");
+        }
     }
 
     #[test]

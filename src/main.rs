@@ -15,7 +15,7 @@ use clap::error::ErrorKind;
 static PANIC: OnceLock<String> = OnceLock::new();
 
 fn main() -> ExitCode {
-    if let Some(compiled) = advent::bundle::stand_in() {
+    if let Some(compiled) = advent::bundle::stand_in(invocation::begins) {
         return compiled.unwrap_or_else(|error| {
             // Cargo shows it; where standard error is gone nobody can be told.
             drop(writeln!(std::io::stderr(), "error: {error:#}"));
@@ -102,17 +102,27 @@ fn replace(mut command: Command, _: &std::ffi::OsStr) -> Option<ExitCode> {
 /// What clap says, in the document of `--json` if that was asked for.
 fn bad_usage(error: &clap::Error) -> ExitCode {
     let shown = matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
-    let mut args = std::env::args_os().skip(1).take_while(|arg| arg != "--");
-    if shown || !args.any(|arg| arg == "--json") {
+    let args = std::env::args_os().skip(1).take_while(|arg| arg != "--");
+    let args: Vec<_> = args.map(|arg| arg.to_string_lossy().into_owned()).collect();
+    let json = args.iter().any(|arg| arg == "--json");
+    let report = Report::new(Options::detect(json, false, true));
+    if json && error.kind() == ErrorKind::DisplayVersion {
+        report.document(&invocation::version_document());
+        return if report.is_lost() { ExitCode::FAILURE } else { ExitCode::SUCCESS };
+    }
+    if shown || !json {
         // Where standard error is gone nobody can be told.
         drop(error.print());
+        if !shown && invocation::is_for_eval(&args) && !report.results_are_read() {
+            advent::commands::fail_eval(&report);
+        }
         return ExitCode::from(if shown { 0 } else { 2 });
     }
     let text = error.render().to_string();
     let text = text.trim_start_matches("error: ").trim_end();
     let (what, hint) = text.split_once("\n\n").unwrap_or((text, "`advent --help`"));
     let failure = Failure::refused(what.trim()).hint(hint.trim());
-    Report::new(Options::detect(true, false, true)).error(&failure.into());
+    report.error(&failure.into());
     ExitCode::from(2)
 }
 

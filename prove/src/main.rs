@@ -74,7 +74,7 @@ struct Args {
 
 fn main() -> ExitCode {
     // Cargo calls it instead of rustc, as it calls `advent`.
-    if let Some(compiled) = ::advent::bundle::stand_in() {
+    if let Some(compiled) = ::advent::bundle::stand_in(::advent::invocation::begins) {
         return compiled.unwrap_or_else(|error| {
             say(&format!("error: {error:#}"));
             ExitCode::from(101)

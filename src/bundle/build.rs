@@ -3,14 +3,17 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::fs::{self, File, TryLockError};
+use std::num::NonZero;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use anyhow::{Context as _, Result};
+use futures::stream::{self, StreamExt as _};
+use tokio::sync::watch;
 
 use super::cache::{self, Build, Ingredients, Record, Zipped};
 use super::cargo::{Binary, Built, Cargo};
-use super::compiler::Recipe;
+use super::compiler::{self, Recipe};
 use super::elf::{self, Findings, Obstacle};
 use super::settings::Settings;
 use super::target::{self, Method, Tools};
@@ -22,7 +25,7 @@ use crate::manifest::Manifest;
 /// Folder below the target folder in which functions are compiled. Nobody else compiles there:
 /// cargo would take what was compiled without [`Recipe`] for what is compiled with it.
 /// The number changes with what [`Recipe`] does to a command line, which cargo does not see.
-const WORKSHOP: &str = "advent/cargo-1";
+const WORKSHOP: &str = "advent/cargo-2";
 
 type Report<'a> = &'a (dyn Fn(Progress<'_>) + Sync);
 
@@ -43,7 +46,8 @@ pub(super) async fn artifacts(
     let wanted = workspace.wanted(manifest)?;
     let place = cache::place(&workspace.target_directory, folder, arch, destination);
     let workshop = workspace.target_directory.join(WORKSHOP);
-    let cargo = compiling(cargo, folder, &workspace, &workshop)?;
+    let settings = Settings::of(folder);
+    let cargo = compiling(cargo, folder, &workspace, &workshop, &settings)?;
     let _lock = Lock::of(&workshop, progress).await?;
 
     let last = Record::load(&place).unwrap_or_default();
@@ -55,20 +59,13 @@ pub(super) async fn artifacts(
         sysroot: &sysroot,
         host: workshop.join(destination.profile()),
         arch,
-        profile: workspace.profile(destination),
+        profile: workspace.profile(destination, &settings),
         place: &place,
         last: &last,
         progress,
     };
     job.clean(&last.backdated()).await?;
-    let mut made = BTreeMap::new();
-    let mut compiled = false;
-    // One after another, each for itself: cargo gives what it builds at once the features of all.
-    for wanted in wanted.values().collect::<BTreeSet<_>>() {
-        let (build, zipped, anew) = job.build(wanted).await?;
-        compiled |= anew;
-        made.insert(wanted.clone(), (build, zipped));
-    }
+    let (made, compiled) = job.build_all(wanted.values().collect()).await?;
     if !compiled {
         progress(Progress::Cached);
     }
@@ -125,9 +122,14 @@ fn artifact(
 }
 
 /// A cargo whose compiler is called through this executable.
-fn compiling(cargo: Cargo, folder: &Path, workspace: &Workspace, workshop: &Path) -> Result<Cargo> {
+fn compiling(
+    cargo: Cargo,
+    folder: &Path,
+    workspace: &Workspace,
+    workshop: &Path,
+    settings: &Settings,
+) -> Result<Cargo> {
     let own = std::env::current_exe().context("could not find this executable")?;
-    let settings = Settings::of(folder);
     let wrapper = ["RUSTC_WRAPPER", "CARGO_BUILD_RUSTC_WRAPPER"];
     let workspace_wrapper = ["RUSTC_WORKSPACE_WRAPPER", "CARGO_BUILD_RUSTC_WORKSPACE_WRAPPER"];
     let workspace_wrapper = settings.program(folder, &workspace_wrapper, "rustc-workspace-wrapper");
@@ -140,7 +142,7 @@ fn compiling(cargo: Cargo, folder: &Path, workspace: &Workspace, workshop: &Path
     let member = workshop.join("members").join(&cache::hex(&told_by)[..16]);
     let made = fs::create_dir_all(workshop.join("members"))
         .and_then(|()| mark(&workspace.target_directory))
-        .and_then(|()| File::options().append(true).create(true).open(&member));
+        .and_then(|()| compiler::make_member(&member, workspace_wrapper.as_deref()));
     made.with_context(|| format!("could not make {}", member.display()))?;
     let recipe = Recipe {
         root: workspace.root.clone(),
@@ -274,6 +276,62 @@ impl Job<'_> {
         Ok(())
     }
 
+    /// Builds these, and says whether something had to be compiled. Each has a cargo of its own,
+    /// which would give what it builds at once the features of all; most of what a cargo does when
+    /// nothing changed is done without its lock, so that several run at the same time. Fails as if
+    /// they were built one after another: what comes before a failure is awaited, the rest ends.
+    async fn build_all(
+        &self,
+        wanted: BTreeSet<&Wanted>,
+    ) -> Result<(BTreeMap<Wanted, (Build, Zipped)>, bool)> {
+        // Executables of one name are put into one place, in the eyes of some file systems also
+        // those of nearly one name.
+        let mut groups: BTreeMap<String, Vec<(usize, &Wanted)>> = BTreeMap::new();
+        for (index, wanted) in wanted.into_iter().enumerate() {
+            let name = wanted.binary.to_lowercase().replace('-', "_");
+            groups.entry(name).or_default().push((index, wanted));
+        }
+        let mut groups: Vec<_> = groups.into_values().collect();
+        groups.sort_by_key(|group| group.first().map(|(index, _)| *index));
+        // The first in order that is known to fail.
+        let (failing, _) = watch::channel(usize::MAX);
+        let failing = &failing;
+        let one_after_another = async |group: Vec<(usize, &Wanted)>| {
+            let mut results = Vec::new();
+            for (index, wanted) in group {
+                let mut watched = failing.subscribe();
+                let given_up = watched.wait_for(|failing| *failing < index);
+                let built = tokio::select! {
+                    biased;
+                    _ = given_up => break,
+                    built = self.build(wanted) => built,
+                };
+                let failed = built.is_err();
+                results.push((index, built.map(|built| (wanted.clone(), built))));
+                if failed {
+                    failing.send_if_modified(|first| {
+                        let earlier = index < *first;
+                        *first = index.min(*first);
+                        earlier
+                    });
+                    break;
+                }
+            }
+            results
+        };
+        let at_once = std::thread::available_parallelism().map_or(1, NonZero::get);
+        let results = stream::iter(groups).map(one_after_another).buffer_unordered(at_once);
+        let mut results: Vec<_> = results.collect::<Vec<_>>().await.into_iter().flatten().collect();
+        results.sort_by_key(|(index, _)| *index);
+        let (mut made, mut compiled) = (BTreeMap::new(), false);
+        for (_, result) in results {
+            let (wanted, (build, zipped, anew)) = result?;
+            compiled |= anew;
+            made.insert(wanted, (build, zipped));
+        }
+        Ok((made, compiled))
+    }
+
     /// The executable as a zip, and whether something had to be compiled for it.
     async fn build(&self, wanted: &Wanted) -> Result<(Build, Zipped, bool)> {
         let last = self.last.build(wanted);
@@ -283,19 +341,21 @@ impl Job<'_> {
             _ => None,
         }
         .map_or_else(|| self.tools.method(self.arch), Ok)?;
+        let mut before = None;
+        let mut compiled = false;
         loop {
             let started = SystemTime::now();
-            let built = self.run(&method, wanted).await?;
+            let mut built = self.run(&method, wanted).await?;
+            compiled |= built.compiled;
+            built.compiled = compiled;
             let path = built
                 .executable
-                .as_deref()
+                .clone()
                 .with_context(|| format!("cargo said nothing of the binary `{}`", wanted.binary))?;
-            let bytes =
-                fs::read(path).with_context(|| format!("could not read {}", path.display()))?;
-            let executable = cache::hex(&bytes);
+            let (bytes, executable) = hashed(&path).await?;
             let zipped = match self.last.zipped(self.place, wanted, &executable) {
                 Some(zipped) => zipped,
-                None => self.zip(wanted, path, bytes).await?,
+                None => self.zip(wanted, &path, bytes).await?,
             };
             let too_new = matches!(zipped.findings.obstacle, Some(Obstacle::Glibc { .. }));
             if let (Method::Native, Some(zig), true) = (&method, &lambda_glibc, too_new) {
@@ -303,18 +363,27 @@ impl Job<'_> {
                 continue;
             }
             let made_of = Ingredients {
-                folder: self.folder,
-                root: &self.workspace.root,
-                sysroot: self.sysroot,
-                built: &built,
+                folder: self.folder.to_owned(),
+                root: self.workspace.root.clone(),
+                sysroot: self.sysroot.to_owned(),
+                built,
                 executable: path,
-                host: &self.host,
-                last,
+                host: self.host.clone(),
+                last: last.cloned(),
                 started,
                 zig: matches!(method, Method::Zig { .. }),
             };
-            let record = Build::new(&executable, &zipped, &made_of);
-            return Ok((record, zipped, built.compiled));
+            let zip = zipped.clone();
+            let record =
+                tokio::task::spawn_blocking(move || Build::new(&executable, &zip, &made_of));
+            let mut record = record.await.context("looking at the sources was interrupted")?;
+            // A build script that writes among the sources changes them while they are built, as
+            // a person may: what another look by cargo finds unchanged is what was built.
+            let asked_twice = before.is_some();
+            if record.settle(last, before.take()) || asked_twice {
+                return Ok((record, zipped, compiled));
+            }
+            before = Some(record);
         }
     }
 
@@ -347,4 +416,16 @@ impl Job<'_> {
         });
         work.await.context("zipping was interrupted")?
     }
+}
+
+/// An executable, and the SHA-256 of it.
+async fn hashed(path: &Path) -> Result<(Vec<u8>, String)> {
+    let file = path.to_owned();
+    let read = tokio::task::spawn_blocking(move || {
+        let bytes = fs::read(&file)?;
+        let hash = cache::hex(&bytes);
+        Ok::<_, std::io::Error>((bytes, hash))
+    });
+    let read = read.await.context("reading was interrupted")?;
+    read.with_context(|| format!("could not read {}", path.display()))
 }

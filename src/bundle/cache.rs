@@ -84,21 +84,24 @@ pub(super) struct Build {
     /// All files by the SHA-256 of their content, none for one that did not exist. Empty if
     /// something changed while it was being built.
     files: BTreeMap<PathBuf, Option<String>>,
+    /// One of these changed while it was being built.
+    #[serde(skip)]
+    disturbed: bool,
 }
 
 /// What a build was made of.
-pub(super) struct Ingredients<'a> {
+pub(super) struct Ingredients {
     /// The manifest's.
-    pub folder: &'a Path,
+    pub folder: PathBuf,
     /// The workspace's.
-    pub root: &'a Path,
-    pub sysroot: &'a Path,
-    pub built: &'a Built,
-    pub executable: &'a Path,
+    pub root: PathBuf,
+    pub sysroot: PathBuf,
+    pub built: Built,
+    pub executable: PathBuf,
     /// Where build scripts leave what they said.
-    pub host: &'a Path,
+    pub host: PathBuf,
     /// The record of the same build before.
-    pub last: Option<&'a Build>,
+    pub last: Option<Build>,
     pub started: SystemTime,
     pub zig: bool,
 }
@@ -225,30 +228,27 @@ impl Said {
 }
 
 impl Build {
-    pub fn new(executable: &str, zipped: &Zipped, made_of: &Ingredients<'_>) -> Self {
-        let built = made_of.built;
+    pub fn new(executable: &str, zipped: &Zipped, made_of: &Ingredients) -> Self {
+        let built = &made_of.built;
         let folders: BTreeMap<_, _> = built
             .local_packages
             .iter()
             .map(|(folder, package)| (folder.clone(), package.id.clone()))
             .collect();
-        let mut others = sources::configuration(made_of.folder);
+        let mut others = sources::configuration(&made_of.folder);
         others.insert(made_of.root.join("Cargo.toml"));
         let lock = made_of.root.join("Cargo.lock");
         others.insert(lock.clone());
         others.extend(sources::dep_info(&made_of.executable.with_extension("d")));
-        let mut files = Sources::default().snapshot(folders.keys(), &others);
+        let files = Sources::default().snapshot(folders.keys(), &others);
         // The clock of a file system can lag behind by some milliseconds.
         let started = made_of.started - Duration::from_millis(20);
         let disturbed = files
             .keys()
             .any(|path| *path != lock && modified(path).is_some_and(|time| time >= started));
-        if disturbed {
-            files.clear();
-        }
-        let depended = match made_of.last {
+        let depended = match &made_of.last {
             Some(last) if !built.compiled => last.variables.keys().cloned().collect(),
-            _ => sources::env_dependencies(built, made_of.executable, made_of.host),
+            _ => sources::env_dependencies(built, &made_of.executable, &made_of.host),
         };
         Self {
             package: zipped.package.clone(),
@@ -263,7 +263,22 @@ impl Build {
             folders,
             others,
             files,
+            disturbed,
         }
+    }
+
+    /// Whether it was made of these very sources. If they changed meanwhile that is so where
+    /// cargo, asked once more, left them as they are (`before` is its first answer), or where the
+    /// same executable is known to come of them (`last`). Otherwise they are not known.
+    pub fn settle(&mut self, last: Option<&Self>, before: Option<Self>) -> bool {
+        let known =
+            last.is_some_and(|last| last.executable == self.executable && last.files == self.files);
+        let Some(before) = before else { return !self.disturbed || known };
+        let settled = !self.disturbed || known || before.files == self.files;
+        if !settled {
+            self.files.clear();
+        }
+        settled
     }
 
     /// Nothing that is known to have gone into it has changed.

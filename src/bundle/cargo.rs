@@ -4,14 +4,17 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
 use serde::Deserialize;
-use tokio::io::{AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, BufReader};
+use tokio::io::{AsyncBufReadExt as _, AsyncRead, BufReader};
 use tokio::process::Command;
 
 use super::Progress;
+use super::cargo_progress::read_progress;
 use super::compiler::{self, Recipe};
+use super::siblings::{self, Group, Siblings};
 use crate::failure::Failure;
 
 /// What `cargo run`, `cargo test` and build scripts set for their children, which would mislead
@@ -47,6 +50,7 @@ pub(super) struct Cargo {
     variables: Vec<(&'static str, OsString)>,
     /// Arguments that say where to compile.
     target: Vec<OsString>,
+    siblings: Arc<Siblings>,
 }
 
 /// The one executable that a build is for.
@@ -80,7 +84,7 @@ impl Cargo {
         // Under `cargo run` it is the very cargo that runs, also where none is on the PATH.
         let running = std::env::var_os("CARGO").map(PathBuf::from).filter(|path| path.is_file());
         let program = running.unwrap_or_else(|| "cargo".into());
-        Self { program, folder: folder.to_owned(), variables: Vec::new(), target: Vec::new() }
+        Self::with_program(&program, folder)
     }
 
     /// One whose builds call `advent`, this executable, in the place of the compiler.
@@ -100,15 +104,23 @@ impl Cargo {
         Ok(self)
     }
 
-    #[cfg(test)]
-    pub fn with_program(program: &Path, folder: &Path) -> Self {
-        let (program, folder) = (program.to_owned(), folder.to_owned());
-        Self { program, folder, variables: Vec::new(), target: Vec::new() }
+    fn with_program(program: &Path, folder: &Path) -> Self {
+        Self {
+            program: program.to_owned(),
+            folder: folder.to_owned(),
+            variables: Vec::new(),
+            target: Vec::new(),
+            siblings: Arc::default(),
+        }
     }
 
     fn command(&self, program: &OsStr) -> Command {
         let mut command = Command::new(program);
         command.current_dir(&self.folder).stdin(Stdio::null()).kill_on_drop(true);
+        #[cfg(unix)]
+        if Group::is_apart() {
+            command.process_group(0);
+        }
         for (name, _) in std::env::vars_os() {
             if is_inherited(&name) {
                 command.env_remove(name);
@@ -133,8 +145,13 @@ impl Cargo {
     }
 
     async fn output_of(&self, mut command: Command) -> Result<String> {
-        let output = command.output().await.map_err(|error| self.not_started(error))?;
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        let child = command.spawn().map_err(|error| self.not_started(error))?;
+        let group = Group::new(child.id());
+        let output = child.wait_with_output().await?;
+        group.ended();
         if !output.status.success() {
+            siblings::was_ended(output.status).await;
             return Err(self.failed(&String::from_utf8_lossy(&output.stderr)).into());
         }
         String::from_utf8(output.stdout).context("cargo's output is not UTF-8")
@@ -151,7 +168,8 @@ impl Cargo {
         Ok(PathBuf::from(String::from_utf8(output.stdout)?.trim_end()))
     }
 
-    /// Runs a build of one executable. `arguments` begin with the subcommand.
+    /// Runs a build of one executable, beside others. `arguments` begin with the subcommand. What
+    /// it has started ends when this is dropped.
     pub async fn build(
         &self,
         arguments: &[OsString],
@@ -171,18 +189,28 @@ impl Cargo {
             .env("CARGO_TERM_VERBOSE", "false")
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
+        let _counted = self.siblings.join();
         let mut child = command.spawn().map_err(|error| self.not_started(error))?;
+        let group = Group::new(child.id());
         let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
         let (Some(stdout), Some(stderr)) = (stdout, stderr) else {
             anyhow::bail!("cargo's output could not be read");
         };
-        let (messages, text) =
-            tokio::try_join!(read_messages(stdout, binary), read_progress(stderr, progress))?;
-        let succeeded = child.wait().await?.success();
+        let (messages, text) = tokio::try_join!(
+            read_messages(stdout, binary),
+            read_progress(stderr, &self.siblings, progress)
+        )?;
+        let status = child.wait().await?;
+        group.ended();
+        let succeeded = status.success();
+        if siblings::was_ended(status).await {
+            return Err(self.failed(&format!("it was ended: {status}")).into());
+        }
         // What cargo and the compiler warn of is said once, not again with every look whether
         // something has to be compiled.
         if messages.built.compiled || !succeeded {
-            let warned = messages.warnings.iter().flat_map(|warning| warning.lines());
+            let news = messages.warnings.iter().filter(|it| self.siblings.is_news(it));
+            let warned = news.flat_map(|warning| warning.lines());
             let own = text.lines().filter(|_| succeeded);
             warned.chain(own).for_each(|line| progress(Progress::Output(line)));
         }
@@ -315,64 +343,6 @@ async fn read_messages(stdout: impl AsyncRead + Unpin, binary: Binary<'_>) -> Re
     Ok(messages)
 }
 
-/// Turns cargo's progress into events and keeps everything else that is not routine.
-async fn read_progress(
-    mut stderr: impl AsyncRead + Unpin,
-    progress: &(dyn Fn(Progress<'_>) + Sync),
-) -> Result<String> {
-    let (mut text, mut line, mut buffer) = (String::new(), Vec::new(), [0; 4096]);
-    loop {
-        let count = stderr.read(&mut buffer).await.context("could not read cargo's progress")?;
-        for &byte in &buffer[..count] {
-            if byte != b'\r' && byte != b'\n' {
-                line.push(byte);
-                continue;
-            }
-            read_line(&String::from_utf8_lossy(&line), &mut text, progress);
-            line.clear();
-        }
-        if count == 0 {
-            read_line(&String::from_utf8_lossy(&line), &mut text, progress);
-            return Ok(text);
-        }
-    }
-}
-
-fn read_line(line: &str, text: &mut String, progress: &(dyn Fn(Progress<'_>) + Sync)) {
-    // An error can follow a bar on the same line, which it overwrites on a terminal.
-    let line = match line.find("error: ") {
-        Some(at) if line.trim_start().starts_with("Building [") => &line[at..],
-        _ => line,
-    };
-    let line = line.strip_prefix("\x1b[K").unwrap_or(line);
-    if let Some((done, total, krate)) = parse_bar(line) {
-        progress(Progress::Compiling { done, total, krate });
-    } else if line.trim_start().starts_with("Blocking ") {
-        progress(Progress::Output(line.trim()));
-    } else if !line.trim().is_empty() && !is_routine(line) {
-        text.push_str(line.trim_end());
-        text.push('\n');
-    }
-}
-
-/// `    Building [====>   ] 12/301: syn, tokio(build)`: 12, 301, `syn`.
-fn parse_bar(line: &str) -> Option<(usize, usize, &str)> {
-    let rest = line.trim_start().strip_prefix("Building [")?;
-    let (_, rest) = rest.split_once("] ")?;
-    let (counts, crates) = rest.split_once(": ").unwrap_or((rest.trim_end(), ""));
-    let (done, total) = counts.trim().split_once('/')?;
-    let first = crates.split([',', '(']).next().unwrap_or_default().trim();
-    Some((done.parse().ok()?, total.parse().ok()?, first))
-}
-
-/// Cargo's status lines: a verb, right-aligned to 12 columns.
-fn is_routine(line: &str) -> bool {
-    let verb = line.trim_start();
-    let indent = line.len() - verb.len();
-    let verb = verb.split(' ').next().unwrap_or_default();
-    indent > 0 && indent + verb.len() == 12 && verb.starts_with(|c: char| c.is_ascii_uppercase())
-}
-
 fn does_not_compile(messages: &Messages) -> Failure {
     // One line per failed package at the end, which says nothing new.
     let errors: Vec<_> = messages
@@ -397,44 +367,7 @@ fn does_not_compile(messages: &Messages) -> Failure {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Mutex;
-
     use super::*;
-
-    #[test]
-    fn bars_are_parsed() {
-        let bar = "    Building [=====>          ] 12/301: syn, tokio(build)      ";
-        assert_eq!(parse_bar(bar), Some((12, 301, "syn")));
-        assert_eq!(parse_bar("    Building [=>   ] 0/1: a(bin)  "), Some((0, 1, "a")));
-        assert_eq!(parse_bar("    Building [=>   ] 3/4  "), Some((3, 4, "")));
-        assert_eq!(parse_bar("   Compiling syn v2.0.0"), None);
-    }
-
-    #[test]
-    fn what_is_not_routine_is_kept() {
-        for line in ["   Compiling a v0.1.0 (/tmp)", "    Finished `x` profile", "    Updating i"] {
-            assert!(is_routine(line), "{line}");
-        }
-        for line in ["error: no", "  --> src/main.rs:1:1", "warning: unused", "Caused by:"] {
-            assert!(!is_routine(line), "{line}");
-        }
-    }
-
-    #[tokio::test]
-    async fn stderr_becomes_events_and_text() {
-        let stderr = "    Updating crates.io index\n   Compiling a v0.1.0\n    \
-            Building [>  ] 1/3: a(bin)  \r    Building [=> ] 2/3: b   error: could not compile\n\
-            Caused by:\n  no network";
-        let seen = Mutex::new(Vec::new());
-        let progress = |event: Progress<'_>| {
-            if let Progress::Compiling { done, krate, .. } = event {
-                seen.lock().unwrap().push((done, krate.to_owned()));
-            }
-        };
-        let text = read_progress(stderr.as_bytes(), &progress).await.unwrap();
-        assert_eq!(text, "error: could not compile\nCaused by:\n  no network\n");
-        assert_eq!(*seen.lock().unwrap(), [(1, "a".to_owned())]);
-    }
 
     #[test]
     fn only_what_cargo_sets_for_children_is_cleared() {

@@ -6,13 +6,16 @@
 //! and do not reach what cargo derives from paths itself.
 
 use std::ffi::{OsStr, OsString};
-use std::path::{Component, Path, PathBuf};
+use std::fs;
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
 use anyhow::{Context as _, Result};
 use serde::{Deserialize, Serialize};
 
 use super::cache::hex;
+use crate::invocation::shell_word;
 
 /// The environment variable with the [`Recipe`], which makes this executable stand in for rustc.
 pub(super) const VARIABLE: &str = "ADVENT_COMPILES";
@@ -25,8 +28,8 @@ pub(super) struct Recipe {
     pub cargo_home: Option<PathBuf>,
     /// The target folder.
     pub target: PathBuf,
-    /// What cargo takes for its wrapper of workspace members: nothing that could be run, but a
-    /// path of this workspace's own. Cargo tells packages of workspaces that share a target folder
+    /// What cargo takes for its wrapper of workspace members, see [`make_member`]: a path of this
+    /// workspace's own. Cargo tells packages of workspaces that share a target folder
     /// apart by it, and by nothing else if they are called alike.
     pub member: PathBuf,
     /// The user's own `rustc-wrapper`, such as sccache.
@@ -51,20 +54,50 @@ enum Place {
     Registry(String),
     /// Below cargo's home, as what comes from git is.
     Home,
-    /// Relative to the workspace.
+    /// On this machine, in the workspace: relative to it. Outside of it what cargo tells packages
+    /// on one machine apart by: it refuses two of one name and version in one lock file.
     Local(String),
 }
 
-/// Runs rustc for cargo, if that is what this process was started for. The process ends with it:
+/// Makes the file that cargo takes for its wrapper of workspace members. The stand-in leaves it
+/// out; a cargo that a build script runs without the stand-in runs it, as it would run the user's.
+pub(super) fn make_member(member: &Path, wrapper: Option<&Path>) -> io::Result<()> {
+    let wrapper = wrapper.map(|wrapper| shell_word(&wrapper.to_string_lossy()) + " ");
+    let text = format!("#!/bin/sh\nexec {}\"$@\"\n", wrapper.unwrap_or_default());
+    if fs::read(member).is_ok_and(|there| there == text.as_bytes()) {
+        return Ok(());
+    }
+    let mut file = tempfile::NamedTempFile::new_in(member.parent().unwrap_or(member))?;
+    file.write_all(text.as_bytes())?;
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt as _;
+        file.as_file().set_permissions(fs::Permissions::from_mode(0o755))?;
+    }
+    file.persist(member).map_err(|error| error.error)?;
+    Ok(())
+}
+
+/// Runs rustc for cargo, if that is what this process was started for, which a command line of
+/// `advent`'s own, as `is_own` knows it by its first argument, never is. The process ends with it:
 /// with exit code 101, and the reason for cargo to show, where it could not be run.
-pub fn stand_in() -> Option<Result<ExitCode>> {
-    let recipe = std::env::var(VARIABLE).ok().filter(|recipe| !recipe.is_empty())?;
+pub fn stand_in(is_own: impl FnOnce(&OsStr) -> bool) -> Option<Result<ExitCode>> {
+    let recipe = std::env::var_os(VARIABLE).filter(|recipe| !recipe.is_empty())?;
     let arguments: Vec<_> = std::env::args_os().skip(1).collect();
+    if arguments.first().is_none_or(|first| is_own(first)) {
+        return None;
+    }
     Some(run(&recipe, &arguments))
 }
 
-fn run(recipe: &str, arguments: &[OsString]) -> Result<ExitCode> {
-    let recipe: Recipe = serde_json::from_str(recipe).context("not for this version")?;
+fn run(recipe: &OsStr, arguments: &[OsString]) -> Result<ExitCode> {
+    let parsed = serde_json::from_slice(recipe.as_encoded_bytes());
+    let recipe: Recipe = parsed.with_context(|| {
+        format!(
+            "the environment variable {VARIABLE} is not what this version of advent sets while \
+             cargo compiles for it: unset it"
+        )
+    })?;
     let variable = |name: &str| std::env::var(name).unwrap_or_default();
     let krate = Crate {
         name: variable("CARGO_PKG_NAME"),
@@ -133,7 +166,15 @@ impl Recipe {
                 Place::Home
             };
         }
-        Place::Local(relative(&self.root, &krate.folder))
+        let name = format!("{}-{}", krate.name, krate.version);
+        match krate.folder.strip_prefix(&self.root) {
+            Ok(below) => Place::Local(way(below)),
+            // A copy of what is in a registry, which has its own name for it.
+            Err(_) if krate.folder.join(".cargo-checksum.json").exists() => {
+                Place::Registry(format!("/crates/{name}"))
+            }
+            Err(_) => Place::Local(format!("/outside/{name}")),
+        }
     }
 
     /// Folders, and what is to be seen of them instead; what fits better comes later.
@@ -184,12 +225,9 @@ fn metadata(arguments: &[OsString]) -> Option<usize> {
         .map(|index| index + 1)
 }
 
-/// The way from one absolute folder to another, with `/` between its steps on every system.
-fn relative(from: &Path, to: &Path) -> String {
-    let common = from.components().zip(to.components()).take_while(|(a, b)| a == b).count();
-    let up = from.components().skip(common).map(|_| OsStr::new(".."));
-    let down = to.components().skip(common).map(Component::as_os_str);
-    let steps: Vec<_> = up.chain(down).map(OsStr::to_string_lossy).collect();
+/// A way below a folder, with `/` between its steps on every system.
+fn way(below: &Path) -> String {
+    let steps: Vec<_> = below.iter().map(OsStr::to_string_lossy).collect();
     // What follows the last `=` is what rustc takes for the replacement.
     if steps.is_empty() { ".".to_owned() } else { steps.join("/").replace('=', "-") }
 }
@@ -287,7 +325,7 @@ mod tests {
 
         let outside = krate("/home/me/libs/one");
         let words = line_of(&outside);
-        let wanted = "--remap-path-prefix=/home/me/libs/one=../libs/one";
+        let wanted = "--remap-path-prefix=/home/me/libs/one=/outside/one-1.2.3";
         assert!(words.iter().any(|word| word == wanted), "{words:?}");
         assert!(!words.iter().any(|word| word == "metadata=0123"), "{words:?}");
     }
@@ -301,7 +339,7 @@ mod tests {
         assert_eq!(one, identity(&there, &krate("/srv/x/one"), &CRATE));
         assert_eq!(
             identity(&here, &krate("/home/me/libs/one"), &CRATE),
-            identity(&there, &krate("/srv/libs/one"), &CRATE)
+            identity(&there, &krate("/elsewhere/deep/in/here"), &CRATE)
         );
         assert_ne!(one, identity(&here, &krate("/home/me/app/two"), &CRATE), "another package");
         for (index, word) in [(1, "other"), (5, "lib"), (7, "feature=\"y\"")] {
@@ -317,14 +355,9 @@ mod tests {
     }
 
     #[test]
-    fn ways_are_relative() {
-        for (from, to, way) in [
-            ("/a/b", "/a/b/c/d", "c/d"),
-            ("/a/b", "/a/c", "../c"),
-            ("/a/b", "/a/b", "."),
-            ("/a", "/b=c/d", "../b-c/d"),
-        ] {
-            assert_eq!(relative(Path::new(from), Path::new(to)), way);
+    fn ways_are_words() {
+        for (below, words) in [("c/d", "c/d"), ("", "."), ("b=c/d", "b-c/d")] {
+            assert_eq!(way(Path::new(below)), words);
         }
     }
 }

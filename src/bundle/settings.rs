@@ -1,5 +1,6 @@
 //! What cargo's configuration files say that advent has to know before it calls cargo.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -15,6 +16,8 @@ const DEEPEST: usize = 8;
 pub(super) struct Settings {
     /// Files, what counts first coming first, each with the folder that its paths start from.
     files: Vec<(PathBuf, Table)>,
+    /// Files that count, there or not.
+    paths: BTreeSet<PathBuf>,
 }
 
 impl Settings {
@@ -27,6 +30,7 @@ impl Settings {
         for home in homes {
             // Of the two names cargo takes the older.
             let file = [home.join("config"), home.join("config.toml")];
+            settings.paths.extend(file.iter().cloned());
             if let Some(file) = file.iter().find(|file| file.is_file()) {
                 settings.read(file, DEEPEST);
             }
@@ -35,6 +39,7 @@ impl Settings {
     }
 
     fn read(&mut self, file: &Path, deepest: usize) {
+        self.paths.insert(file.to_owned());
         // A file that cannot be read or parsed is cargo's to complain of.
         let text = fs::read_to_string(file).unwrap_or_default();
         let Ok(table) = text.parse::<Table>() else { return };
@@ -82,6 +87,19 @@ impl Settings {
         Some(if is_name { program } else { folder.join(program) })
     }
 
+    /// The files that were looked at, there or not: what they say may change.
+    pub fn paths(self) -> BTreeSet<PathBuf> {
+        self.paths
+    }
+
+    /// Whether a profile's key is configured, here or by an environment variable.
+    pub fn has_profile_key(&self, profile: &str, key: &str) -> bool {
+        let variable = format!("CARGO_PROFILE_{profile}_{key}").to_uppercase().replace('-', "_");
+        let has = |table: &Table| table.get("profile")?.get(profile)?.get(key).map(drop);
+        std::env::var_os(variable).is_some()
+            || self.files.iter().any(|(_, table)| has(table).is_some())
+    }
+
     /// `build.target-dir`.
     pub fn target_folder(&self) -> Option<PathBuf> {
         self.build("target-dir").map(|(folder, path)| folder.join(path))
@@ -120,6 +138,25 @@ mod tests {
         assert_eq!(wrapper(), None, "set to nothing");
         write(&path("a/b/.cargo/config.toml"), "[build");
         assert_eq!(wrapper(), Some(path("a/bin/wrap")), "what is no TOML says nothing");
+    }
+
+    #[test]
+    fn every_file_that_counts_is_known() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |path: &str| folder.path().join(path);
+        write(&path("a/.cargo/config.toml"), "include = [{ path = \"x.toml\", optional = true }]");
+        write(&path(".cargo/config.toml"), "include = \"y.toml\"\n");
+        write(&path(".cargo/y.toml"), "include = \"../z.toml\"\n");
+        let paths = Settings::of(&path("a")).paths();
+        for (file, counts) in [
+            ("a/.cargo/config.toml", true),
+            ("a/.cargo/x.toml", true),
+            (".cargo/y.toml", true),
+            (".cargo/../z.toml", true),
+            (".cargo/x.toml", false),
+        ] {
+            assert_eq!(paths.contains(&path(file)), counts, "{file}: {paths:?}");
+        }
     }
 
     #[test]

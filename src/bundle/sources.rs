@@ -7,7 +7,8 @@ use std::time::SystemTime;
 
 use super::cache::hex;
 use super::cargo::Built;
-use super::target::{cargo_home, rustup_home};
+use super::settings::Settings;
+use super::target::rustup_home;
 
 /// Variables that change what cargo builds; a trailing `*` stands for anything.
 const VARIABLES: [&str; 12] = [
@@ -153,20 +154,11 @@ pub(super) fn env_dependencies(built: &Built, executable: &Path, host: &Path) ->
 
 /// Files that configure cargo in a folder, there or not.
 pub(super) fn configuration(folder: &Path) -> BTreeSet<PathBuf> {
-    let mut files = BTreeSet::new();
+    let mut files = Settings::of(folder).paths();
     for up in folder.ancestors() {
-        for name in [
-            ".cargo/config.toml",
-            ".cargo/config",
-            "Cargo.toml",
-            "rust-toolchain.toml",
-            "rust-toolchain",
-        ] {
+        for name in ["Cargo.toml", "rust-toolchain.toml", "rust-toolchain"] {
             files.insert(up.join(name));
         }
-    }
-    if let Some(home) = cargo_home() {
-        files.extend(["config", "config.toml"].map(|name| home.join(name)));
     }
     files.extend(rustup_home().map(|home| home.join("settings.toml")));
     files

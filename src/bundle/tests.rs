@@ -62,7 +62,10 @@ async fn each_destination_has_its_profile() {
     let folder = tempfile::tempdir().unwrap();
     workspace_of(folder.path(), WORKSPACE);
     let write = |text: &str| fs::write(folder.path().join("Cargo.toml"), text).unwrap();
-    let profile = async |destination| workspace(folder.path()).await.profile(destination).join(" ");
+    let profile = async |destination| {
+        let settings = settings::Settings::of(folder.path());
+        workspace(folder.path()).await.profile(destination, &settings).join(" ")
+    };
     let quick = "--config profile.lambda-local.inherits='lambda' \
                  --config profile.lambda-local.lto='off' \
                  --config profile.lambda-local.codegen-units=16 \
@@ -84,6 +87,19 @@ async fn each_destination_has_its_profile() {
     assert_eq!(profile(Destination::Aws).await, format!("--profile lambda {small}"));
     let both = format!("--profile lambda-local {small} {quick}");
     assert_eq!(profile(Destination::Local).await, both);
+
+    // What cargo is configured to do is not overruled.
+    let config = folder.path().join(".cargo/config.toml");
+    fs::create_dir(config.parent().unwrap()).unwrap();
+    fs::write(&config, "[profile.lambda]\nlto = \"off\"\nopt-level = 1\n").unwrap();
+    let some = small.replace(" --config profile.lambda.opt-level='s'", "");
+    let some = some.replace(" --config profile.lambda.lto='fat'", "");
+    assert_eq!(profile(Destination::Aws).await, format!("--profile lambda {some}"));
+    fs::write(&config, "include = [\"more.toml\"]\n").unwrap();
+    let more = "[profile.lambda-local]\ninherits = \"dev\"\n";
+    fs::write(config.with_file_name("more.toml"), more).unwrap();
+    let local = format!("--profile lambda-local {small}");
+    assert_eq!(profile(Destination::Local).await, local, "all of it is said there");
 }
 
 #[tokio::test]

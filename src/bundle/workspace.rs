@@ -8,6 +8,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::cargo::Cargo;
+use super::settings::Settings;
 use super::{Destination, cargo_lambda};
 use crate::failure::Failure;
 use crate::manifest::{Function, Manifest};
@@ -149,8 +150,10 @@ impl Workspace {
         cargo_lambda::ignored(id, function, wanted, tables)
     }
 
-    /// Arguments that select the profile, defining what of it the workspace does not.
-    pub fn profile(&self, destination: Destination) -> Vec<String> {
+    /// Arguments that select the profile, defining what of it is not defined: all of one that
+    /// neither the workspace's manifest has nor, with what it inherits, cargo's configuration, but for
+    /// the keys that are `configured`, which cargo would let these arguments overrule.
+    pub fn profile(&self, destination: Destination, configured: &Settings) -> Vec<String> {
         let manifest = std::fs::read_to_string(self.root.join("Cargo.toml"));
         let manifest = manifest.ok().and_then(|text| text.parse::<toml::Table>().ok());
         let defined = |name| {
@@ -161,8 +164,12 @@ impl Workspace {
         let mut arguments = vec!["--profile".to_owned(), destination.profile().to_owned()];
         let mut define = |destination: Destination, settings: &[&str]| {
             let name = destination.profile();
-            if !defined(name) {
-                for setting in settings {
+            if !defined(name) && !configured.has_profile_key(name, "inherits") {
+                let key = |setting: &str| setting.split('=').next().map(str::to_owned);
+                let is_free = |setting: &&&str| {
+                    key(setting).is_some_and(|key| !configured.has_profile_key(name, &key))
+                };
+                for setting in settings.iter().filter(is_free) {
                     arguments.extend(["--config".into(), format!("profile.{name}.{setting}")]);
                 }
             }

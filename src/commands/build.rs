@@ -1,5 +1,6 @@
 //! `advent build`: the functions as zips.
 
+use std::io::Write as _;
 use std::path::Path;
 
 use anyhow::Result;
@@ -26,7 +27,7 @@ pub async fn run(global: &Global, args: &Build, report: &Report) -> Result<u8> {
     let mut documents = Vec::new();
     for artifact in &artifacts {
         let path = args.out.join(format!("{}.zip", artifact.function));
-        written(&path, std::fs::write(&path, &artifact.zip))?;
+        written(&path, replace(&path, &artifact.zip))?;
         if !global.json {
             report.data(&format!("{}  {} bytes", path.display(), artifact.zip.len()));
         }
@@ -43,4 +44,30 @@ pub async fn run(global: &Global, args: &Build, report: &Report) -> Result<u8> {
         report.document(&json!({ "functions": documents }));
     }
     Ok(0)
+}
+
+/// Writes a file at once or not at all: until all of it is on the disk, an old one stays.
+fn replace(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    let path = match path.canonicalize() {
+        Ok(real) if real.is_file() => real,
+        // Nothing that keeps bytes, such as a device.
+        Ok(real) => return std::fs::write(real, bytes),
+        Err(_) => path.to_owned(),
+    };
+    let folder = path.parent().unwrap_or(&path);
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(".advent-build-");
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt as _;
+        // As any new file: what of it is left is up to the umask.
+        builder.permissions(std::fs::Permissions::from_mode(0o666));
+    }
+    let mut file = builder.tempfile_in(folder)?;
+    file.write_all(bytes)?;
+    if let Ok(old) = path.metadata() {
+        file.as_file().set_permissions(old.permissions())?;
+    }
+    file.persist(&path).map_err(|error| error.error)?;
+    Ok(())
 }

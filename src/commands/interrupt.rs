@@ -1,8 +1,9 @@
-//! Ctrl-C and SIGTERM: while resources are worked on, the first lets what is under way end and
+//! Ctrl-C and other signals that end a process: while resources are worked on, the first lets what is under way end and
 //! the second ends the process; at any other time the first ends it. All exit with 130.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use crate::bundle;
 use crate::cli::Command;
 use crate::engine::Interrupt;
 use crate::report::Voice;
@@ -71,6 +72,7 @@ pub fn watch(voice: Voice, command: &Command) {
                 Work::NotBegun if goes_on.is_empty() => "interrupted".to_owned(),
                 Work::NotBegun => "interrupted: nothing was changed".to_owned(),
             };
+            bundle::end_builds();
             trace::end();
             voice.last(&text, EXIT);
             std::process::exit(EXIT.into());
@@ -78,7 +80,7 @@ pub fn watch(voice: Voice, command: &Command) {
     });
 }
 
-/// SIGINT and SIGTERM.
+/// SIGINT, SIGTERM, SIGQUIT and, unless it is ignored as under `nohup`, SIGHUP.
 struct Signals {
     #[cfg(unix)]
     each: Vec<tokio::signal::unix::Signal>,
@@ -88,8 +90,10 @@ struct Signals {
 impl Signals {
     fn listen() -> Self {
         use tokio::signal::unix::{SignalKind, signal};
-        let kinds = [SignalKind::interrupt(), SignalKind::terminate()];
-        Self { each: kinds.into_iter().filter_map(|kind| signal(kind).ok()).collect() }
+        let kinds = [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::quit()]
+            .into_iter()
+            .chain(hangup_ends().then(SignalKind::hangup));
+        Self { each: kinds.filter_map(|kind| signal(kind).ok()).collect() }
     }
 
     async fn next(&mut self) {
@@ -99,6 +103,15 @@ impl Signals {
         })
         .await;
     }
+}
+
+/// Whether SIGHUP ends this process; where that cannot be told, nothing is changed about it.
+#[cfg(unix)]
+fn hangup_ends() -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    // A bit a signal, the first for signal 1, which is SIGHUP.
+    ignored.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).is_some_and(|m| m & 1 == 0)
 }
 
 #[cfg(not(unix))]

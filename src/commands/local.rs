@@ -59,22 +59,33 @@ async fn env(global: &Global, report: &Report) -> Result<u8> {
         })
     };
     let running: Result<_> = running.await;
-    let own = std::env::vars_os()
-        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
-    let environment = Environment::new(running.as_ref().ok(), own);
-    if let Err(error) = running {
-        if !global.json && !report.results_are_read() {
-            report.data(&environment.script());
-            report.data("false");
+    let running = match running {
+        Ok(running) => running,
+        Err(error) => {
+            if !global.json && !report.results_are_read() {
+                fail_eval(report);
+            }
+            return Err(error);
         }
-        return Err(error);
-    }
+    };
+    let environment = Environment::new(Some(&running), own_environment());
     if global.json {
         report.document(&json!(environment.variables()));
     } else {
         report.data(&environment.script());
     }
     Ok(0)
+}
+
+/// Prints what makes `eval` fail, and the commands after it reach no cloud.
+pub fn fail_eval(report: &Report) {
+    report.data(&Environment::new(None, own_environment()).script());
+    report.data("false");
+}
+
+fn own_environment() -> impl Iterator<Item = (String, String)> {
+    std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
 }
 
 /// The local cloud's folder of the project that the command runs in, if there is one.

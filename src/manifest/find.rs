@@ -23,11 +23,19 @@ impl Manifest {
             .with_context(|| format!("could not find the folder {}", start.display()))?;
         for folder in start.ancestors() {
             let path = folder.join(FILE);
-            let file = match File::open(&path) {
-                Ok(file) => file,
+            match path.symlink_metadata() {
+                Ok(_) => {}
                 Err(error) if absent(&error) => continue,
                 Err(error) => return Err(unreadable(&path, error).into()),
-            };
+            }
+            // It is there: whatever is wrong with it, another folder's is not meant.
+            let kind = path.metadata().map_err(|error| unreadable(&path, error))?.file_type();
+            // Whoever opens a pipe may wait for ever.
+            if !kind.is_file() && !kind.is_dir() {
+                let what = format!("{} is not a file", shown(&path));
+                return Err(Failure::refused(what).hint("It must be a file.").into());
+            }
+            let file = File::open(&path).map_err(|error| unreadable(&path, error))?;
             let text = read(&path, file)?;
             let manifest = Self::parse(&text, &shown(&path))?;
             return Ok(Some((folder.to_owned(), text, manifest)));
@@ -68,6 +76,7 @@ fn unreadable(path: &Path, error: io::Error) -> Failure {
     let hint = match error.kind() {
         ErrorKind::PermissionDenied => "Give yourself the permission to read it.",
         ErrorKind::IsADirectory => "It must be a file.",
+        ErrorKind::NotFound => "It links to nothing: restore what it links to, or delete the link.",
         _ => "Make sure that it is a file that you may read.",
     };
     Failure::refused(format!("could not read {}: {error}", shown(path))).hint(hint).source(error)

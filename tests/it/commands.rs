@@ -58,6 +58,14 @@ fn what_an_executable_carries_is_said_and_asked_for() {
     for args in ["--version", "--help", "version"] {
         let run = Cli::new(empty.path()).program(packed()).ok([args]);
         assert!(run.stdout.contains(carried), "{args}: {}", run.stdout);
+        let run = Cli::new(empty.path()).program(packed()).ok([args, "--json"]);
+        if args == "--help" {
+            assert!(run.stdout.contains(carried), "{args}: {}", run.stdout);
+        } else {
+            assert_eq!(run.json()["carries"]["functions"][1], "front", "{args}: {}", run.stdout);
+            let plain = Cli::new(empty.path()).ok(["--json", args]).json();
+            assert!(plain["carries"].is_null() && plain["advent"].is_string(), "{plain}");
+        }
     }
     let place = || format!("the local cloud at {}, stage default", cloud.url().expect("it runs"));
     let refused = small.run(["up"]).code(2).says(carried);
@@ -247,6 +255,11 @@ fn a_shell_that_evaluates_the_environment_reaches_the_local_cloud_or_none() {
     running.wait().code(0);
     let shell = shell(folder.path(), &cloud, "/bin/sh", &real.url);
     let run = shell.run(["-c", "eval \"$(advent local env)\" && echo went on"]).code(1);
+    for wrong in ["local env --bogus", "--bogus local env", "local evn"] {
+        let line = format!("eval \"$(advent {wrong})\" && echo went on || echo $AWS_ENDPOINT_URL");
+        let run = shell.run(["-c", &line]).code(0).says("http");
+        assert!(!run.stdout.contains("went on"), "{wrong}: {}", run.stdout);
+    }
     assert_eq!(run.stdout, "", "{}", run.stderr);
     assert!(run.stderr.contains("no local cloud runs here"), "{}", run.stderr);
     let run = shell.run(["-c", &format!("eval \"$(advent local env)\"; {aws} || echo nowhere")]);

@@ -1,5 +1,6 @@
 //! What the tests share: the binary, projects, emulators, the fault proxy, the world read back.
 
+pub mod app;
 pub mod canned;
 pub mod cli;
 pub mod http;

@@ -48,6 +48,35 @@ fn unreadable() {
     assert_eq!(failure.exit, 2);
 }
 
+#[cfg(unix)]
+#[test]
+fn what_is_there_but_no_file_hides_those_above() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("advent.toml"), SMALLEST).unwrap();
+    let below = folder.path().join("below");
+    fs::create_dir(&below).unwrap();
+    let path = below.join("advent.toml");
+    for (target, said) in [
+        ("nowhere", "No such file"),
+        ("advent.toml", "Too many levels"),
+        ("../advent.toml/nowhere", "Not a directory"),
+        ("/dev/null", "is not a file"),
+        ("..", "Is a directory"),
+    ] {
+        std::os::unix::fs::symlink(target, &path).unwrap();
+        let failure = refusal(&below);
+        assert!(failure.what.contains(said), "{target}: {failure}");
+        assert!(failure.hint.is_some() && failure.exit == 2, "{failure:?}");
+        fs::remove_file(&path).unwrap();
+    }
+    let pipe = std::process::Command::new("mkfifo").arg(&path).status();
+    assert!(pipe.is_ok_and(|status| status.success()), "mkfifo");
+    assert!(refusal(&below).what.contains("is not a file"));
+    fs::remove_file(&path).unwrap();
+    std::os::unix::fs::symlink("../advent.toml", &path).unwrap();
+    assert_eq!(Manifest::find(&below).unwrap().unwrap().0, below, "a link to a file is one");
+}
+
 #[test]
 fn with_a_mistake() {
     let folder = tempfile::tempdir().unwrap();
