@@ -162,6 +162,11 @@ impl Report {
         self.shared.screen.hidden.add(secret);
     }
 
+    /// What is planned for is known by name, whatever else was read to be the same.
+    pub fn name(&self, plan: &Plan) {
+        self.shared.screen.hidden.spare(plan.steps.iter().map(|step| step.name.as_str()));
+    }
+
     /// From now on results are printed with what acts on the terminal, as whoever wrote it wants.
     pub fn let_through(&self) {
         self.shared.screen.let_through();
@@ -384,7 +389,7 @@ impl Shared {
     fn report(&self, event: &Event<'_>) {
         // Before it is cut to what fits into a line.
         let whole = match event {
-            Event::Secret { value } => return self.screen.hidden.add(value),
+            Event::Secret { value } => return self.screen.hidden.suspect(value),
             Event::Noted { text, .. } => self.screen.hidden.without(text),
             _ => String::new(),
         };

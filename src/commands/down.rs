@@ -28,6 +28,7 @@ pub async fn run(global: &Global, report: &Report) -> Result<u8> {
     report.note(&format!("{} in {}", session.app.manifest.name, session.place()));
     let Stage { deployment, known, .. } = session.read(&[], Purpose::Delete).await?;
     let plan = deployment.stack.plan_down(known);
+    report.name(&plan);
     for (step, whose) in plan.strangers() {
         report.note(&format!("left alone: {} {}, because {whose}", step.kind, step.name));
     }

@@ -90,6 +90,7 @@ impl<'a> Session<'a> {
     pub async fn plan(&self, artifacts: &[Artifact]) -> Result<(Deployment, Plan)> {
         let Stage { deployment, known } = self.read(artifacts, Purpose::Compare).await?;
         let plan = deployment.stack.plan_up(known);
+        self.report.name(&plan);
         // Not once more in every round.
         if !self.told.swap(true, Ordering::Relaxed) {
             guard::tell_of_given_roles(&self.app.manifest, &self.cloud.names, self.report);

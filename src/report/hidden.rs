@@ -1,6 +1,6 @@
 //! What is never printed, in whatever form a service may give it back.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::fmt::Write as _;
 use std::ops::Range;
 use std::sync::Mutex;
@@ -24,6 +24,8 @@ pub(super) struct Hidden(Mutex<Needles>);
 
 #[derive(Default)]
 struct Needles {
+    /// What was read somewhere, and may be no secret at all.
+    suspected: BTreeSet<String>,
     texts: Vec<Vec<char>>,
     /// Which of them begin with this character.
     beginning: HashMap<char, Vec<usize>>,
@@ -31,16 +33,24 @@ struct Needles {
 
 impl Hidden {
     pub fn add(&self, secret: &str) {
-        if secret.len() < SHORTEST {
-            return;
-        }
+        lock(&self.0).add(secret);
+    }
+
+    /// As `add`, unless it turns out to be the name of something.
+    pub fn suspect(&self, value: &str) {
         let mut needles = lock(&self.0);
-        for text in [secret.to_owned()].into_iter().chain(encoded(secret.as_bytes())) {
-            let text: Vec<char> = text.chars().collect();
-            if !needles.texts.contains(&text) {
-                let number = needles.texts.len();
-                needles.beginning.entry(text[0]).or_default().push(number);
-                needles.texts.push(text);
+        if !needles.contains(value) {
+            needles.suspected.insert(value.to_owned());
+            needles.add(value);
+        }
+    }
+
+    /// These are names, which everybody may see.
+    pub fn spare<'a>(&self, names: impl Iterator<Item = &'a str>) {
+        let mut needles = lock(&self.0);
+        for name in names {
+            if needles.suspected.remove(name) {
+                needles.forget(name);
             }
         }
     }
@@ -60,6 +70,28 @@ impl Hidden {
 }
 
 impl Needles {
+    fn add(&mut self, secret: &str) {
+        for text in forms_of(secret) {
+            if !self.texts.contains(&text) {
+                self.beginning.entry(text[0]).or_default().push(self.texts.len());
+                self.texts.push(text);
+            }
+        }
+    }
+
+    fn contains(&self, secret: &str) -> bool {
+        forms_of(secret).first().is_none_or(|form| self.texts.contains(form))
+    }
+
+    fn forget(&mut self, secret: &str) {
+        let forms = forms_of(secret);
+        self.texts.retain(|text| !forms.contains(text));
+        self.beginning.clear();
+        for (number, text) in self.texts.iter().enumerate() {
+            self.beginning.entry(text[0]).or_default().push(number);
+        }
+    }
+
     /// Where something is to be hidden: apart from one another, in order.
     fn found(&self, text: &str) -> Vec<Range<usize>> {
         let mut found: Vec<Range<usize>> = Vec::new();
@@ -85,6 +117,15 @@ impl Needles {
         }
         found
     }
+}
+
+/// All that is looked for because of a secret; nothing, if it is a part of many words.
+fn forms_of(secret: &str) -> Vec<Vec<char>> {
+    if secret.len() < SHORTEST {
+        return Vec::new();
+    }
+    let texts = [secret.to_owned()].into_iter().chain(encoded(secret.as_bytes()));
+    texts.map(|text| text.chars().collect()).collect()
 }
 
 /// Where `needle` ends in a text that begins with it, in any form; the longest counts.
@@ -343,6 +384,17 @@ mod tests {
         let hidden = hidden(&["abc-middle", "middle-xyz"]);
         assert_eq!(hidden.without("<abc-middle-xyz>"), "<(hidden)>");
         assert_eq!(hidden.without("abc-middleabc-middle"), "(hidden)");
+    }
+
+    #[test]
+    fn names_are_spared_where_they_are_no_secrets() {
+        let hidden = hidden(&["app-secret"]);
+        for value in ["app-items", "app-secret", "app-other"] {
+            hidden.suspect(value);
+        }
+        assert_eq!(hidden.without("app-items app-secret app-other"), "(hidden) (hidden) (hidden)");
+        hidden.spare(["app-items", "app-secret"].into_iter());
+        assert_eq!(hidden.without("app-items app-secret app-other"), "app-items (hidden) (hidden)");
     }
 
     #[test]

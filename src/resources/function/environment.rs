@@ -29,7 +29,9 @@ impl Function {
         let Ok(known) = &state.environment else { return };
         let public = |value: &String| {
             let Names { stack, stage, account, region, .. } = &self.names;
-            [stack, stage, account, region].contains(&value)
+            // An ARN is no secret, and names what is.
+            value.starts_with("arn:")
+                || [stack, stage, account, region].contains(&value)
                 || self.environment.values().any(|said| said == value)
         };
         for value in known.values().filter(|value| !public(value)) {
