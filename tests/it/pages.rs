@@ -11,14 +11,13 @@ use crate::support::python::python;
 use crate::support::rig::{Backend, Rig};
 
 /// Lists, each with its token for the next page; in XML below this element.
-const LISTS: [(&str, &str, &str, &str); 8] = [
+const LISTS: [(&str, &str, &str, &str); 7] = [
     ("tagging", "GetResources", "PaginationToken", ""),
     ("apigateway", "GetApis", "nextToken", ""),
     ("apigateway", "GetIntegrations", "nextToken", ""),
     ("apigateway", "GetRoutes", "nextToken", ""),
     ("iam", "ListRoles", "Marker", "ListRolesResult"),
     ("sns", "ListSubscriptionsByTopic", "NextToken", "ListSubscriptionsByTopicResult"),
-    ("dynamodb", "ListTagsOfResource", "NextToken", ""),
     ("logs", "FilterLogEvents", "nextToken", ""),
 ];
 
