@@ -61,8 +61,9 @@ impl Rig {
         let cli = people.clone().arg("--json");
         let boto = Boto::new(python, &url);
         if matches!(backend, Kept::Moto { .. }) {
-            // It loads each service when it is first called, which may take longer than a command
-            // is given for a request.
+            // It loads each service when it is first called, and all of them for the tagging API,
+            // which may take longer than a command is given for a request.
+            drop(boto.try_call("resourcegroupstaggingapi", "get_resources", serde_json::json!({})));
             drop(World::read(&boto));
         }
         Self { cli, people, proxy, boto, _folder: folder, _backend: backend }
