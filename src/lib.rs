@@ -10,6 +10,7 @@ pub mod engine;
 pub mod failure;
 #[cfg(test)]
 mod fuzz;
+pub mod hidden;
 pub mod invocation;
 pub mod local;
 pub mod manifest;

@@ -1,7 +1,6 @@
 //! The only code that prints: results to standard output, everything else to standard error.
 
 mod errors;
-mod hidden;
 mod lines;
 mod plan;
 mod screen;

@@ -7,10 +7,10 @@ use std::sync::{Mutex, OnceLock};
 use console::Term;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use super::hidden::Hidden;
 use super::lock;
 use super::style::Paint;
 use super::tame::tame;
+use crate::hidden::Hidden;
 use crate::invocation::Invocation;
 
 /// Columns and lines of a terminal that does not say.

@@ -1,14 +1,15 @@
 //! What is not for everyone's eyes is replaced: in JSON by its key, in any text by its shape.
 
-use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
+use std::sync::LazyLock;
 
 use base64::Engine as _;
-use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE_NO_PAD};
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
+use base64::engine::general_purpose::STANDARD;
+use percent_encoding::percent_decode_str;
 use serde_json::{Map, Value, json};
 use sha2::{Digest as _, Sha256};
 
-const HIDDEN: &str = "(hidden)";
+use crate::hidden::{Hidden, INSTEAD as HIDDEN};
+
 /// Stands for every account.
 const ACCOUNT: &str = "111111111111";
 /// Bytes of a body that are kept.
@@ -25,10 +26,6 @@ const SECRET: [&str; 7] = [
 ];
 /// What the ids of keys, users and roles begin with (IAM guide, "Unique identifiers").
 const IDS: [&str; 6] = ["AKIA", "ASIA", "AROA", "AIDA", "AGPA", "ANPA"];
-/// Shorter ones are no secrets, and would be found in other words.
-const SHORTEST: usize = 8;
-/// Characters that stay as they are in an address (RFC 3986).
-const UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
 /// Variables whose values are hidden wherever they turn up, if they are long enough to be secret.
 const VARIABLES: [&str; 6] = [
     "AWS_ACCESS_KEY_ID",
@@ -38,6 +35,15 @@ const VARIABLES: [&str; 6] = [
     "SLACK_SIGNING_SECRET",
     "SLACK_TOKEN",
 ];
+
+/// The values that this process was given and must not show.
+static SECRETS: LazyLock<Hidden> = LazyLock::new(|| {
+    let hidden = Hidden::default();
+    for value in VARIABLES.iter().filter_map(|name| std::env::var(name).ok()) {
+        hidden.add(&value);
+    }
+    hidden
+});
 
 /// A request's or an answer's body: JSON and forms as JSON, anything else as text.
 pub(super) fn body(bytes: &[u8]) -> Value {
@@ -131,73 +137,12 @@ fn elements(xml: &str) -> String {
 
 /// Any text without account ids, ids and values of keys, names of callers, and signatures.
 pub fn text(text: &str) -> String {
-    let mut text = text.to_owned();
-    for secret in secrets().iter() {
-        text = text.replace(secret.as_str(), HIDDEN);
-    }
-    callers(&signatures(&words(&text)))
-}
-
-/// The values that this process was given and must not show, in every form that they may have in a
-/// record.
-fn secrets() -> MutexGuard<'static, Vec<String>> {
-    static SECRETS: LazyLock<Mutex<Vec<String>>> = LazyLock::new(|| {
-        let values = VARIABLES.iter().filter_map(|name| std::env::var(name).ok());
-        Mutex::new(in_order(values.flat_map(|value| forms(&value)).collect()))
-    });
-    SECRETS.lock().unwrap_or_else(PoisonError::into_inner)
+    callers(&signatures(&words(&SECRETS.without(text))))
 }
 
 /// From now on this is in no record, such as a secret that the manifest declares.
 pub fn hide(secret: &str) {
-    let mut secrets = secrets();
-    let all = std::mem::take(&mut *secrets);
-    *secrets = in_order(all.into_iter().chain(forms(secret)).collect());
-}
-
-/// The longest first: one may be part of another.
-fn in_order(mut secrets: Vec<String>) -> Vec<String> {
-    secrets.sort_by(|a, b| b.len().cmp(&a.len()).then_with(|| a.cmp(b)));
-    secrets.dedup();
-    secrets
-}
-
-/// A secret as it is, escaped in JSON, escaped in an address or a form, and in base64, wherever in
-/// what was encoded it stands.
-fn forms(secret: &str) -> Vec<String> {
-    let mut forms = vec![secret.to_owned()];
-    let json = Value::from(secret).to_string();
-    forms.push(json[1..json.len() - 1].to_owned());
-    let escaped = utf8_percent_encode(secret, UNRESERVED).to_string();
-    let form: String = form_urlencoded::byte_serialize(secret.as_bytes()).collect();
-    for encoded in [escaped, form] {
-        let twice = encoded.replace('%', "%25");
-        forms.extend([lower_escapes(&encoded), twice, encoded]);
-    }
-    for offset in 0..3 {
-        let bytes = [&vec![0; offset], secret.as_bytes()].concat();
-        for alphabet in [STANDARD_NO_PAD, URL_SAFE_NO_PAD] {
-            // Without the characters that hold bits of what stands before or behind.
-            let text = alphabet.encode(&bytes);
-            let end = text.len() - usize::from(bytes.len() % 3 != 0);
-            forms.extend(text.get((offset * 8).div_ceil(6)..end).map(str::to_owned));
-        }
-    }
-    forms.retain(|form| form.len() >= SHORTEST);
-    if secret.len() >= SHORTEST { forms } else { Vec::new() }
-}
-
-/// `%2f` for `%2F`.
-fn lower_escapes(encoded: &str) -> String {
-    let mut parts = encoded.split('%');
-    let mut out = parts.next().unwrap_or_default().to_owned();
-    for part in parts {
-        let (digits, rest) = part.split_at_checked(2).unwrap_or((part, ""));
-        out.push('%');
-        out.push_str(&digits.to_ascii_lowercase());
-        out.push_str(rest);
-    }
-    out
+    SECRETS.add(secret);
 }
 
 /// Accounts, which have twelve digits, and ids.
@@ -294,7 +239,23 @@ fn callers(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+    use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+
     use super::*;
+
+    /// `%2f` for `%2F`.
+    fn lower_escapes(encoded: &str) -> String {
+        let mut parts = encoded.split('%');
+        let mut out = parts.next().unwrap_or_default().to_owned();
+        for part in parts {
+            let (digits, rest) = part.split_at_checked(2).unwrap_or((part, ""));
+            out.push('%');
+            out.push_str(&digits.to_ascii_lowercase());
+            out.push_str(rest);
+        }
+        out
+    }
 
     #[test]
     fn accounts_ids_and_callers_are_replaced_in_any_text() {

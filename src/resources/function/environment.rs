@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use super::{Function, State};
 use crate::aws::{Context, Names};
 use crate::engine::Changes;
+use crate::hidden::INSTEAD as HIDDEN;
 
 /// Field of the change that says that they could not be read.
 pub(super) const UNREAD: &str = "environment";
-const HIDDEN: &str = "(hidden)";
 
 impl Function {
     /// What the function is given; secrets that the operator has not set stay as they are.

@@ -1,17 +1,16 @@
-//! What is never printed, in whatever form a service may give it back.
+//! What is never printed nor recorded, in whatever form a service may give it back.
 
 use std::collections::{BTreeSet, HashMap};
 use std::fmt::Write as _;
 use std::ops::Range;
-use std::sync::Mutex;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use base64::Engine as _;
 use base64::alphabet::{STANDARD, URL_SAFE};
 use base64::engine::general_purpose::{GeneralPurpose, NO_PAD};
 
-use super::lock;
-
-const INSTEAD: &str = "(hidden)";
+/// What is shown for it.
+pub const INSTEAD: &str = "(hidden)";
 
 /// Bytes. What is shorter is a part of many words; Slack's secrets have 24 and more.
 const SHORTEST: usize = 6;
@@ -20,7 +19,7 @@ const SHORTEST: usize = 6;
 /// number of times) or as Rust shows strings, percent-encoded, as HTML, in base64, with their
 /// lines moved in.
 #[derive(Default)]
-pub(super) struct Hidden(Mutex<Needles>);
+pub struct Hidden(Mutex<Needles>);
 
 #[derive(Default)]
 struct Needles {
@@ -33,12 +32,12 @@ struct Needles {
 
 impl Hidden {
     pub fn add(&self, secret: &str) {
-        lock(&self.0).add(secret);
+        self.needles().add(secret);
     }
 
     /// As `add`, unless it turns out to be the name of something.
     pub fn suspect(&self, value: &str) {
-        let mut needles = lock(&self.0);
+        let mut needles = self.needles();
         if !needles.contains(value) {
             needles.suspected.insert(value.to_owned());
             needles.add(value);
@@ -47,7 +46,7 @@ impl Hidden {
 
     /// These are names, which everybody may see.
     pub fn spare<'a>(&self, names: impl Iterator<Item = &'a str>) {
-        let mut needles = lock(&self.0);
+        let mut needles = self.needles();
         for name in names {
             if needles.suspected.remove(name) {
                 needles.forget(name);
@@ -55,8 +54,12 @@ impl Hidden {
         }
     }
 
+    fn needles(&self) -> MutexGuard<'_, Needles> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     pub fn without(&self, text: &str) -> String {
-        let needles = lock(&self.0);
+        let needles = self.needles();
         let mut shown = String::with_capacity(text.len());
         let mut end = 0;
         for range in needles.found(text) {
