@@ -8,8 +8,8 @@ mod cargo_progress;
 mod compiler;
 mod elf;
 mod embed;
+mod process;
 mod settings;
-mod siblings;
 mod sources;
 mod target;
 #[cfg(test)]
@@ -221,7 +221,7 @@ pub fn last_built(
 
 /// Ends what builds start, such as compilers, at once: this process is about to end.
 pub fn end_builds() {
-    siblings::end_all();
+    process::end_all();
 }
 
 fn carrier() -> Result<embed::Carrier> {

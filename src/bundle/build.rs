@@ -3,13 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::fs::{self, File, TryLockError};
-use std::num::NonZero;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use anyhow::{Context as _, Result};
-use futures::stream::{self, StreamExt as _};
-use tokio::sync::watch;
 
 use super::cache::{self, Build, Ingredients, Record, Zipped};
 use super::cargo::{Binary, Built, Cargo};
@@ -65,7 +62,15 @@ pub(super) async fn artifacts(
         progress,
     };
     job.clean(&last.backdated()).await?;
-    let (made, compiled) = job.build_all(wanted.values().collect()).await?;
+    let mut made = BTreeMap::new();
+    let mut compiled = false;
+    // One after another, each for itself: cargo gives what it builds at once the features of all.
+    // At the same time they take no less: each holds cargo's lock for most of its time.
+    for wanted in wanted.values().collect::<BTreeSet<_>>() {
+        let (build, zipped, anew) = job.build(wanted).await?;
+        compiled |= anew;
+        made.insert(wanted.clone(), (build, zipped));
+    }
     if !compiled {
         progress(Progress::Cached);
     }
@@ -276,62 +281,6 @@ impl Job<'_> {
         Ok(())
     }
 
-    /// Builds these, and says whether something had to be compiled. Each has a cargo of its own,
-    /// which would give what it builds at once the features of all; most of what a cargo does when
-    /// nothing changed is done without its lock, so that several run at the same time. Fails as if
-    /// they were built one after another: what comes before a failure is awaited, the rest ends.
-    async fn build_all(
-        &self,
-        wanted: BTreeSet<&Wanted>,
-    ) -> Result<(BTreeMap<Wanted, (Build, Zipped)>, bool)> {
-        // Executables of one name are put into one place, in the eyes of some file systems also
-        // those of nearly one name.
-        let mut groups: BTreeMap<String, Vec<(usize, &Wanted)>> = BTreeMap::new();
-        for (index, wanted) in wanted.into_iter().enumerate() {
-            let name = wanted.binary.to_lowercase().replace('-', "_");
-            groups.entry(name).or_default().push((index, wanted));
-        }
-        let mut groups: Vec<_> = groups.into_values().collect();
-        groups.sort_by_key(|group| group.first().map(|(index, _)| *index));
-        // The first in order that is known to fail.
-        let (failing, _) = watch::channel(usize::MAX);
-        let failing = &failing;
-        let one_after_another = async |group: Vec<(usize, &Wanted)>| {
-            let mut results = Vec::new();
-            for (index, wanted) in group {
-                let mut watched = failing.subscribe();
-                let given_up = watched.wait_for(|failing| *failing < index);
-                let built = tokio::select! {
-                    biased;
-                    _ = given_up => break,
-                    built = self.build(wanted) => built,
-                };
-                let failed = built.is_err();
-                results.push((index, built.map(|built| (wanted.clone(), built))));
-                if failed {
-                    failing.send_if_modified(|first| {
-                        let earlier = index < *first;
-                        *first = index.min(*first);
-                        earlier
-                    });
-                    break;
-                }
-            }
-            results
-        };
-        let at_once = std::thread::available_parallelism().map_or(1, NonZero::get);
-        let results = stream::iter(groups).map(one_after_another).buffer_unordered(at_once);
-        let mut results: Vec<_> = results.collect::<Vec<_>>().await.into_iter().flatten().collect();
-        results.sort_by_key(|(index, _)| *index);
-        let (mut made, mut compiled) = (BTreeMap::new(), false);
-        for (_, result) in results {
-            let (wanted, (build, zipped, anew)) = result?;
-            compiled |= anew;
-            made.insert(wanted, (build, zipped));
-        }
-        Ok((made, compiled))
-    }
-
     /// The executable as a zip, and whether something had to be compiled for it.
     async fn build(&self, wanted: &Wanted) -> Result<(Build, Zipped, bool)> {
         let last = self.last.build(wanted);
@@ -350,12 +299,14 @@ impl Job<'_> {
             built.compiled = compiled;
             let path = built
                 .executable
-                .clone()
+                .as_deref()
                 .with_context(|| format!("cargo said nothing of the binary `{}`", wanted.binary))?;
-            let (bytes, executable) = hashed(&path).await?;
+            let bytes =
+                fs::read(path).with_context(|| format!("could not read {}", path.display()))?;
+            let executable = cache::hex(&bytes);
             let zipped = match self.last.zipped(self.place, wanted, &executable) {
                 Some(zipped) => zipped,
-                None => self.zip(wanted, &path, bytes).await?,
+                None => self.zip(wanted, path, bytes).await?,
             };
             let too_new = matches!(zipped.findings.obstacle, Some(Obstacle::Glibc { .. }));
             if let (Method::Native, Some(zig), true) = (&method, &lambda_glibc, too_new) {
@@ -363,20 +314,17 @@ impl Job<'_> {
                 continue;
             }
             let made_of = Ingredients {
-                folder: self.folder.to_owned(),
-                root: self.workspace.root.clone(),
-                sysroot: self.sysroot.to_owned(),
-                built,
+                folder: self.folder,
+                root: &self.workspace.root,
+                sysroot: self.sysroot,
+                built: &built,
                 executable: path,
-                host: self.host.clone(),
-                last: last.cloned(),
+                host: &self.host,
+                last,
                 started,
                 zig: matches!(method, Method::Zig { .. }),
             };
-            let zip = zipped.clone();
-            let record =
-                tokio::task::spawn_blocking(move || Build::new(&executable, &zip, &made_of));
-            let mut record = record.await.context("looking at the sources was interrupted")?;
+            let mut record = Build::new(&executable, &zipped, &made_of);
             // A build script that writes among the sources changes them while they are built, as
             // a person may: what another look by cargo finds unchanged is what was built.
             let asked_twice = before.is_some();
@@ -416,16 +364,4 @@ impl Job<'_> {
         });
         work.await.context("zipping was interrupted")?
     }
-}
-
-/// An executable, and the SHA-256 of it.
-async fn hashed(path: &Path) -> Result<(Vec<u8>, String)> {
-    let file = path.to_owned();
-    let read = tokio::task::spawn_blocking(move || {
-        let bytes = fs::read(&file)?;
-        let hash = cache::hex(&bytes);
-        Ok::<_, std::io::Error>((bytes, hash))
-    });
-    let read = read.await.context("reading was interrupted")?;
-    read.with_context(|| format!("could not read {}", path.display()))
 }

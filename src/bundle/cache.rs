@@ -90,18 +90,18 @@ pub(super) struct Build {
 }
 
 /// What a build was made of.
-pub(super) struct Ingredients {
+pub(super) struct Ingredients<'a> {
     /// The manifest's.
-    pub folder: PathBuf,
+    pub folder: &'a Path,
     /// The workspace's.
-    pub root: PathBuf,
-    pub sysroot: PathBuf,
-    pub built: Built,
-    pub executable: PathBuf,
+    pub root: &'a Path,
+    pub sysroot: &'a Path,
+    pub built: &'a Built,
+    pub executable: &'a Path,
     /// Where build scripts leave what they said.
-    pub host: PathBuf,
+    pub host: &'a Path,
     /// The record of the same build before.
-    pub last: Option<Build>,
+    pub last: Option<&'a Build>,
     pub started: SystemTime,
     pub zig: bool,
 }
@@ -228,14 +228,14 @@ impl Said {
 }
 
 impl Build {
-    pub fn new(executable: &str, zipped: &Zipped, made_of: &Ingredients) -> Self {
-        let built = &made_of.built;
+    pub fn new(executable: &str, zipped: &Zipped, made_of: &Ingredients<'_>) -> Self {
+        let built = made_of.built;
         let folders: BTreeMap<_, _> = built
             .local_packages
             .iter()
             .map(|(folder, package)| (folder.clone(), package.id.clone()))
             .collect();
-        let mut others = sources::configuration(&made_of.folder);
+        let mut others = sources::configuration(made_of.folder);
         others.insert(made_of.root.join("Cargo.toml"));
         let lock = made_of.root.join("Cargo.lock");
         others.insert(lock.clone());
@@ -246,9 +246,9 @@ impl Build {
         let disturbed = files
             .keys()
             .any(|path| *path != lock && modified(path).is_some_and(|time| time >= started));
-        let depended = match &made_of.last {
+        let depended = match made_of.last {
             Some(last) if !built.compiled => last.variables.keys().cloned().collect(),
-            _ => sources::env_dependencies(built, &made_of.executable, &made_of.host),
+            _ => sources::env_dependencies(built, made_of.executable, made_of.host),
         };
         Self {
             package: zipped.package.clone(),

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
-use std::sync::Arc;
+use std::sync::{Mutex, PoisonError};
 
 use anyhow::{Context as _, Result};
 use serde::Deserialize;
@@ -14,7 +14,7 @@ use tokio::process::Command;
 use super::Progress;
 use super::cargo_progress::read_progress;
 use super::compiler::{self, Recipe};
-use super::siblings::{self, Group, Siblings};
+use super::process::{self, Group};
 use crate::failure::Failure;
 
 /// What `cargo run`, `cargo test` and build scripts set for their children, which would mislead
@@ -42,7 +42,7 @@ const INHERITED: [&str; 19] = [
 ];
 
 /// How cargo is called in one folder.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(super) struct Cargo {
     program: PathBuf,
     folder: PathBuf,
@@ -50,7 +50,8 @@ pub(super) struct Cargo {
     variables: Vec<(&'static str, OsString)>,
     /// Arguments that say where to compile.
     target: Vec<OsString>,
-    siblings: Arc<Siblings>,
+    /// Warnings that were said: what several executables are made of warns with each of them.
+    said: Mutex<BTreeSet<String>>,
 }
 
 /// The one executable that a build is for.
@@ -110,7 +111,7 @@ impl Cargo {
             folder: folder.to_owned(),
             variables: Vec::new(),
             target: Vec::new(),
-            siblings: Arc::default(),
+            said: Mutex::default(),
         }
     }
 
@@ -151,7 +152,7 @@ impl Cargo {
         let output = child.wait_with_output().await?;
         group.ended();
         if !output.status.success() {
-            siblings::was_ended(output.status).await;
+            process::was_ended(output.status).await;
             return Err(self.failed(&String::from_utf8_lossy(&output.stderr)).into());
         }
         String::from_utf8(output.stdout).context("cargo's output is not UTF-8")
@@ -168,8 +169,8 @@ impl Cargo {
         Ok(PathBuf::from(String::from_utf8(output.stdout)?.trim_end()))
     }
 
-    /// Runs a build of one executable, beside others. `arguments` begin with the subcommand. What
-    /// it has started ends when this is dropped.
+    /// Runs a build of one executable. `arguments` begin with the subcommand. What it has started
+    /// ends when this is dropped.
     pub async fn build(
         &self,
         arguments: &[OsString],
@@ -189,27 +190,24 @@ impl Cargo {
             .env("CARGO_TERM_VERBOSE", "false")
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
-        let _counted = self.siblings.join();
         let mut child = command.spawn().map_err(|error| self.not_started(error))?;
         let group = Group::new(child.id());
         let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
         let (Some(stdout), Some(stderr)) = (stdout, stderr) else {
             anyhow::bail!("cargo's output could not be read");
         };
-        let (messages, text) = tokio::try_join!(
-            read_messages(stdout, binary),
-            read_progress(stderr, &self.siblings, progress)
-        )?;
+        let (messages, text) =
+            tokio::try_join!(read_messages(stdout, binary), read_progress(stderr, progress))?;
         let status = child.wait().await?;
         group.ended();
         let succeeded = status.success();
-        if siblings::was_ended(status).await {
+        if process::was_ended(status).await {
             return Err(self.failed(&format!("it was ended: {status}")).into());
         }
         // What cargo and the compiler warn of is said once, not again with every look whether
         // something has to be compiled.
         if messages.built.compiled || !succeeded {
-            let news = messages.warnings.iter().filter(|it| self.siblings.is_news(it));
+            let news = messages.warnings.iter().filter(|it| self.is_news(it));
             let warned = news.flat_map(|warning| warning.lines());
             let own = text.lines().filter(|_| succeeded);
             warned.chain(own).for_each(|line| progress(Progress::Output(line)));
@@ -222,6 +220,11 @@ impl Cargo {
         } else {
             does_not_compile(&messages).into()
         })
+    }
+
+    fn is_news(&self, warning: &str) -> bool {
+        let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
+        said.insert(warning.to_owned())
     }
 
     fn not_started(&self, error: std::io::Error) -> Failure {

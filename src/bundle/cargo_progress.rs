@@ -4,42 +4,21 @@ use anyhow::{Context as _, Result};
 use tokio::io::{AsyncRead, AsyncReadExt as _};
 
 use super::Progress;
-use super::siblings::{Counted, PATIENCE, Siblings};
 
 /// Turns cargo's progress into events and keeps everything else that is not routine.
 pub(super) async fn read_progress(
     mut stderr: impl AsyncRead + Unpin,
-    siblings: &Siblings,
     progress: &(dyn Fn(Progress<'_>) + Sync),
 ) -> Result<String> {
     let (mut text, mut line, mut buffer) = (String::new(), Vec::new(), [0; 4096]);
-    // What cargo waits for, until it is told or no longer true.
-    let mut waits: Option<(String, bool, Counted<'_>)> = None;
     loop {
-        let read = match waits {
-            None => Some(stderr.read(&mut buffer).await),
-            Some(_) => tokio::time::timeout(PATIENCE, stderr.read(&mut buffer)).await.ok(),
-        };
-        let Some(read) = read else {
-            if siblings.all_blocked()
-                && let Some((line, told, _)) = &mut waits
-                && !std::mem::replace(told, true)
-            {
-                progress(Progress::Output(line));
-            }
-            continue;
-        };
-        let count = read.context("could not read cargo's progress")?;
-        if count > 0 {
-            waits = None;
-        }
+        let count = stderr.read(&mut buffer).await.context("could not read cargo's progress")?;
         for &byte in &buffer[..count] {
             if byte != b'\r' && byte != b'\n' {
                 line.push(byte);
                 continue;
             }
-            let lock = read_line(&String::from_utf8_lossy(&line), &mut text, progress);
-            waits = lock.map(|line| (line, false, siblings.block())).or(waits);
+            read_line(&String::from_utf8_lossy(&line), &mut text, progress);
             line.clear();
         }
         if count == 0 {
@@ -49,12 +28,7 @@ pub(super) async fn read_progress(
     }
 }
 
-/// Returns what cargo waits for, if the line says that.
-fn read_line(
-    line: &str,
-    text: &mut String,
-    progress: &(dyn Fn(Progress<'_>) + Sync),
-) -> Option<String> {
+fn read_line(line: &str, text: &mut String, progress: &(dyn Fn(Progress<'_>) + Sync)) {
     // An error can follow a bar on the same line, which it overwrites on a terminal.
     let line = match line.find("error: ") {
         Some(at) if line.trim_start().starts_with("Building [") => &line[at..],
@@ -64,12 +38,11 @@ fn read_line(
     if let Some((done, total, krate)) = parse_bar(line) {
         progress(Progress::Compiling { done, total, krate });
     } else if line.trim_start().starts_with("Blocking ") {
-        return Some(line.trim().to_owned());
+        progress(Progress::Output(line.trim()));
     } else if !line.trim().is_empty() && !is_routine(line) {
         text.push_str(line.trim_end());
         text.push('\n');
     }
-    None
 }
 
 /// `    Building [====>   ] 12/301: syn, tokio(build)`: 12, 301, `syn`.
@@ -126,7 +99,7 @@ mod tests {
                 seen.lock().unwrap().push((done, krate.to_owned()));
             }
         };
-        let text = read_progress(stderr.as_bytes(), &Siblings::default(), &progress).await.unwrap();
+        let text = read_progress(stderr.as_bytes(), &progress).await.unwrap();
         assert_eq!(text, "error: could not compile\nCaused by:\n  no network\n");
         assert_eq!(*seen.lock().unwrap(), [(1, "a".to_owned())]);
     }

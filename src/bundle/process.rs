@@ -1,70 +1,16 @@
-//! Calls of cargo that run at the same time: what each would say of the others, and their end.
+//! Cargo's processes, which end when this one does.
 
 use std::collections::BTreeSet;
 use std::process::ExitStatus;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 /// Process groups of cargo's that run now, by the ids of their leaders.
 static RUNNING: Mutex<BTreeSet<i32>> = Mutex::new(BTreeSet::new());
 
-/// How long a cargo waits for a lock before that may be told: one that is held by a sibling is
-/// not worth a word, one held by somebody else is told of once.
-pub(super) const PATIENCE: Duration = Duration::from_secs(2);
-
 /// The time in which this process ends where whatever ended cargo means this process too, as
 /// Ctrl-C does at a terminal. Until then nothing is to be said of cargo's end.
 const NOTICE: Duration = Duration::from_millis(500);
-
-/// What calls of cargo that run at the same time know of each other.
-#[derive(Debug, Default)]
-pub(super) struct Siblings {
-    running: AtomicUsize,
-    blocked: AtomicUsize,
-    /// Warnings that were said.
-    said: Mutex<BTreeSet<String>>,
-}
-
-impl Siblings {
-    /// One more runs, until what is returned is dropped.
-    pub fn join(&self) -> Counted<'_> {
-        Counted::new(&self.running)
-    }
-
-    /// One of them waits for a lock, until what is returned is dropped.
-    pub fn block(&self) -> Counted<'_> {
-        Counted::new(&self.blocked)
-    }
-
-    /// None of them holds the lock that they wait for.
-    pub fn all_blocked(&self) -> bool {
-        self.blocked.load(Ordering::Relaxed) >= self.running.load(Ordering::Relaxed)
-    }
-
-    /// Whether this warning is new: what several are made of warns with each of them.
-    pub fn is_news(&self, warning: &str) -> bool {
-        let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
-        said.insert(warning.to_owned())
-    }
-}
-
-/// One that counts while it lives.
-#[derive(Debug)]
-pub(super) struct Counted<'a>(&'a AtomicUsize);
-
-impl<'a> Counted<'a> {
-    fn new(count: &'a AtomicUsize) -> Self {
-        count.fetch_add(1, Ordering::Relaxed);
-        Self(count)
-    }
-}
-
-impl Drop for Counted<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
-    }
-}
 
 /// A cargo, and all that it has started, in a process group of its own: it ends with this, which
 /// neither the compiler nor a build script would with cargo alone.
@@ -140,30 +86,4 @@ fn end(leader: i32) {
     }
     #[cfg(not(unix))]
     let _ = leader;
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_lock_is_a_siblings_while_one_goes_on() {
-        let siblings = Siblings::default();
-        let (one, two) = (siblings.join(), siblings.join());
-        let blocked = siblings.block();
-        assert!(!siblings.all_blocked());
-        drop(one);
-        assert!(siblings.all_blocked());
-        drop(blocked);
-        assert!(!siblings.all_blocked());
-        drop(two);
-    }
-
-    #[test]
-    fn a_warning_is_news_once() {
-        let siblings = Siblings::default();
-        assert!(siblings.is_news("warning: unused"));
-        assert!(!siblings.is_news("warning: unused"));
-        assert!(siblings.is_news("warning: other"));
-    }
 }
