@@ -300,9 +300,7 @@ fn unidentified(config: &SdkConfig, http: &Http, error: ApiError) -> anyhow::Err
     let url = endpoint_of_sts(config);
     let proxy = http.proxy_of(&url);
     let is_aws = place::endpoint_of(config, STS).is_none();
-    // The resolver knows the name of no such host; one that is not reached says something else.
-    let unknown = ["Name or service not known", "nodename nor servname", "No such host"];
-    if is_aws && proxy.is_none() && unknown.iter().any(|text| error.message.contains(text)) {
+    if is_aws && proxy.is_none() && error.is_unknown_host() {
         let what = format!("there is no Region `{region}`, or no network to find it in");
         let hint = if place::looks_real(region) {
             "check --region, AWS_REGION or the profile's `region`, and the network (DNS)"

@@ -173,6 +173,12 @@ impl ApiError {
         self.code.is_none() && self.message.contains("invalid peer certificate")
     }
 
+    /// The resolver knows the name of no such host; one that is not reached says something else.
+    pub fn is_unknown_host(&self) -> bool {
+        let says = ["Name or service not known", "nodename nor servname", "No such host"];
+        says.iter().any(|text| self.message.contains(text))
+    }
+
     /// A quota is used up, which no waiting ends. API Gateway says so with the status of throttling
     /// ("Maximum number of … has been reached", 429).
     fn is_quota(&self) -> bool {

@@ -122,7 +122,6 @@ fn says_unavailable(error: &ApiError, of_aws: bool) -> Option<bool> {
         return Some(true);
     }
     let unnamed = error.code.is_none() && matches!(error.status, Some(400..=404));
-    let no_host = ["Name or service not known", "nodename nor servname", "No such host"];
     let no_operation = [
         "UnknownOperation",
         "UnsupportedOperation",
@@ -132,7 +131,7 @@ fn says_unavailable(error: &ApiError, of_aws: bool) -> Option<bool> {
     ];
     let maybe = unnamed
         || says(&["'functionName' failed to satisfy constraint"])
-        || (of_aws && error.unanswered && says(&no_host))
+        || (of_aws && error.unanswered && error.is_unknown_host())
         || no_operation.iter().any(|code| error.is(code));
     maybe.then_some(false)
 }
