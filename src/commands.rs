@@ -24,7 +24,7 @@ use std::path::Path;
 use anyhow::Result;
 
 use crate::cli::{Cli, Command, Global};
-use crate::engine::{Plan, Step};
+use crate::engine::{Action, Plan, Step};
 use crate::failure::Failure;
 use crate::invocation;
 use crate::manifest::Source;
@@ -117,13 +117,25 @@ fn consent(session: &Session<'_>, verb: &str, doomed: &[&Step], deploys: bool) -
     if session.global.yes || doomed.is_empty() && !unnamed {
         return Ok(true);
     }
+    // A step may only be here for what it deletes besides.
+    let whole = |step: &&&Step| !matches!(step.action, Action::Update(_) | Action::Recheck);
+    let wholes = doomed.iter().filter(whole).count();
+    let besides: Vec<_> = doomed
+        .iter()
+        .flat_map(|step| {
+            step.removes.iter().map(move |part| format!("{part} of {} {}", step.kind, step.name))
+        })
+        .collect();
     let (stack, place) = (&session.cloud.names.stack, session.place());
     let mut parts = Vec::new();
     if unnamed {
         parts.push(format!("deploy the application {stack}, which this executable carries,"));
     }
-    if !doomed.is_empty() {
-        parts.push(format!("{verb} {} existing resources of {stack}", doomed.len()));
+    if wholes > 0 {
+        parts.push(format!("{verb} {wholes} existing resources of {stack}"));
+    }
+    if !besides.is_empty() {
+        parts.push(format!("delete {}", besides.join(", ")));
     }
     let question = format!("{} in {place}", parts.join(" and "));
     let data: Vec<_> = doomed

@@ -14,7 +14,7 @@ pub use event::{Event, Reporter};
 pub use graph::Interrupt;
 pub use plan::{Action, Goal, Known, Plan, Step};
 pub use resource::{
-    AlreadyExists, Change, Changes, Context, Diff, Found, Overtaken, Purpose, Resource,
+    AlreadyExists, Change, Changes, Context, Diff, Found, Overtaken, Part, Purpose, Resource,
 };
 pub use stack::{Handle, Place, Stack};
 

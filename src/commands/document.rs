@@ -79,6 +79,7 @@ fn step(step: &Step) -> Value {
         "arn": step.arn,
         "action": action(&step.action),
         "changes": step.action.changes(),
+        "deletes": step.removes,
     });
     if let Action::Foreign(whose) = &step.action {
         document["foreign"] = json!(whose);

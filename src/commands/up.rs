@@ -48,7 +48,7 @@ pub async fn run(global: &Global, args: &Up, report: &Report) -> Result<u8> {
         begun.get_or_insert_with(Instant::now);
         let (applied, interrupted) = session.apply(&deployment, &plan).await;
         merge(&mut reports, &applied.reports);
-        let again = look_again(&applied).filter(|_| !interrupted && round < ROUNDS);
+        let again = look_again(&applied, round).filter(|_| !interrupted && round < ROUNDS);
         let Some(why) = again else { break (deployment, applied, interrupted) };
         report.note(&format!("{why}: looking again"));
         tokio::time::sleep(pause(round)).await;
@@ -93,7 +93,7 @@ pub async fn run(global: &Global, args: &Up, report: &Report) -> Result<u8> {
 }
 
 /// Why the stack must be planned anew, if it must.
-fn look_again(applied: &Applied) -> Option<&'static str> {
+fn look_again(applied: &Applied, round: u32) -> Option<&'static str> {
     let failed = |is: fn(&anyhow::Error) -> bool| {
         applied.reports.iter().any(|step| match &step.outcome {
             Outcome::Failed(error) => is(error),
@@ -107,6 +107,12 @@ fn look_again(applied: &Applied) -> Option<&'static str> {
     let other_run = |error: &anyhow::Error| error.chain().any(<dyn Error>::is::<Overtaken>);
     if failed(other_run) {
         return Some("another run is changing this stack as well");
+    }
+    // Whoever met another run may have done at the same time what that one did, where the cloud
+    // lets a thing be there twice: until a look finds nothing to do.
+    let wrote = |step: &StepReport| !matches!(step.action, Action::Keep | Action::Foreign(_));
+    if round > 1 && applied.reports.iter().all(|step| step.outcome.is_done()) {
+        return applied.reports.iter().any(wrote).then_some("another run may have been at work");
     }
     let differs = applied.overtaken || failed(ApiError::is_not_found_in);
     differs.then_some("the cloud was not as it had been read")
@@ -181,7 +187,9 @@ fn allowed(session: &Session<'_>, args: &Up, plan: &Plan, first: bool) -> Result
     let destroyed: Vec<_> = plan
         .steps
         .iter()
-        .filter(|step| matches!(step.action, Action::Replace(_) | Action::Delete))
+        .filter(|step| {
+            matches!(step.action, Action::Replace(_) | Action::Delete) || !step.removes.is_empty()
+        })
         .filter(|step| !superseded(step))
         .collect();
     super::consent(session, "delete or replace", &destroyed, first && !plan.in_step())

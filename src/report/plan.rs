@@ -4,7 +4,7 @@ use console::measure_text_width;
 
 use super::style::Paint;
 use super::text;
-use crate::engine::{Action, Change, Goal, Plan, Step};
+use crate::engine::{Action, Change, Goal, Part, Plan, Step};
 
 /// How far the fields of a resource are moved in.
 const INDENT: &str = "        ";
@@ -50,10 +50,21 @@ fn head(step: &Step, goal: Goal, kind_width: usize, paint: Paint) -> String {
 fn below(step: &Step, width: Option<usize>, paint: Paint) -> Vec<String> {
     let mut lines: Vec<_> =
         step.action.changes().iter().map(|each| change(each, INDENT, width, paint)).collect();
+    lines.extend(removals(step, INDENT, paint));
     if let (Action::Delete | Action::Replace(_), Some(data)) = (&step.action, &step.data) {
         lines.push(format!("{INDENT}{}", paint.red(&format!("with it is lost: {data}"))));
     }
     lines
+}
+
+/// What is deleted besides, a line each.
+pub(super) fn removals<'a>(
+    step: &'a Step,
+    indent: &'a str,
+    paint: Paint,
+) -> impl Iterator<Item = String> {
+    let line = move |part: &Part| format!("{indent}{}", paint.red(&format!("- {part}")));
+    step.removes.iter().map(line)
 }
 
 /// `field: from -> to`, or one below the other where they do not fit.
@@ -97,7 +108,8 @@ fn summary(plan: &Plan, paint: Paint) -> String {
             Goal::Down => format!("Nothing to delete.{not_ours}"),
         };
     }
-    let delete = count(|action| *action == Action::Delete);
+    let parts: usize = plan.steps.iter().map(|step| step.removes.len()).sum();
+    let delete = count(|action| *action == Action::Delete) + parts;
     let label = paint.bold("Plan:");
     if plan.goal == Goal::Down {
         return format!("{label} {delete} to delete.{not_ours}");

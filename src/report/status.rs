@@ -9,6 +9,9 @@ use crate::resources::function::UNBUILT;
 
 const STATES: [&str; 6] = ["in step", "missing", "drifted", "unsure", "foreign", "unwanted"];
 
+/// How far what differs is moved in.
+const INDENT: &str = "     ";
+
 /// `width` is that of the terminal, if it is one.
 pub(super) fn text(
     header: &[(&str, String)],
@@ -37,7 +40,8 @@ pub(super) fn text(
         let shown = has_remark && width.is_none_or(fits);
         lines.push(if shown { line + &remark } else { line });
         let changes = step.action.changes().iter();
-        lines.extend(changes.map(|change| plan::change(change, "     ", width, paint)));
+        lines.extend(changes.map(|change| plan::change(change, INDENT, width, paint)));
+        lines.extend(plan::removals(step, INDENT, paint));
     }
     let counts: Vec<_> = STATES
         .iter()
@@ -53,7 +57,9 @@ fn state(step: &Step) -> (&'static str, String) {
     match &step.action {
         Action::Keep => ("in step", String::new()),
         Action::Create => ("missing", String::new()),
-        Action::Update(changes) if changes.iter().all(|change| change.to == UNBUILT) => {
+        Action::Update(changes)
+            if step.removes.is_empty() && changes.iter().all(|change| change.to == UNBUILT) =>
+        {
             ("unsure", String::new())
         }
         Action::Update(_) => ("drifted", String::new()),

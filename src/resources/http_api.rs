@@ -1,6 +1,7 @@
 //! An HTTP API with its integrations, routes and `$default` stage.
 
 mod read;
+mod write;
 
 pub use read::rate;
 
@@ -8,13 +9,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use aws_sdk_apigatewayv2::types::{Api, IntegrationType, ProtocolType, RouteSettings};
+use aws_sdk_apigatewayv2::types::{Api, ProtocolType};
 use tokio::time::{Instant, sleep};
 
 use crate::aws::naming::Lacking;
 use crate::aws::retry::{gone, poll_pause};
 use crate::aws::{ApiError, Call, Cloud, Context, Names, Wait};
-use crate::engine::{Changes, Diff, Found, Overtaken, Purpose, Resource};
+use crate::engine::{Changes, Diff, Found, Overtaken, Part, Purpose, Resource};
 
 const STAGE: &str = "$default";
 /// How long a list of APIs may lack one that was just created.
@@ -56,6 +57,8 @@ pub struct State {
     /// By route key.
     routes: BTreeMap<String, Route>,
     stage: Option<Stage>,
+    /// Routes whose key another one has: ids. AWS refuses them, emulators do not.
+    doubles: Vec<String>,
     /// More APIs with our tags, left by a create whose answer was lost.
     duplicates: Vec<String>,
     lacking: Lacking,
@@ -65,6 +68,8 @@ pub struct State {
 struct Integration {
     id: String,
     payload: String,
+    /// By this run.
+    created: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -100,12 +105,10 @@ impl Resource for HttpApi {
         let all = read::with_tags(cx, &self.name, read::list(cx).await?).await?;
         let (mut ours, others): (Vec<_>, Vec<_>) =
             all.into_iter().partition(|api| stranger(&self.names, api).is_none());
-        // Which of them is real decides which one stays. Of only one, its parts tell.
+        // Which of them is real, and lives, decides which one stays. Of only one, its parts tell.
         if ours.len() > 1 {
-            ours = read::existing(cx, ours).await?;
+            ours = read::ranked(cx, ours, self.routes.values()).await?;
         }
-        // Everybody who looks takes the same one for the first.
-        ours.sort_by_key(|api| (api.created_date.map(|date| date.secs()), api.api_id.clone()));
         let mut ours = ours.into_iter();
         if let Some(first) = ours.next() {
             let mut state = read::bare(&first);
@@ -138,10 +141,8 @@ impl Resource for HttpApi {
         let mut changes = Changes::default();
         changes.compare("name", &state.name, &self.name);
         state.lacking.compare(&mut changes);
-        let keys: BTreeSet<_> = self.routes.keys().chain(state.routes.keys()).collect();
-        for key in keys {
+        for (key, to) in &self.routes {
             let from = state.routes.get(key).map_or("none".to_owned(), |route| state.behind(route));
-            let to = self.routes.get(key).map_or("none", String::as_str);
             changes.compare(&format!("route {key}"), from.as_str(), to);
             if let Some(route) = state.routes.get(key) {
                 let field = format!("authorization of route {key}");
@@ -166,13 +167,27 @@ impl Resource for HttpApi {
                 changes.compare("automatic deployment", &found.auto_deploy, &true);
             }
         }
-        if !state.strays.is_empty() {
-            changes.push("duplicate integrations", state.strays.join(", "), "none");
-        }
-        if !state.duplicates.is_empty() {
-            changes.push("duplicates", state.duplicates.join(", "), "none");
-        }
         changes.update()
+    }
+
+    fn removals(&self, state: &State, purpose: Purpose) -> Vec<Part> {
+        let part = |kind, name: String| Part { kind, name };
+        let mut all: Vec<_> =
+            state.duplicates.iter().map(|id| part("duplicate", id.clone())).collect();
+        if purpose == Purpose::Delete {
+            return all;
+        }
+        let unwanted = state.routes.iter().filter(|(key, _)| !self.routes.contains_key(*key));
+        all.extend(
+            unwanted.map(|(key, it)| part("route", format!("{key} -> {}", state.behind(it)))),
+        );
+        all.extend(state.doubles.iter().map(|id| part("duplicate route", id.clone())));
+        let wanted = self.functions();
+        let unused = state.integrations.iter().filter(|(arn, _)| !wanted.contains(*arn));
+        let unused = unused.map(|(arn, it)| format!("{} -> {}", it.id, function_name(arn)));
+        all.extend(unused.map(|name| part("integration", name)));
+        all.extend(state.strays.iter().map(|id| part("duplicate integration", id.clone())));
+        all
     }
 
     async fn create(&self, (): &(), cx: &Context<'_>) -> Result<State> {
@@ -202,8 +217,15 @@ impl Resource for HttpApi {
                     cx.note("looking whether the API was created");
                     sleep(poll_pause(Duration::from_secs(attempt))).await;
                     attempt += 1;
-                    if let Found::Ours(state) = Box::pin(self.read(cx)).await? {
-                        break state;
+                    match Box::pin(self.read(cx)).await? {
+                        // Another run has created one as well, and no plan has named what goes.
+                        Found::Ours(state)
+                            if !self.removals(&state, Purpose::Compare).is_empty() =>
+                        {
+                            return Err(Overtaken.into());
+                        }
+                        Found::Ours(state) => break state,
+                        Found::Missing | Found::Foreign(_) => {}
                     }
                 }
                 Err(error) => return Err(read::unavailable(cx, error)),
@@ -212,24 +234,35 @@ impl Resource for HttpApi {
         self.update(&(), &state, cx).await
     }
 
-    /// Of two that were created at the same time, all agree on the one that stays.
+    /// Of two that were created at the same time, all agree on the one that stays; who created the
+    /// other deletes it.
     async fn settle(&self, state: &State, cx: &Context<'_>) -> Result<()> {
         let only_ids = cx.for_purpose(Purpose::Delete);
         let begun = Instant::now();
+        let mut met_another = false;
         loop {
             if let Found::Ours(found) = Box::pin(self.read(&only_ids)).await?
                 && (found.id == state.id || found.duplicates.contains(&state.id))
             {
-                for duplicate in &found.duplicates {
-                    delete_api(cx, duplicate).await?;
+                if found.id != state.id {
+                    delete_api(cx, &state.id).await?;
+                    return Err(Overtaken.into());
                 }
-                return if found.id == state.id { Ok(()) } else { Err(Overtaken.into()) };
+                if found.duplicates.is_empty() {
+                    return if met_another { Err(Overtaken.into()) } else { Ok(()) };
+                }
+                met_another = true;
+                cx.note("waiting for another run to delete the API that it has created as well");
+                if begun.elapsed() > UNSEEN {
+                    return Err(Overtaken.into());
+                }
+            } else {
+                // The list lags, or the other run has deleted this one already.
+                if begun.elapsed() > HIDDEN {
+                    return Err(Overtaken.into());
+                }
+                cx.note("waiting for the new API to be listed");
             }
-            // The list lags, or the other run has deleted this one already.
-            if begun.elapsed() > HIDDEN {
-                return Err(Overtaken.into());
-            }
-            cx.note("waiting for the new API to be listed");
             sleep(poll_pause(begun.elapsed())).await;
         }
     }
@@ -258,200 +291,9 @@ impl HttpApi {
         Self { name, routes: BTreeMap::new(), rate: 0.0, burst: 0, names }
     }
 
-    /// Brings all of its parts to what they should be.
-    async fn put(&self, mut state: State, cx: &Context<'_>) -> Result<State> {
-        for duplicate in std::mem::take(&mut state.duplicates) {
-            delete_api(cx, &duplicate).await?;
-        }
-        if state.name != self.name {
-            let request = cx.cloud.apigateway.update_api().api_id(&state.id).name(&self.name);
-            self.call(cx, "apigateway:UpdateApi").send(|| request.clone().send()).await?;
-            state.name.clone_from(&self.name);
-        }
-        let lacking = std::mem::take(&mut state.lacking);
-        if !lacking.is_empty() {
-            let request = cx
-                .cloud
-                .apigateway
-                .tag_resource()
-                .resource_arn(self.names.api_arn(&state.id))
-                .set_tags(Some(lacking.tags().into_iter().collect()));
-            self.call(cx, "apigateway:TagResource").send(|| request.clone().send()).await?;
-        }
-        // One after another: API Gateway refuses concurrent changes of one API.
-        for arn in self.functions() {
-            self.put_integration(&mut state, &arn, cx).await?;
-        }
-        for (key, function) in &self.routes {
-            self.put_route(&mut state, key, function, cx).await?;
-        }
-        let extra = |key: &&String| !self.routes.contains_key(*key);
-        for key in state.routes.keys().filter(extra).cloned().collect::<Vec<_>>() {
-            if let Some(Route { id, .. }) = state.routes.remove(&key) {
-                let request = cx.cloud.apigateway.delete_route().api_id(&state.id).route_id(id);
-                gone(
-                    self.call(cx, "apigateway:DeleteRoute").send(|| request.clone().send()).await,
-                )?;
-            }
-        }
-        let wanted = self.functions();
-        let unused = state.integrations.extract_if(.., |arn, _| !wanted.contains(arn));
-        let unused: Vec<_> = unused.map(|(_, integration)| integration.id).collect();
-        for id in unused.into_iter().chain(std::mem::take(&mut state.strays)) {
-            let request =
-                cx.cloud.apigateway.delete_integration().api_id(&state.id).integration_id(id);
-            let deleted =
-                self.call(cx, "apigateway:DeleteIntegration").send(|| request.clone().send()).await;
-            gone(deleted)?;
-        }
-        // Last: a stage without routes fails to deploy.
-        self.put_stage(&mut state, cx).await?;
-        Ok(state)
-    }
-
     /// ARNs of the functions behind the routes.
     fn functions(&self) -> BTreeSet<String> {
         self.routes.values().map(|function| self.names.function_arn(function)).collect()
-    }
-
-    fn call<'a>(&'a self, cx: &'a Context<'a>, operation: &'static str) -> Call<'a> {
-        Call::new(operation, &self.name).wait(cx, &CONCURRENT)
-    }
-
-    async fn put_integration(&self, state: &mut State, arn: &str, cx: &Context<'_>) -> Result<()> {
-        let api = &cx.cloud.apigateway;
-        match state.integrations.get_mut(arn) {
-            Some(integration) if integration.payload == PAYLOAD => {}
-            Some(integration) => {
-                let request = api
-                    .update_integration()
-                    .api_id(&state.id)
-                    .integration_id(&integration.id)
-                    .payload_format_version(PAYLOAD);
-                self.call(cx, "apigateway:UpdateIntegration")
-                    .send(|| request.clone().send())
-                    .await?;
-                PAYLOAD.clone_into(&mut integration.payload);
-            }
-            None => {
-                let id = self.create_integration(&state.id, arn, cx).await?;
-                let integration = Integration { id, payload: PAYLOAD.to_owned() };
-                state.integrations.insert(arn.to_owned(), integration);
-            }
-        }
-        Ok(())
-    }
-
-    /// Returns the integration's id.
-    async fn create_integration(&self, api: &str, arn: &str, cx: &Context<'_>) -> Result<String> {
-        let request = cx
-            .cloud
-            .apigateway
-            .create_integration()
-            .api_id(api)
-            .integration_type(IntegrationType::AwsProxy)
-            .integration_uri(arn)
-            .payload_format_version(PAYLOAD);
-        let mut attempt = 0;
-        loop {
-            let call = self.call(cx, "apigateway:CreateIntegration").once();
-            match call.send(|| request.clone().send()).await {
-                Ok(created) => return Ok(created.integration_id.unwrap_or_default()),
-                // It may exist now, and would exist twice.
-                Err(error) if error.is_fault() && attempt < ATTEMPTS => {
-                    cx.note("looking whether the integration was created");
-                    sleep(poll_pause(Duration::from_secs(attempt))).await;
-                    attempt += 1;
-                    if let Some(found) = read::integrations(cx, api).await?.0.remove(arn) {
-                        return Ok(found.id);
-                    }
-                }
-                Err(error) => return Err(error.into()),
-            }
-        }
-    }
-
-    async fn put_route(
-        &self,
-        state: &mut State,
-        key: &str,
-        function: &str,
-        cx: &Context<'_>,
-    ) -> Result<()> {
-        let api = &cx.cloud.apigateway;
-        let arn = self.names.function_arn(function);
-        let integration = state.integrations.get(&arn).map_or("", |known| known.id.as_str());
-        let target = format!("integrations/{integration}");
-        match state.routes.get_mut(key) {
-            Some(route) if route.target == target && route.authorization == "NONE" => {}
-            Some(route) => {
-                let request = api
-                    .update_route()
-                    .api_id(&state.id)
-                    .route_id(&route.id)
-                    .authorization_type("NONE".into())
-                    .target(&target);
-                self.call(cx, "apigateway:UpdateRoute").send(|| request.clone().send()).await?;
-                (route.target, route.authorization) = (target, "NONE".to_owned());
-            }
-            None => {
-                let request = api.create_route().api_id(&state.id).route_key(key).target(&target);
-                let created =
-                    self.call(cx, "apigateway:CreateRoute").send(|| request.clone().send()).await;
-                let id = match created {
-                    Ok(created) => created.route_id.unwrap_or_default(),
-                    // An attempt whose answer was lost, or another run with its own integration.
-                    Err(error) if error.is("Conflict") => {
-                        let route = read::routes(cx, &state.id).await?.remove(key);
-                        let same = route.filter(|route| route.target == target);
-                        same.ok_or_else(|| anyhow::Error::new(Overtaken).context(error))?.id
-                    }
-                    Err(error) => return Err(error.into()),
-                };
-                let route = Route { id, target, authorization: "NONE".to_owned() };
-                state.routes.insert(key.to_owned(), route);
-            }
-        }
-        Ok(())
-    }
-
-    async fn put_stage(&self, state: &mut State, cx: &Context<'_>) -> Result<()> {
-        let api = &cx.cloud.apigateway;
-        let wanted = Stage { auto_deploy: true, rate: Some(self.rate), burst: Some(self.burst) };
-        if state.stage.as_ref() == Some(&wanted) {
-            return Ok(());
-        }
-        let throttle = RouteSettings::builder()
-            .throttling_rate_limit(self.rate)
-            .throttling_burst_limit(self.burst)
-            .build();
-        if state.stage.is_none() {
-            let request = api
-                .create_stage()
-                .api_id(&state.id)
-                .stage_name(STAGE)
-                .auto_deploy(true)
-                .default_route_settings(throttle.clone());
-            let created =
-                self.call(cx, "apigateway:CreateStage").send(|| request.clone().send()).await;
-            match created {
-                Ok(_) => {
-                    state.stage = Some(wanted);
-                    return Ok(());
-                }
-                Err(error) if error.is("Conflict") => {}
-                Err(error) => return Err(error.into()),
-            }
-        }
-        let request = api
-            .update_stage()
-            .api_id(&state.id)
-            .stage_name(STAGE)
-            .auto_deploy(true)
-            .default_route_settings(throttle);
-        self.call(cx, "apigateway:UpdateStage").send(|| request.clone().send()).await?;
-        state.stage = Some(wanted);
-        Ok(())
     }
 }
 
@@ -464,6 +306,7 @@ impl State {
             integrations: BTreeMap::new(),
             strays: Vec::new(),
             routes: BTreeMap::new(),
+            doubles: Vec::new(),
             stage: None,
             duplicates: Vec::new(),
             lacking: Lacking::default(),

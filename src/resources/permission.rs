@@ -59,6 +59,15 @@ pub struct Statement {
     principal: String,
     source_arn: String,
     action: String,
+    /// How many of this id there are. AWS refuses a second one, emulators do not.
+    copies: usize,
+}
+
+impl Statement {
+    /// Whether it lets a route of this API call the function.
+    pub fn is_for_api(&self, id: &str) -> bool {
+        self.source_arn.contains(&format!(":{id}/"))
+    }
 }
 
 /// The statements of a function's resource policy.
@@ -92,6 +101,7 @@ impl Resource for Permission {
         changes.compare("principal", &state.principal, &self.principal);
         changes.compare("source", &state.source_arn, source);
         changes.compare("action", state.action.as_str(), "lambda:InvokeFunction");
+        changes.compare("statements of this id", &state.copies, &1);
         changes.update()
     }
 
@@ -104,12 +114,14 @@ impl Resource for Permission {
     async fn update(
         &self,
         source: &SourceArn,
-        _: &Statement,
+        state: &Statement,
         cx: &Context<'_>,
     ) -> Result<Statement> {
         let lock = cx.cloud.policy_lock(&self.function);
         let _held = lock.lock().await;
-        self.remove(&self.sid, cx).await?;
+        for _ in 0..state.copies {
+            self.remove(&self.sid, cx).await?;
+        }
         self.put(source, cx).await
     }
 
@@ -222,6 +234,7 @@ impl Permission {
                 principal: self.principal.clone(),
                 source_arn: source.clone(),
                 action: "lambda:InvokeFunction".to_owned(),
+                copies: 1,
             }),
             Err(error) if error.message.contains("already exists") => {
                 Err(anyhow::Error::new(AlreadyExists).context(error))
@@ -309,8 +322,16 @@ fn statements(policy: &str) -> Policy {
             .find(|arn| !arn.is_null())
             .map_or_else(|| "any".to_owned(), text),
         action: text(&statement["Action"]),
+        copies: 1,
     };
-    policy["Statement"].as_array().into_iter().flatten().map(statement).collect()
+    let mut all = Policy::new();
+    for statement in policy["Statement"].as_array().into_iter().flatten().map(statement) {
+        match all.iter_mut().find(|earlier| earlier.sid == statement.sid) {
+            Some(earlier) if !statement.sid.is_empty() => earlier.copies += 1,
+            _ => all.push(statement),
+        }
+    }
+    all
 }
 
 #[cfg(test)]
@@ -324,6 +345,7 @@ mod tests {
             principal: "apigateway.amazonaws.com".to_owned(),
             source_arn: format!("arn:aws:execute-api:r:1:api/*/{route}"),
             action: "lambda:InvokeFunction".to_owned(),
+            copies: 1,
         };
         let alone = statement("advent-route-alone", "GET/alone");
         let double = statement("advent-route-double", "GET/a/b");

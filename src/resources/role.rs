@@ -13,8 +13,10 @@ use tokio::time::{Instant, sleep};
 use crate::aws::naming::{Lacking, Tags};
 use crate::aws::retry::{gone, poll_pause};
 use crate::aws::{ApiError, Call, Cloud, Context, Names};
-use crate::engine::{AlreadyExists, Changes, Diff, Found, Purpose, Resource};
+use crate::engine::{AlreadyExists, Changes, Diff, Found, Part, Purpose, Resource};
 
+/// Name of the policy that lets a function publish, after that of its first policy.
+pub const PUBLISH: &str = "_snspublish";
 /// How long IAM's replicas may take to see that a role's last policy is gone.
 const IN_USE: Duration = Duration::from_mins(2);
 
@@ -113,6 +115,23 @@ impl Resource for Role {
             changes.compare(&field, &text(&state.policies), &text(&self.policies));
         }
         changes.update()
+    }
+
+    /// Policies that only somebody else can have put there: nothing here could put them again.
+    fn removals(&self, state: &State, purpose: Purpose) -> Vec<Part> {
+        let made = |name: &str| {
+            self.policies.keys().any(|own| {
+                name.strip_prefix(own.as_str()).is_some_and(|rest| ["", PUBLISH].contains(&rest))
+            })
+        };
+        let theirs = state.policies.keys().filter(|name| !made(name));
+        match purpose {
+            Purpose::Compare => {
+                theirs.map(|name| Part { kind: "inline policy", name: name.clone() }).collect()
+            }
+            // They cannot be without it.
+            Purpose::Delete => Vec::new(),
+        }
     }
 
     async fn create(&self, (): &(), cx: &Context<'_>) -> Result<State> {

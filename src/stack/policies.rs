@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use super::resolve;
 use crate::aws::Names;
 use crate::manifest::{self, Manifest, Right};
+use crate::resources::role::PUBLISH;
 
 /// The inline policies of a function's role, by name.
 ///
@@ -56,7 +57,7 @@ pub(super) fn inline(
     let mut policies = BTreeMap::from([(base.clone(), document(&statements))]);
     if !topics.is_empty() {
         let publish = json!({ "Effect": "Allow", "Action": "sns:Publish", "Resource": topics });
-        policies.insert(format!("{base}_snspublish"), document(&[publish]));
+        policies.insert(format!("{base}{PUBLISH}"), document(&[publish]));
     }
     policies
 }

@@ -16,7 +16,7 @@ const ROLE: &str = "small-front-us-east-1";
 const LOG_GROUP: &str = "/aws/lambda/small-front";
 
 /// A way to make the cloud differ, the resource that does then, and the field that `status` names,
-/// or the action if it is not an update.
+/// or the action if it is not an update, or `deletes` and the part that goes.
 pub type Drift = (fn(&Boto<'_>), &'static str, &'static str);
 
 fn function(boto: &Boto<'_>, mut setting: Value) {
@@ -138,7 +138,7 @@ pub const DRIFTS: [Drift; 27] = [
         "policy ",
     ),
     (|b| put_policy(b, &first_policy(b)), "role.front", "policy "),
-    (|b| put_policy(b, "by-hand"), "role.front", "policy by-hand"),
+    (|b| put_policy(b, "by-hand"), "role.front", "deletes inline policy by-hand"),
     (
         |b| {
             let with = json!({ "TopicArn": TOPIC_ARN });
@@ -213,7 +213,7 @@ pub const DRIFTS: [Drift; 27] = [
             b.call("apigatewayv2", "create_route", with);
         },
         "http_api",
-        "route GET /by-hand",
+        "deletes route GET /by-hand",
     ),
     (
         |b| {
@@ -275,6 +275,12 @@ fn resource<'a>(document: &'a Value, id: &str) -> &'a Value {
     all.iter().find(|resource| resource["id"] == id).unwrap_or_else(|| panic!("{id}: {document:#}"))
 }
 
+/// What a step deletes besides.
+fn deletes(step: &Value) -> Vec<String> {
+    let text = |part: &Value| format!("{} {}", part["kind"], part["name"]).replace('"', "");
+    step["deletes"].as_array().expect("a list").iter().map(text).collect()
+}
+
 #[test]
 fn every_drift_is_named_and_repaired() {
     let Some(python) = python() else { return };
@@ -293,6 +299,9 @@ fn every_drift_is_named_and_repaired() {
         let found = resource(&status, id);
         if matches!(field, "create" | "delete") {
             assert_eq!(found["action"], field, "{what}: {found:#}");
+        } else if let Some(part) = field.strip_prefix("deletes ") {
+            assert_eq!(found["action"], "update", "{what}: {found:#}");
+            assert!(deletes(found).iter().any(|it| it.starts_with(part)), "{what}: {found:#}");
         } else {
             assert_eq!(found["action"], "update", "{what}: {found:#}");
             let changes = found["changes"].as_array().expect("changes");
@@ -300,7 +309,7 @@ fn every_drift_is_named_and_repaired() {
                 |change: &Value| change["field"].as_str().is_some_and(|f| f.starts_with(field));
             assert!(changes.iter().any(named), "{what}: {found:#}");
         }
-        if field == "delete" {
+        if field == "delete" || !deletes(found).is_empty() {
             local.cli.run(["up"]).code(2).says("--yes");
             World::read(&boto).assert_same(&drifted, &format!("{what}, refused"));
         }

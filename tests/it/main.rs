@@ -23,6 +23,7 @@ mod order;
 mod pages;
 mod proxy;
 mod readme;
+mod removals;
 mod rights;
 mod scale;
 mod secrets;

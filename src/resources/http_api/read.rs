@@ -1,5 +1,6 @@
 //! Reading an HTTP API and its parts, page by page.
 
+use std::cmp::Reverse;
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, HashMap};
 use std::time::{Duration, SystemTime};
@@ -11,7 +12,9 @@ use futures::future::try_join_all;
 use super::{Integration, Route, STAGE, Stage, State};
 use crate::aws::naming::Tags;
 use crate::aws::{ApiError, Call, Context, Pages};
+use crate::engine::Purpose;
 use crate::failure::Failure;
+use crate::resources::permission;
 
 /// How long an API is new.
 const YOUNG: Duration = Duration::from_secs(30);
@@ -136,17 +139,44 @@ fn says_unavailable(error: &ApiError, of_aws: bool) -> Option<bool> {
     maybe.then_some(false)
 }
 
+/// Those of several of ours that exist, first the one that stays: in a plan the one that functions
+/// let call them, then the one with the most routes, then the oldest. Of two that were created at the
+/// same time (`settle`) it is the oldest, so that every run takes the same one.
+pub(super) async fn ranked(
+    cx: &Context<'_>,
+    apis: Vec<Api>,
+    functions: impl Iterator<Item = &String>,
+) -> Result<Vec<Api>> {
+    let mut ranked = existing_with_routes(cx, apis).await?;
+    ranked.sort_by_key(|(api, _)| (api.created_date.map(|date| date.secs()), api.api_id.clone()));
+    if cx.purpose == Purpose::Compare {
+        let policies = functions.map(|function| permission::policy(cx, function));
+        let policies = try_join_all(policies).await?.concat();
+        let calls = |api: &Api| {
+            let id = api.api_id().unwrap_or_default();
+            policies.iter().filter(|statement| statement.is_for_api(id)).count()
+        };
+        ranked.sort_by_key(|(api, routes)| Reverse((calls(api), *routes)));
+    }
+    Ok(ranked.into_iter().map(|(api, _)| api).collect())
+}
+
 /// Those of several that exist: one that was just deleted is listed for a while.
 pub(super) async fn existing(cx: &Context<'_>, apis: Vec<Api>) -> Result<Vec<Api>> {
-    let exists = async |api: &Api| match routes(cx, api.api_id().unwrap_or_default()).await {
-        Ok(_) => Ok(true),
-        Err(error) if ApiError::is_not_found_in(&error) => Ok(false),
+    Ok(existing_with_routes(cx, apis).await?.into_iter().map(|(api, _)| api).collect())
+}
+
+/// The same, each with the number of its routes.
+async fn existing_with_routes(cx: &Context<'_>, apis: Vec<Api>) -> Result<Vec<(Api, usize)>> {
+    let count = async |api: &Api| match routes(cx, api.api_id().unwrap_or_default()).await {
+        Ok((routes, _)) => Ok(Some(routes.len())),
+        Err(error) if ApiError::is_not_found_in(&error) => Ok(None),
         // Somebody else's may be hidden from us.
-        Err(error) if error.downcast_ref().is_some_and(ApiError::is_denied) => Ok(true),
+        Err(error) if error.downcast_ref().is_some_and(ApiError::is_denied) => Ok(Some(0)),
         Err(error) => Err(error),
     };
-    let exist = try_join_all(apis.iter().map(exists)).await?;
-    Ok(apis.into_iter().zip(exist).filter_map(|(api, exists)| exists.then_some(api)).collect())
+    let counts = try_join_all(apis.iter().map(count)).await?;
+    Ok(apis.into_iter().zip(counts).filter_map(|(api, count)| Some((api, count?))).collect())
 }
 
 /// Whether it was created a moment ago, by this machine's clock: its parts may not be known yet.
@@ -158,7 +188,7 @@ pub(super) fn is_young(api: &Api) -> bool {
 /// An API with its parts. Fails with an API's "not found" if there is no such API.
 pub(super) async fn parts(cx: &Context<'_>, mut state: State) -> Result<State> {
     let id = state.id.clone();
-    ((state.integrations, state.strays), state.routes, state.stage) =
+    ((state.integrations, state.strays), (state.routes, state.doubles), state.stage) =
         tokio::try_join!(integrations(cx, &id), routes(cx, &id), stage(cx, &id))?;
     Ok(state)
 }
@@ -179,6 +209,7 @@ pub(super) async fn integrations(
             let integration = Integration {
                 id: found.integration_id.unwrap_or_default(),
                 payload: found.payload_format_version.unwrap_or_default(),
+                created: false,
             };
             match all.entry(uri) {
                 Entry::Vacant(entry) => drop(entry.insert(integration)),
@@ -192,8 +223,12 @@ pub(super) async fn integrations(
     }
 }
 
-pub(super) async fn routes(cx: &Context<'_>, id: &str) -> Result<BTreeMap<String, Route>> {
-    let (mut all, mut token) = (BTreeMap::new(), None);
+/// The first route of each key, and the ids of all others.
+pub(super) async fn routes(
+    cx: &Context<'_>,
+    id: &str,
+) -> Result<(BTreeMap<String, Route>, Vec<String>)> {
+    let (mut all, mut doubles, mut token) = (BTreeMap::new(), Vec::new(), None);
     let mut pages = Pages::of("apigateway:GetRoutes", id);
     loop {
         let request = cx.cloud.apigateway.get_routes().api_id(id).set_next_token(token);
@@ -206,11 +241,14 @@ pub(super) async fn routes(cx: &Context<'_>, id: &str) -> Result<BTreeMap<String
                     .authorization_type
                     .map_or("NONE".to_owned(), |kind| kind.as_str().to_owned()),
             };
-            all.insert(found.route_key.unwrap_or_default(), route);
+            match all.entry(found.route_key.unwrap_or_default()) {
+                Entry::Vacant(entry) => drop(entry.insert(route)),
+                Entry::Occupied(_) => doubles.push(route.id),
+            }
         }
         token = pages.next(page.next_token)?;
         if token.is_none() {
-            return Ok(all);
+            return Ok((all, doubles));
         }
     }
 }
