@@ -9,7 +9,7 @@ use aws_lambda_events::{
 use common::{
     Error,
     aws::{Aws, variable},
-    counter::{Counter, Marker},
+    counter::{Counter, Earlier, Marker},
     http::{Answer, Request},
     lambda::in_time,
     log,
@@ -23,6 +23,9 @@ use serde_json::{Value, json};
 
 /// Slack tries again for minutes.
 const KEEP: Duration = Duration::from_hours(24);
+
+/// How often a delivery looks whether another one has come to its end.
+const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
 const NO_RETRY: HeaderName = HeaderName::from_static("x-slack-no-retry");
 
@@ -65,7 +68,8 @@ impl Function {
     ) -> Result<ApiGatewayV2httpResponse, Error> {
         let started = Instant::now();
         let request_id = &event.context.request_id;
-        let work = Box::pin(self.answer(event.payload, request_id));
+        let deadline = event.context.deadline();
+        let work = Box::pin(self.answer(event.payload, request_id, deadline));
         let (answer, error) = match in_time(&event.context, work).await {
             Ok(answer) => (answer, None),
             Err(error) => (
@@ -89,11 +93,16 @@ impl Function {
         Ok(response)
     }
 
-    async fn answer(&self, event: Value, request_id: &str) -> Result<Answer, Error> {
+    async fn answer(
+        &self,
+        event: Value,
+        request_id: &str,
+        deadline: SystemTime,
+    ) -> Result<Answer, Error> {
         let call = Request::receive(event, &[Method::POST])
             .and_then(|request| self.secrets.accept(&request, SystemTime::now()));
         match call {
-            Ok(Call::Message(message)) => self.count(&message, request_id).await,
+            Ok(Call::Message(message)) => self.count(&message, request_id, deadline).await,
             Ok(Call::Answer(answer)) | Err(answer) => Ok(answer),
         }
     }
@@ -101,7 +110,15 @@ impl Function {
     /// First the counts, then the publication, which is noted last: whatever fails, Slack's next attempt finds out
     /// from the marker what is missing. The counts are read before the publication, whose consumers change them.
     /// The bot's answer is noted before it is said, and what becomes of it changes nothing else.
-    async fn count(&self, message: &Message, request_id: &str) -> Result<Answer, Error> {
+    ///
+    /// Of several deliveries of a message one at a time does what follows the counting, until it has answered, failed,
+    /// or come to its deadline. Another attempt of Slack's waits for it; a copy of a request is refused.
+    async fn count(
+        &self,
+        message: &Message,
+        request_id: &str,
+        deadline: SystemTime,
+    ) -> Result<Answer, Error> {
         let Some(counter) = &self.counter else {
             let text = "Set DYNAMO_TABLE to the name of a DynamoDB table with the key `word`, and I will count.";
             return Ok(Answer::new(200, json!({ "text": text })));
@@ -115,35 +132,92 @@ impl Function {
             return Ok(Answer::new(200, slack::reply(message, &words, &[].into())));
         }
 
-        let marker = message
-            .id
-            .as_ref()
-            .map(|id| Marker::new("aws_advent", id, KEEP).signed(message.signature.as_deref()));
-        let earlier = counter.add(&words.counted, 1, marker.as_ref()).await?;
-        let bot = self.bot.as_ref().zip(message.place.as_ref()).filter(|_| !earlier.told);
-        let topic = self.topic.as_ref().filter(|_| !earlier.published);
-        let done = earlier.counted && topic.is_none() && bot.is_none();
-        let seen = message.signature.as_ref().is_some_and(|own| earlier.signatures.contains(own));
-        if done && seen {
-            return Ok(slack::unauthorized());
+        let marker = message.id.as_ref().map(|id| {
+            let signature = message.signature.as_deref();
+            let marker = Marker::new("aws_advent", id, KEEP).signed(signature);
+            let more = self.topic.is_some() || self.bot.is_some() && message.place.is_some();
+            if more { marker.claimed(deadline) } else { marker }
+        });
+        let marker = marker.as_ref();
+        let work = async {
+            let earlier = counter.add(&words.counted, 1, marker).await?;
+            let Some(left) = self.turn(counter, marker, message, earlier).await? else {
+                return Ok(slack::unauthorized());
+            };
+            let counts = counter.read(&words.counted).await?;
+            let reply = slack::reply(message, &words, &counts);
+            self.finish(counter, marker, &left, (message, &reply), request_id).await?;
+            Ok(Answer::new(200, reply))
+        };
+        let done: Result<_, Error> = work.await;
+        if let (Err(_), Some(marker)) = (&done, marker) {
+            // Otherwise the next attempt waits for the end of this invocation.
+            drop(counter.release(marker).await);
         }
-        let counts = counter.read(&words.counted).await?;
-        let reply = slack::reply(message, &words, &counts);
+        done
+    }
+
+    /// Waits until no other delivery is at work on the message, and returns what this one is to do; `None` if the
+    /// request is a copy of one that was seen to, or is being seen to.
+    async fn turn(
+        &self,
+        counter: &Counter,
+        marker: Option<&Marker>,
+        message: &Message,
+        mut earlier: Option<Earlier>,
+    ) -> Result<Option<Left<'_>>, Error> {
+        let signature = message.signature.as_ref();
+        let seen = |own| earlier.as_ref().is_some_and(|earlier| earlier.signatures.contains(own));
+        let copy = signature.is_some_and(seen);
+        let left = |earlier: Option<&Earlier>| Left {
+            again: earlier.is_some(),
+            topic: self.topic.as_ref().filter(|_| earlier.is_none_or(|earlier| !earlier.published)),
+            bot: self
+                .bot
+                .as_ref()
+                .filter(|_| message.place.is_some() && earlier.is_none_or(|earlier| !earlier.told)),
+        };
+        while let (Some(marker), Some(known)) = (marker, &earlier) {
+            if left(Some(known)).is_nothing() {
+                return Ok((!copy).then_some(left(Some(known))));
+            }
+            if known.claimed_until.is_some_and(|until| until > SystemTime::now()) {
+                if copy {
+                    return Ok(None);
+                }
+                tokio::time::sleep(LOOK_AGAIN).await;
+            } else if let Some(now) = counter.take_over(marker).await? {
+                return Ok(Some(left(Some(&now))));
+            }
+            earlier = counter.look(marker).await?;
+        }
+        Ok(Some(left(None)))
+    }
+
+    /// Publishes the message and says the reply, as far as that is left to do.
+    async fn finish(
+        &self,
+        counter: &Counter,
+        marker: Option<&Marker>,
+        left: &Left<'_>,
+        (message, reply): (&Message, &Value),
+        request_id: &str,
+    ) -> Result<(), Error> {
         let telling = async {
-            let Some((bot, place)) = bot else { return };
-            if let Err(error) = tell(bot, place, &reply, counter, marker.as_ref()).await {
+            let Some((bot, place)) = left.bot.zip(message.place.as_ref()) else { return };
+            if let Err(error) = tell(bot, place, reply, counter, marker).await {
                 let error = format!("the answer is not in the channel: {error}");
                 log::line(&json!({"level": "error", "request_id": request_id, "error": error}));
             }
         };
         let publishing = async {
-            let Some(topic) = topic else { return Ok(()) };
+            let Some(topic) = left.topic else { return Ok(()) };
             topic.publish(&message.text, message.id.as_deref().unwrap_or(request_id)).await
         };
         let ((), published) = join(telling, publishing).await;
         published?;
-        let noted = match &marker {
-            Some(marker) if done => counter.signed(marker).await,
+        let noted = match marker {
+            Some(marker) if left.again && left.is_nothing() => counter.signed(marker).await,
             Some(marker) if self.topic.is_some() => counter.published(marker).await,
             _ => Ok(()),
         };
@@ -153,7 +227,21 @@ impl Function {
                 &json!({"level": "warn", "request_id": request_id, "error": error.to_string()}),
             );
         }
-        Ok(Answer::new(200, reply))
+        Ok(())
+    }
+}
+
+/// What is to be done after the counting.
+struct Left<'a> {
+    /// There was an earlier delivery.
+    again: bool,
+    topic: Option<&'a Topic>,
+    bot: Option<&'a Bot>,
+}
+
+impl Left<'_> {
+    fn is_nothing(&self) -> bool {
+        self.topic.is_none() && self.bot.is_none()
     }
 }
 

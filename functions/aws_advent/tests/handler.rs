@@ -4,7 +4,7 @@
 
 use std::{
     fmt::Write as _,
-    time::{SystemTime, UNIX_EPOCH},
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use aws_advent::Function;
@@ -58,6 +58,14 @@ impl World {
         send(&self.function, event).await
     }
 
+    /// The function dies so many microseconds after the event came. Until its deadline nobody knows.
+    async fn crash(&self, event: Value, micros: u64) {
+        let mut context = context();
+        context.deadline = now_ms() + 250;
+        let first = self.function.handle(LambdaEvent::new(event, context));
+        let _ = tokio::time::timeout(Duration::from_micros(micros), first).await;
+    }
+
     async fn say(&self, text: &str) -> (u64, String) {
         let (status, body) = self.send(form(text)).await;
         (status, body["text"].as_str().or(body["error"].as_str()).expect("text").to_owned())
@@ -83,6 +91,11 @@ fn form(text: &str) -> Value {
 
 fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).expect("a clock").as_secs()
+}
+
+fn now_ms() -> u64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("a clock");
+    u64::try_from(now.as_millis()).expect("a time")
 }
 
 fn signed(secret: &str, timestamp: u64, body: &str) -> Value {

@@ -19,7 +19,7 @@ use aws_sdk_dynamodb::{
         update_item::{UpdateItemError, builders::UpdateItemFluentBuilder},
     },
     types::{
-        AttributeValue, KeysAndAttributes, Put, ReturnValuesOnConditionCheckFailure,
+        AttributeValue, KeysAndAttributes, Put, ReturnValue, ReturnValuesOnConditionCheckFailure,
         TransactWriteItem, Update,
     },
 };
@@ -50,12 +50,29 @@ pub struct Marker {
     key: String,
     keep: Duration,
     signature: Option<String>,
+    claim: Option<Claim>,
+}
+
+/// That one delivery, and no other until then, does what follows the counting.
+#[derive(Clone, Debug)]
+struct Claim {
+    /// Tells it from others'.
+    own: String,
+    until: SystemTime,
 }
 
 impl Marker {
     /// `id` tells the message from every other for as long as `keep`, within which all its deliveries must happen.
     pub fn new(function: &str, id: &str, keep: Duration) -> Self {
-        Self { key: format!("seen {function} {id}"), keep, signature: None }
+        Self { key: format!("seen {function} {id}"), keep, signature: None, claim: None }
+    }
+
+    /// Whoever is first to write it is alone with what follows the counting (see [`Counter::take_over`]) until then,
+    /// at the latest: the end of the invocation.
+    #[must_use]
+    pub fn claimed(mut self, until: SystemTime) -> Self {
+        self.claim = Some(Claim { own: format!("{:016x}", random_bits()), until });
+        self
     }
 
     /// Remembers the signature of the request, which [`Earlier`] gives back.
@@ -70,8 +87,7 @@ impl Marker {
     }
 
     fn item(&self, chunk: usize) -> HashMap<String, AttributeValue> {
-        let expires = SystemTime::now() + self.keep;
-        let expires = expires.duration_since(UNIX_EPOCH).unwrap_or_default();
+        let expires = since_epoch(SystemTime::now() + self.keep);
         let mut item = HashMap::from([
             (KEY.to_owned(), self.key(chunk)),
             ("expires".to_owned(), AttributeValue::N(expires.as_secs().to_string())),
@@ -79,11 +95,20 @@ impl Marker {
         if let Some(signature) = self.signature() {
             item.insert("signatures".to_owned(), signature);
         }
+        if let Some(claim) = self.claim.as_ref().filter(|_| chunk == 0) {
+            item.extend(claim.attributes().map(|(name, value)| (name.to_owned(), value)));
+        }
         item
     }
 
     fn signature(&self) -> Option<AttributeValue> {
         self.signature.clone().map(|signature| AttributeValue::Ss(vec![signature]))
+    }
+}
+
+impl Claim {
+    fn attributes(&self) -> [(&'static str, AttributeValue); 2] {
+        [("claim", AttributeValue::S(self.own.clone())), ("until", milliseconds(self.until))]
     }
 }
 
@@ -101,6 +126,25 @@ pub struct Earlier {
     pub told: bool,
     /// Of the request that counted, and of those that were noted after it.
     pub signatures: Vec<String>,
+    /// When the invocation ends that may be at work on what follows the counting; `None` if none is.
+    pub claimed_until: Option<SystemTime>,
+}
+
+impl Earlier {
+    fn of(item: &HashMap<String, AttributeValue>, counted: bool) -> Self {
+        let signatures = match item.get("signatures") {
+            Some(AttributeValue::Ss(signatures)) => signatures.clone(),
+            _ => Vec::new(),
+        };
+        let until = item.get("until").and_then(|until| until.as_n().ok()?.parse().ok());
+        Self {
+            counted,
+            published: item.contains_key("published"),
+            told: item.contains_key("told"),
+            signatures,
+            claimed_until: until.map(|until| UNIX_EPOCH + Duration::from_millis(until)),
+        }
+    }
 }
 
 impl Counter {
@@ -108,8 +152,8 @@ impl Counter {
         Self { client: client.into(), table: table.into() }
     }
 
-    /// Adds `each` per occurrence to every word, unless `marker` says that it was done before. Without a marker, every
-    /// call adds.
+    /// Adds `each` per occurrence to every word, unless `marker` says that it was done before: then returns what else
+    /// it says. Without a marker, every call adds.
     ///
     /// More than 99 words are several transactions, each with its own marker: after an error some may have happened,
     /// and the same call again does the others.
@@ -118,7 +162,7 @@ impl Counter {
         words: &[(String, u64)],
         each: u64,
         marker: Option<&Marker>,
-    ) -> Result<Earlier, Error> {
+    ) -> Result<Option<Earlier>, Error> {
         let chunks = words.chunks(PER_TRANSACTION).enumerate();
         let mut chunks: Vec<_> = stream::iter(chunks)
             .map(|(chunk, words)| async move {
@@ -132,12 +176,57 @@ impl Counter {
         let counted = !chunks.is_empty() && chunks.iter().all(|(_, earlier)| earlier.is_some());
         // What happened after the counting is noted in the first chunk's marker.
         let first = chunks.into_iter().next().and_then(|(_, earlier)| earlier);
-        let signatures = match first.as_ref().and_then(|item| item.get("signatures")) {
-            Some(AttributeValue::Ss(signatures)) => signatures.clone(),
-            _ => Vec::new(),
-        };
-        let has = |name| first.as_ref().is_some_and(|item| item.contains_key(name));
-        Ok(Earlier { counted, published: has("published"), told: has("told"), signatures })
+        Ok(first.map(|item| Earlier::of(&item, counted)))
+    }
+
+    /// What the marker of a message says now, whose words are counted.
+    pub async fn look(&self, marker: &Marker) -> Result<Option<Earlier>, Error> {
+        let call = self.client.get_item().table_name(&self.table).key(KEY, marker.key(0));
+        let answer = call.consistent_read(true).send().await;
+        let answer = answer.map_err(|error| self.failed("read a marker in", &error))?;
+        Ok(answer.item.map(|item| Earlier::of(&item, true)))
+    }
+
+    /// Makes the caller the one that does what follows the counting, and returns how far others came; `None` if
+    /// another delivery may still be at it.
+    pub async fn take_over(&self, marker: &Marker) -> Result<Option<Earlier>, Error> {
+        let Some(claim) = &marker.claim else { return self.look(marker).await };
+        let note = self
+            .note(marker, claim.attributes())
+            // The last for an answer that is lost: the SDK asks again and is to find its own claim then.
+            .condition_expression(
+                "attribute_not_exists(#until) OR #until < :now OR #claim = :claim",
+            )
+            .expression_attribute_values(":now", milliseconds(SystemTime::now()))
+            .return_values(ReturnValue::AllNew);
+        let item = self.conditionally(note, "take over a message in").await?;
+        Ok(item.map(|item| Earlier::of(&item, true)))
+    }
+
+    /// Lets the next delivery take over at once.
+    pub async fn release(&self, marker: &Marker) -> Result<(), Error> {
+        let Some(claim) = &marker.claim else { return Ok(()) };
+        let note = self
+            .note(marker, [("until", milliseconds(UNIX_EPOCH))])
+            .condition_expression("#claim = :claim")
+            .expression_attribute_names("#claim", "claim")
+            .expression_attribute_values(":claim", AttributeValue::S(claim.own.clone()));
+        self.conditionally(note, "let go of a message in").await.map(drop)
+    }
+
+    /// What the change returns; `None` if its condition did not hold.
+    async fn conditionally(
+        &self,
+        change: UpdateItemFluentBuilder,
+        what: &str,
+    ) -> Result<Option<HashMap<String, AttributeValue>>, Error> {
+        match change.send().await {
+            Ok(answer) => Ok(Some(answer.attributes.unwrap_or_default())),
+            Err(error) => match error.as_service_error() {
+                Some(UpdateItemError::ConditionalCheckFailedException(_)) => Ok(None),
+                _ => Err(self.failed(what, &error)),
+            },
+        }
     }
 
     /// The marker of an earlier delivery, or `None` if the words were added now.
@@ -256,7 +345,10 @@ impl Counter {
     /// Notes that the message was published, so that another delivery does not publish it again, and the signature of
     /// the request that saw to it.
     pub async fn published(&self, marker: &Marker) -> Result<(), Error> {
-        let note = self.note(marker, Some(("published", AttributeValue::Bool(true)))).send().await;
+        let published = ("published", AttributeValue::Bool(true));
+        // And the next delivery need not wait.
+        let note = self.note(marker, [published, ("until", milliseconds(UNIX_EPOCH))]);
+        let note = note.send().await;
         note.map_err(|error| self.failed("note what was published in", &error))?;
         Ok(())
     }
@@ -267,15 +359,9 @@ impl Counter {
         // The SDK asks again when an answer is lost, and is to find its own note then.
         let own = AttributeValue::S(format!("{:016x}", random_bits()));
         let note = self
-            .note(marker, Some(("told", own)))
+            .note(marker, [("told", own)])
             .condition_expression("attribute_not_exists(#told) OR #told = :told");
-        match note.send().await {
-            Ok(_) => Ok(true),
-            Err(error) => match error.as_service_error() {
-                Some(UpdateItemError::ConditionalCheckFailedException(_)) => Ok(false),
-                _ => Err(self.failed("note who answers in", &error)),
-            },
-        }
+        Ok(self.conditionally(note, "note who answers in").await?.is_some())
     }
 
     /// Notes the signature of one more request with the same message.
@@ -283,21 +369,24 @@ impl Counter {
         if marker.signature.is_none() {
             return Ok(());
         }
-        let note = self.note(marker, None).send().await;
+        let note = self.note(marker, []).send().await;
         note.map_err(|error| self.failed("note a signature in", &error))?;
         Ok(())
     }
 
-    /// Sets an attribute of the marker and adds the request's signature, if there is one.
-    fn note(
+    /// Sets attributes of the marker and adds the request's signature, if there is one.
+    fn note<const N: usize>(
         &self,
         marker: &Marker,
-        set: Option<(&str, AttributeValue)>,
+        set: [(&str, AttributeValue); N],
     ) -> UpdateItemFluentBuilder {
         let mut change = self.client.update_item().table_name(&self.table).key(KEY, marker.key(0));
-        let mut expression = String::new();
-        if let Some((name, value)) = set {
-            expression = format!("SET #{name} = :{name} ");
+        let sets: Vec<_> = set.iter().map(|(name, _)| format!("#{name} = :{name}")).collect();
+        let mut expression = match N {
+            0 => String::new(),
+            _ => format!("SET {} ", sets.join(", ")),
+        };
+        for (name, value) in set {
             change = change
                 .expression_attribute_names(format!("#{name}"), name)
                 .expression_attribute_values(format!(":{name}"), value);
@@ -314,6 +403,15 @@ impl Counter {
     fn failed(&self, what: &str, error: &dyn std::error::Error) -> Error {
         format!("could not {what} table {:?}: {}", self.table, reason(error)).into()
     }
+}
+
+fn since_epoch(time: SystemTime) -> Duration {
+    time.duration_since(UNIX_EPOCH).unwrap_or_default()
+}
+
+/// Since 1970.
+fn milliseconds(time: SystemTime) -> AttributeValue {
+    AttributeValue::N(since_epoch(time).as_millis().to_string())
 }
 
 /// From 0.5 to 1, so that those who collided once do not meet again.

@@ -56,7 +56,7 @@ impl Function {
                 "request_id": request_id,
                 "message_id": message.message_id,
                 "words": words.counted.len(),
-                "repeated": earlier.counted,
+                "repeated": earlier.is_some_and(|earlier| earlier.counted),
             }));
         }
         Ok(())

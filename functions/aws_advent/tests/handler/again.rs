@@ -3,7 +3,6 @@
 use super::*;
 use common::testing::nowhere;
 use futures::FutureExt;
-use std::time::Duration;
 
 #[tokio::test]
 async fn a_request_sent_again_counts_once() {
@@ -27,7 +26,7 @@ async fn a_request_sent_again_counts_once() {
         assert_eq!(world.table.count(&word).await, 1);
     }
     let published = world.sns.published();
-    assert!(published[1..].windows(2).all(|pair| pair[0].id == pair[1].id), "one id");
+    assert_eq!(published.len(), 2, "and are published once");
     assert_ne!(published[0].id, published[1].id);
 }
 
@@ -94,8 +93,7 @@ async fn a_crash_before_the_answer_is_made_good() {
     for micros in (0..30_000).step_by(1_500) {
         let body = WEBHOOK.replace("000005", &format!("{micros:06}"));
         let body = body.replace("some", &format!("w{micros}"));
-        let first = world.send(post_event(FORM, &body));
-        let _ = tokio::time::timeout(Duration::from_micros(micros), first).await;
+        world.crash(post_event(FORM, &body), micros).await;
         let (status, answer) = world.send(post_event(FORM, &body)).await;
         assert_eq!(status, 200, "{answer}");
         assert_eq!(world.table.count(&format!("w{micros}")).await, 1);
@@ -133,6 +131,39 @@ async fn the_same_signed_bytes_may_complete_what_failed() {
     assert_eq!(world.send(request.clone()).await.0, 200);
     assert_eq!(world.send(request).await.0, 401);
     assert_eq!(world.table.count("some").await, 1);
+}
+
+#[tokio::test]
+async fn of_many_copies_at_once_one_counts() {
+    let mut world = World::new().await;
+    world.function.secrets.signing_secret = Some("secret".into());
+    let request = signed("secret", now(), WEBHOOK);
+    let sends = (0..60).map(|_| world.send(request.clone()).boxed_local());
+    let mut answers: Vec<_> =
+        futures::future::join_all(sends).await.into_iter().map(|(status, _)| status).collect();
+    answers.sort_unstable();
+    assert_eq!(answers[0], 200);
+    assert_eq!(answers[1..], [401; 59]);
+    assert_eq!(world.table.count("some").await, 1);
+    assert_eq!(world.sns.published().len(), 1);
+}
+
+#[tokio::test]
+async fn of_slacks_attempts_at_once_one_publishes_and_all_are_answered() {
+    let mut world = World::new().await;
+    world.function.secrets.signing_secret = Some("secret".into());
+    for fails in [0, 1, 3] {
+        let before = world.sns.published().len();
+        let body = WEBHOOK.replace("000005", &format!("{fails:06}"));
+        world.sns.fail(fails);
+        let sends = (0..8).map(|n| world.send(signed("secret", now() - n, &body)).boxed_local());
+        let answers = futures::future::join_all(sends).await;
+        let failed = answers.iter().filter(|(status, _)| *status == 503).count();
+        assert_eq!(failed, fails, "{answers:?}");
+        assert!(answers.iter().all(|(status, _)| [200, 503].contains(status)), "{answers:?}");
+        assert_eq!(world.sns.published().len(), before + 1, "{fails} failed");
+    }
+    assert_eq!(world.table.count("some").await, 3);
 }
 
 #[tokio::test]

@@ -2,7 +2,6 @@
 //! retries.
 
 use std::collections::{BTreeSet, HashMap};
-use std::time::Duration;
 
 use common::testing::with_runtime;
 use proptest::collection::{hash_map, vec};
@@ -172,8 +171,7 @@ fn counts_are_those_of_the_model() {
                 let (one, other) = match attempt {
                     Attempt::Whole(which) => (which, None),
                     Attempt::Crash(which, micros) => {
-                        let first = world.send(event(which));
-                        let _ = tokio::time::timeout(Duration::from_micros(micros), first).await;
+                        world.crash(event(which), micros).await;
                         (which, None)
                     }
                     Attempt::Unpublished(which) => {

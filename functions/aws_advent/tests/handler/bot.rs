@@ -170,8 +170,7 @@ async fn a_crash_at_any_time_answers_once_or_loses_what_was_about_to_be_said() {
     let mut lost = 0;
     for micros in (0..30_000).step_by(1_500) {
         let event = sent(&said(&format!("1.{micros}"), &format!("w{micros}"), None));
-        let first = world.send(event.clone());
-        let _ = tokio::time::timeout(Duration::from_micros(micros), first).await;
+        world.crash(event.clone(), micros).await;
         for _ in 0..2 {
             assert_eq!(world.send(event.clone()).await.0, 200);
         }
