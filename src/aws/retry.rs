@@ -85,6 +85,8 @@ impl ApiError {
             let date = response.headers().get("date")?;
             DateTime::from_str(date, Format::HttpDate).ok()?.try_into().ok()
         });
+        // Its end never came, so that only the status is known, whatever that says.
+        let cut_off = matches!(error, SdkError::ResponseError(_));
         // Asked of nobody: the client itself refused.
         let unsent = matches!(error, SdkError::DispatchFailure(failure) if failure.is_user());
         let mut own = Self {
@@ -94,8 +96,7 @@ impl ApiError {
             message: message.unwrap_or_else(|| innermost(error)),
             status,
             gave_up: None,
-            // Of an answer that was cut off only the status is known.
-            unanswered: !unsent && status.is_none_or(|status| status < 400),
+            unanswered: !unsent && (cut_off || status.is_none_or(|status| status < 400)),
             answered: theirs.map(|theirs| Box::new((SystemTime::now(), theirs))),
         };
         own.unanswered &= !own.is_untrusted();
@@ -186,12 +187,10 @@ impl ApiError {
         says.iter().any(|text| self.message.contains(text))
     }
 
-    /// Codes that the AWS SDKs agree on as throttling, but for hard quotas.
+    /// Codes that the AWS SDKs agree on as throttling, and whatever else says so, with any status;
+    /// but for hard quotas.
     pub fn is_throttling(&self) -> bool {
-        const CODES: [&str; 11] = [
-            "Throttling",
-            "Throttled",
-            "RequestThrottled",
+        const CODES: [&str; 7] = [
             "TooManyRequests",
             "RequestLimitExceeded",
             "BandwidthLimitExceeded",
@@ -199,9 +198,9 @@ impl ApiError {
             "SlowDown",
             "PriorRequestNotComplete",
             "TransactionInProgress",
-            "EC2Throttled",
         ];
-        let slow = CODES.iter().any(|code| self.is(code)) || self.status == Some(429);
+        let says = self.code.as_ref().is_some_and(|code| code.contains("Throttl"));
+        let slow = says || CODES.iter().any(|code| self.is(code)) || self.status == Some(429);
         (slow && !self.is_quota())
             // Another tag write of the same table holds its lock for some 2 s.
             || (self.is("LimitExceeded") && self.message.contains("being updated"))
@@ -209,8 +208,15 @@ impl ApiError {
 
     /// A fault of the network or the service: nobody knows whether the call was carried out.
     pub fn is_fault(&self) -> bool {
+        const CODES: [&str; 5] = [
+            "RequestTimeout",
+            "InternalError",
+            "InternalFailure",
+            "InternalServerError",
+            "ServiceUnavailable",
+        ];
         self.unanswered
-            || self.is("RequestTimeout")
+            || CODES.iter().any(|code| self.is(code))
             || matches!(self.status, Some(500 | 502 | 503 | 504))
     }
 

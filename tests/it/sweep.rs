@@ -67,6 +67,8 @@ enum Failure {
     ResetBefore,
     ResetAfter,
     Truncated,
+    /// An error, of which only the status comes whole.
+    TruncatedError,
     StallBefore,
     StallAfter,
     Twice,
@@ -82,13 +84,14 @@ enum Failure {
 }
 
 impl Failure {
-    const ALL: [Self; 16] = [
+    const ALL: [Self; 17] = [
         Self::Throttled,
         Self::Internal,
         Self::Unavailable,
         Self::ResetBefore,
         Self::ResetAfter,
         Self::Truncated,
+        Self::TruncatedError,
         Self::StallBefore,
         Self::StallAfter,
         Self::Twice,
@@ -110,6 +113,7 @@ impl Failure {
             Self::ResetBefore => (Fault::Reset { applied: false }, 1),
             Self::ResetAfter => (Fault::Reset { applied: true }, 1),
             Self::Truncated => (Fault::Truncated, 1),
+            Self::TruncatedError => (Fault::TruncatedAnswer(Answer::denied), 1),
             Self::StallBefore => (Fault::Stall { applied: false }, 1),
             Self::StallAfter => (Fault::Stall { applied: true }, 1),
             Self::Twice => (Fault::Duplicate, 1),
@@ -132,6 +136,7 @@ impl Failure {
             {
                 false
             }
+            Self::TruncatedError => backend == Backend::Local,
             // What is created from nothing has nothing that could be unknown or untagged.
             Self::Unknown | Self::Untagged => point.of_existing,
             Self::TagsDenied => point.service == "lambda" && point.name == "GetFunction",

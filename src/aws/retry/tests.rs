@@ -45,6 +45,14 @@ fn what_passes_is_waited_for() {
         (400, "ConcurrentAccess", "Can't perform multiple operations on a tag"),
         (429, "Throttled", "Rate exceeded"),
         (503, "ServiceUnavailable", ""),
+        // By the code, whatever the status.
+        (400, "ServiceUnavailable", ""),
+        (400, "InternalFailure", ""),
+        (403, "RequestLimitExceeded", ""),
+        (500, "ThrottlingException", ""),
+        (503, "Throttling", ""),
+        (400, "KMSThrottlingException", "Rate exceeded"),
+        (502, "EC2ThrottledException", ""),
     ] {
         assert!(waits(status, code, message), "{code}: {message}");
     }

@@ -326,6 +326,7 @@ impl Call<'_> {
                 Outcome::Answer(Answer::error(&self.operation, status, code, message))
             }
             Fault::Truncated => Outcome::Truncated(self.forward().await),
+            Fault::TruncatedAnswer(answer) => Outcome::Truncated(answer(&self.operation)),
             Fault::Stall { applied } => {
                 if applied {
                     self.forward().await;

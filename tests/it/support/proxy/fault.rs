@@ -25,6 +25,8 @@ pub enum Fault {
     Error(u16, &'static str, &'static str),
     /// Applied; the answer promises its whole length and ends half-way.
     Truncated,
+    /// Answered by the proxy alone, and only with the first half of it.
+    TruncatedAnswer(fn(&Operation) -> Answer),
     /// Never answered. The server has applied the request if `applied`.
     Stall { applied: bool },
     /// Sent twice, one after the other; the client gets the second answer, as it would after its
