@@ -161,6 +161,11 @@ impl Report {
         self.shared.screen.hidden.add(secret);
     }
 
+    /// Results show this, though it was to be hidden: it is what was asked for.
+    pub fn reveal(&self, secret: &str) {
+        self.shared.screen.hidden.remove(secret);
+    }
+
     /// What is planned for is known by name, whatever else was read to be the same.
     pub fn name(&self, plan: &Plan) {
         self.shared.screen.hidden.spare(plan.steps.iter().map(|step| step.name.as_str()));

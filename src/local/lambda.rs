@@ -14,6 +14,7 @@ mod queue;
 mod settings;
 pub(super) mod worker;
 
+use std::collections::HashMap;
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
@@ -22,9 +23,9 @@ use axum::body::Bytes;
 use super::call::{Call, Reply};
 use super::cloud::Cloud;
 use super::error::AwsError;
-use super::rest;
 use super::store::Db;
 use super::tagging::Tagged;
+use super::{clock, rest, signature};
 use code::CodeStore;
 pub use function::Function;
 use pool::{Limits, Outcome, Pool};
@@ -33,6 +34,9 @@ pub(super) use queue::enqueue;
 
 /// The store's kind of functions; their name there is the function's.
 pub const KIND: &str = "function";
+
+/// The path under which packages are.
+pub const PACKAGES: &str = "/_aws/lambda/code/";
 
 const OPERATIONS: rest::Operations = include_str!("lambda/operations.txt");
 
@@ -206,8 +210,30 @@ pub fn failed_events(cloud: &Arc<Cloud>) -> Result<Vec<serde_json::Value>, AwsEr
     queue::failed(cloud)
 }
 
-/// The zip of a function's code, by the name that `GetFunction` gave: `HASH.zip`.
-pub fn package(cloud: &Cloud, file: &str) -> Option<std::path::PathBuf> {
+/// Where a package can be had, as the URL that AWS gives: for ten minutes, by whoever has it.
+fn location(cloud: &Cloud, code: &str) -> String {
+    let file = format!("{code}.zip");
+    let until = (clock::now_ms() / 1000 + 600).to_string();
+    let proof = package_proof(cloud, &file, &until);
+    format!("{}{PACKAGES}{file}?Expires={until}&Signature={proof}", cloud.url)
+}
+
+fn package_proof(cloud: &Cloud, file: &str, until: &str) -> String {
+    let text = format!("{file}\n{until}");
+    signature::proof(&cloud.key.secret_access_key, "package", &text)
+}
+
+/// The zip of a function's code, by the name (`HASH.zip`) and the query of the URL that
+/// `GetFunction` gave.
+pub fn package(cloud: &Cloud, file: &str, query: &str) -> Option<std::path::PathBuf> {
+    let query: HashMap<_, _> = form_urlencoded::parse(query.as_bytes()).collect();
+    let until = query.get("Expires")?;
+    let proof = package_proof(cloud, file, until);
+    if !signature::equal(&proof, query.get("Signature")?)
+        || until.parse::<i64>().ok()? < clock::now_ms() / 1000
+    {
+        return None;
+    }
     let legal = file
         .strip_suffix(".zip")?
         .bytes()

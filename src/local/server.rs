@@ -13,8 +13,8 @@ use serde::{Deserialize, Serialize};
 use tokio::net::TcpListener;
 
 use super::cloud::{Cloud, STATE};
-use super::folder;
-use super::{executable, gateway, lambda, logs};
+use super::keys::Key;
+use super::{executable, folder, gateway, lambda, logs};
 use crate::failure::Failure;
 
 /// Holds the folder for as long as its local cloud lives.
@@ -41,8 +41,13 @@ pub(super) struct Endpoint {
 
 impl Endpoint {
     pub fn read(dir: &Path) -> Option<Self> {
-        let from = |name| serde_json::from_slice(&std::fs::read(dir.join(name)).ok()?).ok();
-        from(ENDPOINT).or_else(|| from(SERVE_LOCK))
+        let text = std::fs::read(dir.join(ENDPOINT)).ok();
+        text.and_then(|text| serde_json::from_slice(&text).ok()).or_else(|| Self::of_holder(dir))
+    }
+
+    /// Of the one that holds the lock, once it listens.
+    pub fn of_holder(dir: &Path) -> Option<Self> {
+        serde_json::from_slice(&std::fs::read(dir.join(SERVE_LOCK)).ok()?).ok()
     }
 
     fn write(&self, dir: &Path, mut lock: &File) -> std::io::Result<()> {
@@ -106,9 +111,12 @@ impl Server {
             .hint("Use it, or stop it with `advent local stop`.")
             .into());
         }
+        let key = Key::read_or_make(&dir)?;
         let listener = bind(&dir, port).await?;
+        // Whoever was there before is not to be taken for this one.
+        lock.set_len(0).map_err(failed)?;
         let port = listener.local_addr()?.port();
-        let cloud = Cloud::open(&dir, port)?;
+        let cloud = Cloud::open(&dir, port, key)?;
         let endpoint = Endpoint { url: cloud.url.clone(), port, pid: std::process::id() };
         endpoint.write(&dir, &lock).map_err(failed)?;
         Ok(Self { cloud, listener, lock })

@@ -14,6 +14,7 @@ mod environment;
 mod examples;
 mod index;
 mod interrupts;
+mod keys;
 mod limits;
 mod logs;
 mod mistakes;
