@@ -7,6 +7,7 @@
 mod call;
 mod clock;
 mod cloud;
+mod connections;
 mod dynamodb;
 mod environment;
 mod error;

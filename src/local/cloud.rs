@@ -6,6 +6,7 @@ use std::sync::Arc;
 use tokio::sync::watch;
 
 use super::call::{Call, Principal};
+use super::connections::Bounds;
 use super::error::AwsError;
 use super::keys::{Holder, Key, Sessions};
 use super::policy::{self, Decision, Request};
@@ -24,6 +25,10 @@ pub struct Cloud {
     pub dir: PathBuf,
     /// `http://127.0.0.1:PORT`.
     pub url: String,
+    /// The same for functions: a listener of their own, so that callers who wait for functions
+    /// never keep these from the services.
+    pub functions_url: String,
+    pub(super) bounds: Bounds,
     pub store: Store,
     /// Its owner's.
     pub key: Key,
@@ -37,8 +42,14 @@ pub struct Cloud {
 }
 
 impl Cloud {
-    /// Opens the state under `dir`, which must exist, to be served at `port`.
-    pub fn open(dir: &Path, port: u16, key: Key) -> anyhow::Result<Arc<Self>> {
+    /// Opens the state under `dir`, which must exist, to be served at these ports, the second for
+    /// functions.
+    pub(super) fn open(
+        dir: &Path,
+        [port, inner]: [u16; 2],
+        key: Key,
+        bounds: Bounds,
+    ) -> anyhow::Result<Arc<Self>> {
         let path = dir.join(STATE);
         let store = Store::open(&path).map_err(|error| {
             if Failure::of(&error).is_some() {
@@ -55,6 +66,8 @@ impl Cloud {
         Ok(Arc::new(Self {
             dir: dir.to_owned(),
             url: format!("http://127.0.0.1:{port}"),
+            functions_url: format!("http://127.0.0.1:{inner}"),
+            bounds,
             store,
             key,
             sessions: Sessions::default(),

@@ -4,8 +4,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use axum::body::{Body, Bytes, to_bytes};
-use axum::extract::{ConnectInfo, Request, State};
+use axum::body::{Body, Bytes};
+use axum::extract::Request;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -14,7 +14,8 @@ use uuid::Uuid;
 
 use super::call::{Call, Principal, Protocol, Reply};
 use super::cloud::Cloud;
-use super::error::AwsError;
+use super::connections::{self, Unread};
+use super::error::{AwsError, DAMAGED};
 use super::keys::Holder;
 use super::signature::{self, Claim, Refused};
 use super::{dynamodb, executable, http_api, iam, lambda, logs, params, sns, sts, tagging, xml};
@@ -24,17 +25,8 @@ const LAMBDA_BODY: usize = 70 << 20;
 /// DynamoDB takes 16 MB, the others less.
 const BODY: usize = 16 << 20;
 
-/// All routes.
-pub fn router(cloud: Arc<Cloud>) -> axum::Router {
-    axum::Router::new().fallback(entry).with_state(cloud)
-}
-
 /// Answers one request.
-pub(super) async fn entry(
-    State(cloud): State<Arc<Cloud>>,
-    ConnectInfo(peer): ConnectInfo<SocketAddr>,
-    request: Request,
-) -> Response {
+pub(super) async fn entry(cloud: &Arc<Cloud>, peer: SocketAddr, request: Request) -> Response {
     let mut hosts = request.headers().get_all(header::HOST).iter();
     let host = hosts.next().filter(|_| hosts.next().is_none());
     let Some(host_name) = host.and_then(|host| loopback_name(host.to_str().ok()?)) else {
@@ -48,14 +40,14 @@ pub(super) async fn entry(
         // Open to web pages too, as it is on AWS: the id in its URL is not to be guessed.
         let (parts, body) = request.into_parts();
         let (method, uri, headers) = (parts.method, parts.uri, parts.headers);
-        return http_api::serve(&cloud, method, host_api, uri, headers, peer, body).await;
+        return http_api::serve(cloud, method, host_api, uri, headers, peer, body).await;
     }
     if browser_made(request.headers()) {
         return refuse("a web page may not control the local cloud");
     }
     if let Some(file) = path.strip_prefix(lambda::PACKAGES) {
         let query = request.uri().query().unwrap_or_default();
-        return match lambda::package(&cloud, file, query) {
+        return match lambda::package(cloud, file, query) {
             Some(path) => tokio::fs::read(path).await.map_or_else(
                 |error| (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
                 |zip| ([(header::CONTENT_TYPE, "application/zip")], zip).into_response(),
@@ -67,9 +59,9 @@ pub(super) async fn entry(
     }
     if let Some(own) = path.strip_prefix("/_advent/") {
         let own = own.to_owned();
-        return control(&cloud, request, &own).await;
+        return control(cloud, request, &own).await;
     }
-    service(&cloud, request).await
+    service(cloud, request).await
 }
 
 /// The host without its port, where it is a name of the loopback interface.
@@ -112,7 +104,7 @@ async fn control(cloud: &Arc<Cloud>, request: Request, what: &str) -> Response {
     let (parts, body) = request.into_parts();
     let signed = async {
         let signed = Signed::of(cloud, Claim::of(&parts)?, &parts.headers)?;
-        let body = to_bytes(body, BODY).await.unwrap_or_default();
+        let body = connections::read(body, BODY).await.unwrap_or_default();
         signed.verify(cloud, &parts, &body)?;
         let owner = signed.holder.principal == Principal::Operator;
         if owner && signed.claim.service == CONTROL { Ok(signed) } else { Err(Refused::UnknownKey) }
@@ -200,12 +192,17 @@ async fn service(cloud: &Arc<Cloud>, request: Request) -> Response {
         let signed = claim.and_then(|claim| Signed::of(cloud, claim, &parts.headers));
         let signed = signed.map_err(|refused| refused.answer(protocol))?;
         let limit = if service == "lambda" { LAMBDA_BODY } else { BODY };
-        let body = to_bytes(body, limit).await.map_err(|_| {
-            AwsError::new(
+        let body = connections::read(body, limit).await.map_err(|why| match why {
+            Unread::TooLarge => AwsError::new(
                 413,
                 "RequestEntityTooLargeException",
                 format!("Request must be smaller than {limit} bytes for the operation"),
-            )
+            ),
+            Unread::Late => AwsError::new(
+                400,
+                "RequestTimeout",
+                "The request's body did not come within the timeout period.",
+            ),
         })?;
         signed.verify(cloud, &parts, &body).map_err(|refused| refused.answer(protocol))?;
         let (operation, params) = match protocol {
@@ -239,7 +236,15 @@ async fn service(cloud: &Arc<Cloud>, request: Request) -> Response {
             body,
             params,
         };
-        dispatch(cloud, &mut call).await
+        let mut answer = dispatch(cloud, &mut call).await;
+        if let Err(error) = &mut answer
+            && error.code == DAMAGED
+        {
+            error.message.push_str(" (in ");
+            error.message.push_str(&cloud.dir.to_string_lossy());
+            error.message.push(')');
+        }
+        answer
     }
     .await;
     write(protocol, &service, &request_id, result)

@@ -63,7 +63,8 @@ impl Slot {
 
 /// Makes functions run, and goes on with the events that an earlier run left.
 pub fn start(cloud: &Arc<Cloud>) -> anyhow::Result<()> {
-    start_with(cloud, Limits::default(), queue::retry_from_environment())
+    let limits = Limits { processes: cloud.bounds.processes, ..Limits::default() };
+    start_with(cloud, limits, queue::retry_from_environment())
 }
 
 fn start_with(

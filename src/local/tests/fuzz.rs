@@ -7,7 +7,6 @@ use std::fmt;
 use std::time::Duration;
 
 use axum::body::{Body, Bytes, to_bytes};
-use axum::extract::{ConnectInfo, State};
 use axum::http::{HeaderName, HeaderValue, Method, Request};
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -171,9 +170,9 @@ impl World {
         }
         let request = Request::from_parts(parts, body);
         let cloud = self.here.server.cloud().clone();
-        let peer = ConnectInfo("127.0.0.1:5".parse().unwrap());
+        let peer = "127.0.0.1:5".parse().unwrap();
         let answer = async {
-            let response = gateway::entry(State(cloud), peer, request).await;
+            let response = gateway::entry(&cloud, peer, request).await;
             let (parts, body) = response.into_parts();
             let kind = parts.headers.get("content-type");
             Answer {
