@@ -12,6 +12,7 @@ pub(super) mod pool;
 mod process;
 mod queue;
 mod settings;
+mod strays;
 pub(super) mod worker;
 
 use std::collections::HashMap;
@@ -73,6 +74,7 @@ fn start_with(
     retry: std::time::Duration,
 ) -> anyhow::Result<()> {
     host::end_leftovers(&cloud.dir);
+    strays::end_of_folder(&cloud.dir);
     let code = CodeStore::open(cloud.dir.join("code"))?;
     let pool = Pool::new(Arc::new(host::CloudHost::new(cloud)?), code.clone(), limits);
     let queue = queue::Queue::new(retry);
@@ -96,6 +98,8 @@ pub async fn stop(cloud: &Arc<Cloud>) {
     if let Ok(runtime) = cloud.lambda.get() {
         runtime.queue.stop();
         runtime.pool.shutdown().await;
+        let dir = cloud.dir.clone();
+        let _ = tokio::task::spawn_blocking(move || strays::end_of_folder(&dir)).await;
         runtime.queue.ended().await;
     }
 }

@@ -2,6 +2,7 @@
 #![expect(clippy::expect_used, reason = "a test may end in a panic")]
 
 mod accounts;
+mod bounds;
 mod builds;
 mod code;
 mod commands;
