@@ -35,6 +35,10 @@ impl Hidden {
         self.needles().add(secret);
     }
 
+    pub fn remove(&self, secret: &str) {
+        self.needles().forget(secret);
+    }
+
     /// As `add`, unless it turns out to be the name of something.
     pub fn suspect(&self, value: &str) {
         let mut needles = self.needles();

@@ -1,12 +1,13 @@
 //! The local cloud: an AWS-compatible endpoint on the loopback interface.
 //!
-//! It has what advent and its functions call, and keeps its state in one folder. Signatures are
-//! not verified: an access key only tells a function's calls (which its role's policies must
-//! allow) from an operator's (who may do everything).
+//! It has what advent and its functions call, and keeps its state in one folder. Every request is
+//! signed, as on AWS: with its owner's key (who may do everything) or with that of a function's
+//! session (what its role's policies allow). Only the routes of HTTP APIs are open.
 
 mod call;
 mod clock;
 mod cloud;
+mod connections;
 mod dynamodb;
 mod environment;
 mod error;
@@ -15,6 +16,7 @@ mod folder;
 mod gateway;
 mod http_api;
 mod iam;
+mod keys;
 mod lambda;
 mod lifecycle;
 mod logs;
@@ -23,6 +25,7 @@ mod policy;
 mod rest;
 mod runtime_api;
 mod server;
+mod signature;
 mod sns;
 mod store;
 mod sts;
@@ -33,7 +36,8 @@ mod xml;
 mod tests;
 
 pub use environment::Environment;
-pub use lifecycle::{Running, ensure, failed_events, find, is_empty, state_dir, stop};
+pub use keys::Key;
+pub use lifecycle::{Access, Running, ensure, failed_events, find, is_empty, state_dir, stop};
 pub use server::{InProcess, serve};
 
 /// The Region that advent uses in the local cloud. Others exist as well.

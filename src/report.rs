@@ -66,6 +66,43 @@ pub struct Report {
 /// Speaks for a [`Report`] from elsewhere, for as long as the process lives.
 pub struct Voice(Arc<Shared>);
 
+/// A document with a list in it, written as it comes: a line each.
+pub struct List<'a> {
+    report: &'a Report,
+    /// Its quoted name, until something was written.
+    begin: Option<String>,
+}
+
+impl List<'_> {
+    pub fn push(&mut self, item: &Value) {
+        let text = self.begin.take().map_or_else(
+            || format!(",{item}"),
+            |name| {
+                self.report.shared.document_written.store(true, Ordering::Relaxed);
+                format!("{{{name}:[\n{item}")
+            },
+        );
+        self.report.data(&text);
+    }
+
+    /// It ends here, complete or with why it is not.
+    pub fn end(self, error: Option<&Error>) {
+        let end = error.map_or_else(
+            || "]}".to_owned(),
+            |error| format!("],\"error\":{}}}", errors::document(error)["error"]),
+        );
+        match (self.begin, error) {
+            // The error is the document.
+            (Some(_), Some(_)) => {}
+            (Some(name), None) => {
+                self.report.shared.document_written.store(true, Ordering::Relaxed);
+                self.report.data(&format!("{{{name}:{}", "[]}"));
+            }
+            (None, _) => self.report.data(&end),
+        }
+    }
+}
+
 struct Shared {
     options: Options,
     screen: Screen,
@@ -159,6 +196,11 @@ impl Report {
     /// an error what it was sent. Not what is shorter than 6 bytes, which is a part of many words.
     pub fn hide(&self, secret: &str) {
         self.shared.screen.hidden.add(secret);
+    }
+
+    /// Results show this, though it was to be hidden: it is what was asked for.
+    pub fn reveal(&self, secret: &str) {
+        self.shared.screen.hidden.remove(secret);
     }
 
     /// What is planned for is known by name, whatever else was read to be the same.
@@ -273,6 +315,11 @@ impl Report {
     /// The one document of `--json`.
     pub fn document(&self, value: &Value) {
         self.shared.document(value);
+    }
+
+    /// The one document of `--json` where it is a list that may not fit into memory.
+    pub fn list(&self, name: &str) -> List<'_> {
+        List { report: self, begin: Some(json!(name).to_string()) }
     }
 
     /// How it ended: a title, what is worth knowing, and what one may do next.

@@ -43,7 +43,9 @@ fn main() {
         a_taken_port_is_a_failure().await;
         a_folder_that_cannot_be_written_is_a_failure().await;
         leftovers_of_another_are_not_believed().await;
-        one_that_does_not_answer_is_reported().await;
+        one_that_does_not_answer_is_ended().await;
+        one_without_a_key_is_replaced().await;
+        a_stranger_on_its_port_is_not_believed().await;
         it_ends_with_its_folder().await;
         it_is_stopped_whatever_is_left_of_its_folder().await;
         why_it_did_not_start_is_said().await;
@@ -87,7 +89,14 @@ fn signal(name: &str, pid: u32) {
 }
 
 fn config(running: &local::Running) -> aws_config::SdkConfig {
-    let credentials = aws_credential_types::Credentials::new("local", "local", None, None, "test");
+    let local::Key { access_key_id, secret_access_key } = running.key.clone();
+    let credentials = aws_credential_types::Credentials::new(
+        access_key_id,
+        secret_access_key,
+        None,
+        None,
+        "test",
+    );
     aws_config::SdkConfig::builder()
         .behavior_version(aws_config::BehaviorVersion::latest())
         .region(aws_config::Region::new(local::REGION))
@@ -179,7 +188,7 @@ async fn accepted_events_survive_a_kill() {
 async fn one_for_two_at_once() {
     let folder = Folder::new();
     let dir = folder.path();
-    assert!(local::find(&dir).await.is_none());
+    assert!(local::find(&dir).await.unwrap().is_none());
     assert!(!local::stop(&dir).await.unwrap());
     let (a, b, c) = tokio::join!(local::ensure(&dir), local::ensure(&dir), local::ensure(&dir));
     let all = [a.unwrap(), b.unwrap(), c.unwrap()];
@@ -187,7 +196,7 @@ async fn one_for_two_at_once() {
     assert!(all.iter().all(|running| running.pid == all[0].pid && running.url == all[0].url));
     assert!(local::is_empty(&all[0]).await.unwrap());
     assert!(local::stop(&dir).await.unwrap());
-    assert!(local::find(&dir).await.is_none());
+    assert!(local::find(&dir).await.unwrap().is_none());
 }
 
 async fn state_survives_a_kill() {
@@ -242,21 +251,62 @@ async fn leftovers_of_another_are_not_believed() {
     local::ensure(&one.path()).await.unwrap();
     std::fs::create_dir_all(other.path()).unwrap();
     std::fs::copy(one.path().join("endpoint.json"), other.path().join("endpoint.json")).unwrap();
-    assert!(local::find(&other.path()).await.is_none());
+    assert!(local::find(&other.path()).await.unwrap().is_none());
     assert!(!local::stop(&other.path()).await.unwrap());
-    assert!(local::find(&one.path()).await.is_some());
+    assert!(local::find(&one.path()).await.unwrap().is_some());
 }
 
 /// Stopped, it holds its lock and answers nobody.
-async fn one_that_does_not_answer_is_reported() {
+async fn one_that_does_not_answer_is_ended() {
     let folder = Folder::new();
     let running = local::ensure(&folder.path()).await.unwrap();
+    create_group(&running, "/kept").await;
     signal("-STOP", running.pid);
-    let error = local::stop(&folder.path()).await.unwrap_err();
-    let failure = Failure::of(&error).unwrap();
-    assert!(failure.what.contains("does not answer"), "{failure}");
-    assert!(failure.hint.as_ref().unwrap().contains(&running.pid.to_string()));
-    signal("-CONT", running.pid);
+    assert!(local::stop(&folder.path()).await.unwrap());
+    is_gone(running.pid);
+    let next = local::ensure(&folder.path()).await.unwrap();
+    assert!(!local::is_empty(&next).await.unwrap());
+}
+
+/// Versions before keys leave a folder without one, and maybe run.
+async fn one_without_a_key_is_replaced() {
+    let folder = Folder::new();
+    let first = local::ensure(&folder.path()).await.unwrap();
+    create_group(&first, "/kept").await;
+    std::fs::remove_file(folder.path().join("key.json")).unwrap();
+    assert!(local::find(&folder.path()).await.unwrap().is_none());
+    let second = local::ensure(&folder.path()).await.unwrap();
+    is_gone(first.pid);
+    assert_ne!(first.key, second.key);
+    assert!(!local::is_empty(&second).await.unwrap());
+    std::fs::remove_file(folder.path().join("key.json")).unwrap();
+    assert!(local::stop(&folder.path()).await.unwrap());
+    is_gone(second.pid);
+}
+
+/// Whoever listens where a local cloud once did gets neither a key nor an application.
+async fn a_stranger_on_its_port_is_not_believed() {
+    use std::io::{Read as _, Write as _};
+    let folder = Folder::new();
+    let first = local::ensure(&folder.path()).await.unwrap();
+    local::stop(&folder.path()).await.unwrap();
+    let dir = folder.path().canonicalize().unwrap();
+    let address = first.url.strip_prefix("http://").unwrap();
+    let listener = std::net::TcpListener::bind(address).unwrap();
+    let asked = std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let mut request = [0; 4096];
+        let length = stream.read(&mut request).unwrap();
+        let body = serde_json::json!({ "advent": "0", "pid": 1, "dir": dir, "executable": null });
+        let body = body.to_string();
+        let head = "HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length:";
+        write!(stream, "{head} {}\r\n\r\n{body}", body.len()).unwrap();
+        String::from_utf8_lossy(&request[..length]).into_owned()
+    });
+    assert!(local::find(&folder.path()).await.unwrap().is_none());
+    let asked = asked.join().unwrap();
+    assert!(asked.contains("/_advent/health"), "{asked}");
+    assert!(!asked.contains(&first.key.secret_access_key), "{asked}");
 }
 
 /// Waits until there is no such process.
@@ -290,7 +340,7 @@ async fn it_is_stopped_whatever_is_left_of_its_folder() {
     let folder = Folder::new();
     let running = local::ensure(&folder.path()).await.unwrap();
     std::fs::remove_file(folder.path().join("endpoint.json")).unwrap();
-    assert_eq!(local::find(&folder.path()).await.unwrap().pid, running.pid);
+    assert_eq!(local::find(&folder.path()).await.unwrap().unwrap().pid, running.pid);
     assert!(local::stop(&folder.path()).await.unwrap());
     is_gone(running.pid);
 }

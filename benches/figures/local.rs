@@ -88,7 +88,7 @@ pub fn figures(python: &'static Python, program: &Path) -> String {
     let url = up["url"].as_str().expect("a URL").to_owned();
     let env = cli.ok(["local", "env", "--json"]).json();
     let endpoint = env["AWS_ENDPOINT_URL"].as_str().expect("an endpoint").to_owned();
-    let boto = Boto::new(python, &endpoint);
+    let boto = Boto::of(python, &env);
     lift_throttle(&boto);
     let address = Address::of(&url, &endpoint);
     let cold = load(&address, 1, 1).latencies[0];

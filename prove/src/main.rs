@@ -20,6 +20,7 @@ use std::time::{Duration, Instant};
 use ::advent::aws::{Cloud, Target, record};
 use ::advent::bundle::Arch;
 use ::advent::failure::Failure;
+use ::advent::local::{Access, Key};
 use anyhow::{Context as _, Result, bail, ensure};
 use clap::Parser;
 
@@ -273,11 +274,15 @@ async fn target(args: &Args, advent: &mut Advent, id: &str) -> Result<Target> {
         let [stage, _] = sweep::stages(id);
         advent.wake(&stage).await?;
         let env = advent.finish(&stage, &["local", "env"]).await?;
-        let url = env.document["AWS_ENDPOINT_URL"].as_str();
-        Some(
-            url.with_context(|| format!("the local cloud has no address: {}", env.why()))?
-                .to_owned(),
-        )
+        let variable = |name: &str| {
+            let text = env.document[name].as_str().map(str::to_owned);
+            text.with_context(|| format!("the local cloud does not tell {name}: {}", env.why()))
+        };
+        let key = Key {
+            access_key_id: variable("AWS_ACCESS_KEY_ID")?,
+            secret_access_key: variable("AWS_SECRET_ACCESS_KEY")?,
+        };
+        Some(Access { url: variable("AWS_ENDPOINT_URL")?, key })
     } else {
         None
     };

@@ -52,6 +52,10 @@ fn for_api(error: &ApiError) -> Option<String> {
         "OptInRequired" | "SubscriptionRequired" => {
             "this account or Region is not enabled for the service"
         }
+        "DamagedState" => {
+            "begin anew: `advent local stop`, then delete the local cloud's folder, and all that \
+             is in it"
+        }
         _ => return None,
     };
     Some(advice.to_owned())

@@ -26,6 +26,7 @@ use super::pace;
 use super::record;
 use super::retry::{ApiError, Call, Scouts};
 use crate::failure::Failure;
+use crate::local::{Access, Key};
 use crate::resources::log_group;
 use crate::resources::permission::Policy;
 use crate::resources::subscription::{Listings, Subscribed};
@@ -40,8 +41,8 @@ const SIGN_IN: Duration = Duration::from_mins(5);
 /// Which cloud is meant.
 #[derive(Debug, Clone)]
 pub struct Target {
-    /// The local cloud's address: no configuration of the user's is looked at then.
-    pub local: Option<String>,
+    /// The local cloud: no configuration of the user's is looked at then.
+    pub local: Option<Access>,
     pub endpoint_url: Option<String>,
     pub profile: Option<String>,
     pub region: Option<String>,
@@ -93,10 +94,10 @@ impl Cloud {
     /// profile, an endpoint that does not answer.
     pub async fn connect(target: &Target, stack: &str, stage: &str) -> Result<Self> {
         let (config, http) = match &target.local {
-            Some(url) => {
+            Some(local) => {
                 pace::off();
                 let http = Http::direct();
-                (local_config(url, target, &http)?, http)
+                (local_config(local, target, &http)?, http)
             }
             None => user_config(target).await?,
         };
@@ -230,14 +231,15 @@ async fn user_config(target: &Target) -> Result<(SdkConfig, Http)> {
 
 /// # Errors
 /// A [`Failure`] for what can be no Region's name.
-fn local_config(url: &str, target: &Target, http: &Http) -> Result<SdkConfig, Failure> {
+fn local_config(local: &Access, target: &Target, http: &Http) -> Result<SdkConfig, Failure> {
     let region = target.region.as_deref().unwrap_or(crate::local::REGION).to_owned();
     place::check_region("--region", &region)?;
-    let credentials = Credentials::new("advent-local", "advent-local", None, None, "local cloud");
+    let Key { access_key_id, secret_access_key } = &local.key;
+    let credentials = Credentials::new(access_key_id, secret_access_key, None, None, "local cloud");
     let config = SdkConfig::builder()
         .behavior_version(BehaviorVersion::latest())
         .http_client(http.client())
-        .endpoint_url(url)
+        .endpoint_url(&local.url)
         .region(Region::new(region))
         .credentials_provider(SharedCredentialsProvider::new(credentials))
         .retry_config(RetryConfig::disabled())

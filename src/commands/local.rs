@@ -49,7 +49,7 @@ async fn stop(global: &Global, report: &Report) -> Result<u8> {
 async fn env(global: &Global, report: &Report) -> Result<u8> {
     let running = async {
         let dir = state_dir()?;
-        local::find(&dir).await.ok_or_else(|| {
+        local::find(&dir).await?.ok_or_else(|| {
             Failure::new("no local cloud runs here")
                 .hint(
                     "start it: `advent up --local`, or `advent local start`; until this was \
@@ -68,6 +68,8 @@ async fn env(global: &Global, report: &Report) -> Result<u8> {
             return Err(error);
         }
     };
+    // This is where it is asked for, in a shell that has evaluated it before too.
+    report.reveal(&running.key.secret_access_key);
     let environment = Environment::new(Some(&running), own_environment());
     if global.json {
         report.document(&json!(environment.variables()));

@@ -46,30 +46,36 @@ pub async fn run(global: &Global, args: &Logs, report: &Report) -> Result<u8> {
     if args.follow {
         return follow(&session, &functions, start).await;
     }
-    let (mut events, mut missing) = (Vec::new(), Vec::new());
     let cx = Stack::context(&session.cloud, Purpose::Compare);
-    for function in &functions {
-        if !fetch(&cx, function, start, &mut events, |_| true).await? {
-            missing.push(function.as_str());
-        }
+    let mut look = Look::begin(&cx, &functions, start).await;
+    if let Some(error) = look.trouble.take() {
+        return Err(error.into());
     }
-    if missing.len() == functions.len() {
+    if look.missing.len() == functions.len() {
         return Err(not_up(&session, &functions).into());
     }
-    for function in missing {
+    for function in &look.missing {
         report.warn(&format!("{function} has no log group: `advent up` makes it"));
     }
-    events.sort_by_key(|event| event.event.timestamp());
-    if global.json {
-        let events: Vec<_> = events.iter().map(document).collect();
-        report.document(&json!({ "events": events }));
-        return Ok(0);
+    let mut list = global.json.then(|| report.list("events"));
+    let mut any = false;
+    while let Some(event) = look.next().await
+        && look.trouble.is_none()
+        && !report.is_closed()
+    {
+        any = true;
+        match &mut list {
+            Some(list) => list.push(&document(&event)),
+            None => show(&session, &event, functions.len() > 1),
+        }
     }
-    show(&session, &events, functions.len() > 1);
-    if events.is_empty() {
+    let trouble = look.trouble.map(anyhow::Error::from);
+    if let Some(list) = list {
+        list.end(trouble.as_ref());
+    } else if !any && trouble.is_none() {
         report.note(&format!("nothing was logged in the last {}", args.since));
     }
-    Ok(0)
+    trouble.map_or(Ok(0), Err)
 }
 
 fn not_up(session: &Session<'_>, functions: &[String]) -> Failure {
@@ -101,29 +107,27 @@ async fn follow(session: &Session<'_>, functions: &[String], start: i64) -> Resu
         let back = if is_far { LATE_MS } else { NEAR_MS };
         let horizon = now().saturating_sub(LATE_MS);
         let from = if first { start } else { start.max(now().saturating_sub(back)) };
-        let (mut events, mut missing) = (Vec::new(), Vec::new());
-        let mut trouble = None;
-        for function in functions {
-            let new = |event: &FilteredLogEvent| seen.is_new(event, horizon);
-            match fetch(&cx, function, from, &mut events, new).await {
-                Ok(true) => {}
-                Ok(false) => missing.push(function.as_str()),
-                // Whoever follows for hours outlives a lost network and a busy account.
-                Err(error) if !first && (error.is_fault() || error.is_throttling()) => {
-                    trouble = Some(error);
-                }
-                Err(error) => return Err(error.into()),
+        let mut look = Look::begin(&cx, functions, from).await;
+        while let Some(event) = look.next().await
+            && !report.is_closed()
+        {
+            if seen.is_new(&event.event, horizon) {
+                show(session, &event, functions.len() > 1);
+                silent = false;
             }
         }
-        events.sort_by_key(|event| event.event.timestamp());
-        show(session, &events, functions.len() > 1);
-        silent &= events.is_empty();
-        if let Some(error) = &trouble
-            && !ill
-        {
-            report.warn(&format!("{error}: going on trying"));
+        let Look { missing, trouble, .. } = look;
+        match trouble {
+            // Whoever follows for hours outlives a lost network and a busy account.
+            Some(error) if !first && (error.is_fault() || error.is_throttling()) => {
+                if !ill {
+                    report.warn(&format!("{error}: going on trying"));
+                }
+                ill = true;
+            }
+            Some(error) => return Err(error.into()),
+            None => ill = false,
         }
-        ill = trouble.is_some();
         if !ill && absent.as_ref() != Some(&missing) {
             if !missing.is_empty() {
                 let what = not_up(session, functions).what;
@@ -182,12 +186,10 @@ impl Seen {
     }
 }
 
-fn show(session: &Session<'_>, events: &[Event], several: bool) {
-    for event in events {
-        let json = session.global.json;
-        let line = if json { document(event).to_string() } else { line(event, several) };
-        session.report.data(&line);
-    }
+fn show(session: &Session<'_>, event: &Event, several: bool) {
+    let json = session.global.json;
+    let line = if json { document(event).to_string() } else { line(event, several) };
+    session.report.data(&line);
 }
 
 /// Physical names of the functions that are asked for, by what the manifest or AWS calls them.
@@ -208,39 +210,84 @@ fn functions(session: &Session<'_>, wanted: Option<&str>) -> Result<Vec<String>>
     Err(Failure::refused(what).hint(format!("it has {}", known.join(", "))).into())
 }
 
-/// Adds the wanted events of one function since `from`, in milliseconds since the epoch, in order of
-/// time: also those that came before an error. False if it has no log group.
-async fn fetch(
-    cx: &Context<'_>,
-    function: &str,
+/// The events of several functions in order of time, a page of each at once: however many there
+/// are, memory does not grow with them.
+struct Look<'a> {
+    cx: &'a Context<'a>,
+    sources: Vec<Source<'a>>,
+    /// The functions that have no log group.
+    missing: Vec<&'a str>,
+    /// Why the rest of one function's events is not among them.
+    trouble: Option<ApiError>,
+}
+
+struct Source<'a> {
+    function: &'a str,
     from: i64,
-    events: &mut Vec<Event>,
-    mut wanted: impl FnMut(&FilteredLogEvent) -> bool,
-) -> Result<bool, ApiError> {
-    let group = Names::log_group(function);
-    let mut token = None;
-    let mut pages = Pages::of_any_number("logs:FilterLogEvents", &group);
-    loop {
-        let request = cx
-            .cloud
-            .logs
-            .filter_log_events()
-            .log_group_name(&group)
-            .start_time(from.max(0))
-            .set_next_token(token);
-        let answer =
-            Call::new("logs:FilterLogEvents", &group).send(|| request.clone().send()).await;
-        let page = match answer {
-            Ok(page) => page,
-            Err(error) if error.is_not_found() => return Ok(false),
-            Err(error) => return Err(error),
-        };
-        let own = page.events.unwrap_or_default().into_iter().filter(&mut wanted);
-        events.extend(own.map(|event| Event { function: function.to_owned(), event }));
-        token = pages.next(page.next_token)?;
-        if token.is_none() {
-            return Ok(true);
+    pages: Pages,
+    page: std::vec::IntoIter<FilteredLogEvent>,
+    /// Of the next page; the first one has none.
+    token: Option<String>,
+    /// Whether there is a next page.
+    more: bool,
+}
+
+impl<'a> Look<'a> {
+    /// Everything since `from`, in milliseconds since the epoch.
+    async fn begin(cx: &'a Context<'a>, functions: &'a [String], from: i64) -> Self {
+        let mut look = Self { cx, sources: Vec::new(), missing: Vec::new(), trouble: None };
+        for function in functions {
+            let group = Names::log_group(function);
+            let pages = Pages::of_any_number("logs:FilterLogEvents", &group);
+            let page = Vec::new().into_iter();
+            let mut source = Source { function, from, pages, page, token: None, more: true };
+            match source.fill(cx).await {
+                Ok(true) => look.sources.push(source),
+                Ok(false) => look.missing.push(function),
+                Err(error) => look.trouble = Some(error),
+            }
         }
+        look
+    }
+
+    async fn next(&mut self) -> Option<Event> {
+        let mut trouble = None;
+        for source in &mut self.sources {
+            if let Err(error) = source.fill(self.cx).await {
+                source.more = false;
+                trouble = Some(error);
+            }
+        }
+        self.trouble = trouble.or(self.trouble.take());
+        let time =
+            |source: &Source<'_>| source.page.as_slice().first().map(FilteredLogEvent::timestamp);
+        let sources = self.sources.iter_mut().filter_map(|it| Some((time(it)?, it)));
+        // The first of several: `min_by_key` keeps the order of functions.
+        let (_, source) = sources.min_by_key(|(time, _)| *time)?;
+        let function = source.function.to_owned();
+        source.page.next().map(|event| Event { function, event })
+    }
+}
+
+impl Source<'_> {
+    /// Reads on until there is an event, or no more. False if there is no log group.
+    async fn fill(&mut self, cx: &Context<'_>) -> Result<bool, ApiError> {
+        let group = Names::log_group(self.function);
+        while self.page.as_slice().is_empty() && self.more {
+            let logs = &cx.cloud.logs;
+            let request = logs.filter_log_events().log_group_name(&group);
+            let request = request.start_time(self.from.max(0)).set_next_token(self.token.take());
+            let call = Call::new("logs:FilterLogEvents", &group);
+            let page = match call.send(|| request.clone().send()).await {
+                Ok(page) => page,
+                Err(error) if error.is_not_found() => return Ok(false),
+                Err(error) => return Err(error),
+            };
+            self.page = page.events.unwrap_or_default().into_iter();
+            self.token = self.pages.next(page.next_token)?;
+            self.more = self.token.is_some();
+        }
+        Ok(true)
     }
 }
 

@@ -52,7 +52,7 @@ impl<'a> Session<'a> {
         stack::check_names(&app, &global.stage)?;
         let local = if global.local {
             let dir = local::state_dir(folder(&app))?;
-            if local::find(&dir).await.is_none() {
+            if local::find(&dir).await?.is_none() {
                 report.begin("starting the local cloud");
             }
             let running = local::ensure(&dir).await?;
@@ -62,7 +62,7 @@ impl<'a> Session<'a> {
             None
         };
         let target = Target {
-            local: local.as_ref().map(|running| running.url.clone()),
+            local: local.as_ref().map(Running::access),
             endpoint_url: global.endpoint_url.clone(),
             profile: global.profile.clone(),
             region: global.region.clone(),

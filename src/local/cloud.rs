@@ -1,15 +1,16 @@
 //! What all services of one running local cloud share.
 
-use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use tokio::sync::watch;
-use uuid::Uuid;
 
 use super::call::{Call, Principal};
+use super::connections::Bounds;
 use super::error::AwsError;
+use super::keys::{Holder, Key, Sessions};
 use super::policy::{self, Decision, Request};
+use super::signature::{self, SigningKeys};
 use super::store::Store;
 use super::{ACCOUNT, clock, dynamodb, http_api, iam, lambda};
 use crate::failure::Failure;
@@ -24,8 +25,15 @@ pub struct Cloud {
     pub dir: PathBuf,
     /// `http://127.0.0.1:PORT`.
     pub url: String,
+    /// The same for functions: a listener of their own, so that callers who wait for functions
+    /// never keep these from the services.
+    pub functions_url: String,
+    pub(super) bounds: Bounds,
     pub store: Store,
+    /// Its owner's.
+    pub key: Key,
     pub sessions: Sessions,
+    pub(super) signing_keys: SigningKeys,
     pub dynamodb: dynamodb::Engines,
     pub lambda: lambda::Slot,
     pub throttles: http_api::Throttles,
@@ -34,8 +42,14 @@ pub struct Cloud {
 }
 
 impl Cloud {
-    /// Opens the state under `dir`, which must exist, to be served at `port`.
-    pub fn open(dir: &Path, port: u16) -> anyhow::Result<Arc<Self>> {
+    /// Opens the state under `dir`, which must exist, to be served at these ports, the second for
+    /// functions.
+    pub(super) fn open(
+        dir: &Path,
+        [port, inner]: [u16; 2],
+        key: Key,
+        bounds: Bounds,
+    ) -> anyhow::Result<Arc<Self>> {
         let path = dir.join(STATE);
         let store = Store::open(&path).map_err(|error| {
             if Failure::of(&error).is_some() {
@@ -52,13 +66,26 @@ impl Cloud {
         Ok(Arc::new(Self {
             dir: dir.to_owned(),
             url: format!("http://127.0.0.1:{port}"),
+            functions_url: format!("http://127.0.0.1:{inner}"),
+            bounds,
             store,
+            key,
             sessions: Sessions::default(),
+            signing_keys: SigningKeys::default(),
             dynamodb: dynamodb::Engines::new(dir.join("dynamodb")),
             lambda: lambda::Slot::default(),
             throttles: http_api::Throttles::default(),
             stopping: watch::channel(false).0,
         }))
+    }
+
+    /// Whose an access key is.
+    pub(super) fn holder(&self, access_key_id: &str) -> Option<Holder> {
+        if !signature::equal(access_key_id, &self.key.access_key_id) {
+            return self.sessions.holder(access_key_id);
+        }
+        let secret = self.key.secret_access_key.clone();
+        Some(Holder { principal: Principal::Operator, secret, token: None })
     }
 
     /// Whether the caller may do `action` (`service:Operation`) on `resource` (an ARN, or `*`).
@@ -164,57 +191,5 @@ impl Cloud {
             Some(boundary) => decision.within(policy::evaluate([&boundary], &request)),
             None => decision,
         })
-    }
-}
-
-/// The session credentials that functions were started with. They end with the process.
-#[derive(Default)]
-pub struct Sessions(Mutex<HashMap<String, (String, String)>>);
-
-/// What a function finds in its environment.
-#[derive(Debug, Clone)]
-pub struct Credentials {
-    pub access_key_id: String,
-    pub secret_access_key: String,
-    pub session_token: String,
-}
-
-/// Begins the access keys of our sessions, so that a key of an earlier run is told from an
-/// operator's own.
-const SESSION_KEY: &str = "ASIALOCAL";
-
-impl Sessions {
-    /// New credentials of a role (its name, without path) for a function.
-    pub fn issue(&self, role: &str, function: &str) -> Credentials {
-        let random = || Uuid::new_v4().simple().to_string();
-        let access_key_id = format!("{SESSION_KEY}{}", &random()[..11].to_ascii_uppercase());
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .insert(access_key_id.clone(), (role.to_owned(), function.to_owned()));
-        Credentials { access_key_id, secret_access_key: random(), session_token: random() }
-    }
-
-    pub fn revoke(&self, access_key_id: &str) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(access_key_id);
-    }
-
-    /// Whose key it is.
-    ///
-    /// # Errors
-    /// `InvalidClientTokenId` for a session that has ended.
-    pub fn principal(&self, access_key_id: &str) -> Result<Principal, AwsError> {
-        let sessions = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        match sessions.get(access_key_id) {
-            Some((role, function)) => {
-                Ok(Principal::Function { role: role.clone(), function: function.clone() })
-            }
-            None if access_key_id.starts_with(SESSION_KEY) => Err(AwsError::new(
-                403,
-                "InvalidClientTokenId",
-                "The security token included in the request is invalid.",
-            )),
-            None => Ok(Principal::Operator),
-        }
     }
 }

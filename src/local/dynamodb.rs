@@ -194,6 +194,7 @@ fn answer(engine: &Database, operation: &str, body: &str, region: &str) -> Resul
         Err(DynoxideError::UnsupportedCapability(_)) => {
             Err(AwsError::unknown(format_args!("dynamodb:{operation}")))
         }
+        Err(error) if error.status_code() >= 500 => Err(AwsError::internal(error)),
         Err(error) => {
             let mut reply = Reply::empty(error.status_code());
             reply.body = outward(error.to_json(), region).into();

@@ -37,10 +37,11 @@ impl Environment {
     pub fn new(running: Option<&Running>, own: impl Iterator<Item = (String, String)>) -> Self {
         let own: BTreeMap<_, _> = own.collect();
         let url = running.map_or(NOWHERE, |running| &running.url);
+        let key = running.map(|running| &running.key);
         let mut set: BTreeMap<_, _> = [
             ("AWS_ENDPOINT_URL", url),
-            ("AWS_ACCESS_KEY_ID", "local"),
-            ("AWS_SECRET_ACCESS_KEY", "local"),
+            ("AWS_ACCESS_KEY_ID", key.map_or("nobody", |key| &key.access_key_id)),
+            ("AWS_SECRET_ACCESS_KEY", key.map_or("none", |key| &key.secret_access_key)),
             // Python's SDK and the AWS CLI know the second only.
             ("AWS_REGION", REGION),
             ("AWS_DEFAULT_REGION", REGION),

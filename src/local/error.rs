@@ -4,6 +4,12 @@ use serde_json::{Map, Value};
 
 use super::call::Call;
 
+/// What SQLite says of a damaged file, through whatever it comes.
+const SQLITE_DAMAGED: [&str; 2] = ["database disk image is malformed", "file is not a database"];
+
+/// The code for that, which AWS does not use.
+pub const DAMAGED: &str = "DamagedStateException";
+
 /// An error as AWS reports it. The gateway writes it in the protocol of the called service.
 #[derive(Debug, Clone)]
 pub struct AwsError {
@@ -21,8 +27,13 @@ impl AwsError {
         Self { status, code: code.into(), message: message.into(), fields: Map::new() }
     }
 
-    /// A fault of the local cloud itself.
+    /// A fault of the local cloud itself. Where what it keeps cannot be read any more, to try again
+    /// is in vain.
     pub fn internal(cause: impl std::fmt::Display) -> Self {
+        let cause = cause.to_string();
+        if SQLITE_DAMAGED.iter().any(|text| cause.contains(text)) {
+            return Self::new(400, DAMAGED, format!("the local cloud's state is damaged: {cause}"));
+        }
         Self::new(500, "InternalFailure", format!("the local cloud failed: {cause}"))
     }
 

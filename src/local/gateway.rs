@@ -2,17 +2,22 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::SystemTime;
 
-use axum::body::{Body, Bytes, to_bytes};
-use axum::extract::{ConnectInfo, Request, State};
+use axum::body::{Body, Bytes};
+use axum::extract::Request;
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::call::{Call, Protocol, Reply};
+use super::call::{Call, Principal, Protocol, Reply};
 use super::cloud::Cloud;
-use super::error::AwsError;
+use super::connections::{self, Unread};
+use super::error::{AwsError, DAMAGED};
+use super::keys::Holder;
+use super::signature::{self, Claim, Refused};
 use super::{dynamodb, executable, http_api, iam, lambda, logs, params, sns, sts, tagging, xml};
 
 /// Lambda takes zips of 50 MB, in base64.
@@ -20,17 +25,8 @@ const LAMBDA_BODY: usize = 70 << 20;
 /// DynamoDB takes 16 MB, the others less.
 const BODY: usize = 16 << 20;
 
-/// All routes.
-pub fn router(cloud: Arc<Cloud>) -> axum::Router {
-    axum::Router::new().fallback(entry).with_state(cloud)
-}
-
 /// Answers one request.
-pub(super) async fn entry(
-    State(cloud): State<Arc<Cloud>>,
-    ConnectInfo(peer): ConnectInfo<SocketAddr>,
-    request: Request,
-) -> Response {
+pub(super) async fn entry(cloud: &Arc<Cloud>, peer: SocketAddr, request: Request) -> Response {
     let mut hosts = request.headers().get_all(header::HOST).iter();
     let host = hosts.next().filter(|_| hosts.next().is_none());
     let Some(host_name) = host.and_then(|host| loopback_name(host.to_str().ok()?)) else {
@@ -44,28 +40,28 @@ pub(super) async fn entry(
         // Open to web pages too, as it is on AWS: the id in its URL is not to be guessed.
         let (parts, body) = request.into_parts();
         let (method, uri, headers) = (parts.method, parts.uri, parts.headers);
-        return http_api::serve(&cloud, method, host_api, uri, headers, peer, body).await;
+        return http_api::serve(cloud, method, host_api, uri, headers, peer, body).await;
     }
     if browser_made(request.headers()) {
         return refuse("a web page may not control the local cloud");
     }
-    if let Some(file) = path.strip_prefix("/_aws/lambda/code/") {
-        // As AWS's URL for code: who has it may read.
-        return match lambda::package(&cloud, file) {
+    if let Some(file) = path.strip_prefix(lambda::PACKAGES) {
+        let query = request.uri().query().unwrap_or_default();
+        return match lambda::package(cloud, file, query) {
             Some(path) => tokio::fs::read(path).await.map_or_else(
                 |error| (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
                 |zip| ([(header::CONTENT_TYPE, "application/zip")], zip).into_response(),
             ),
-            None => (StatusCode::NOT_FOUND, "no such package").into_response(),
+            None => {
+                (StatusCode::FORBIDDEN, "no such package, or no longer at this URL").into_response()
+            }
         };
     }
     if let Some(own) = path.strip_prefix("/_advent/") {
         let own = own.to_owned();
-        return control(&cloud, request.method(), &own).unwrap_or_else(|error| {
-            (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response()
-        });
+        return control(cloud, request, &own).await;
     }
-    service(&cloud, request).await
+    service(cloud, request).await
 }
 
 /// The host without its port, where it is a name of the loopback interface.
@@ -98,8 +94,39 @@ fn refuse(why: &str) -> Response {
         .into_response()
 }
 
+/// The service in the credential scope of what the command line asks.
+pub(super) const CONTROL: &str = "advent";
+/// Says that who answers has the key too: anybody may listen where a local cloud once did.
+pub(super) const PROOF: &str = "x-advent-proof";
+
 /// What the command line asks a running local cloud.
-fn control(cloud: &Arc<Cloud>, method: &Method, what: &str) -> Result<Response, AwsError> {
+async fn control(cloud: &Arc<Cloud>, request: Request, what: &str) -> Response {
+    let (parts, body) = request.into_parts();
+    let signed = async {
+        let signed = Signed::of(cloud, Claim::of(&parts)?, &parts.headers)?;
+        let body = connections::read(body, BODY).await.unwrap_or_default();
+        signed.verify(cloud, &parts, &body)?;
+        let owner = signed.holder.principal == Principal::Operator;
+        if owner && signed.claim.service == CONTROL { Ok(signed) } else { Err(Refused::UnknownKey) }
+    };
+    let signed: Signed = match signed.await {
+        Ok(signed) => signed,
+        Err(refused) => {
+            let error = Err(refused.answer(Protocol::Rest));
+            return write(Protocol::Rest, CONTROL, &Uuid::new_v4().to_string(), error);
+        }
+    };
+    let mut response = controlled(cloud, &parts.method, what).unwrap_or_else(|error| {
+        (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response()
+    });
+    let proof = signature::proof(&signed.holder.secret, PROOF, &signed.claim.signature);
+    if let Ok(proof) = proof.parse() {
+        response.headers_mut().insert(PROOF, proof);
+    }
+    response
+}
+
+fn controlled(cloud: &Arc<Cloud>, method: &Method, what: &str) -> Result<Response, AwsError> {
     let answer = match (method.as_str(), what) {
         ("GET", "health") => json!({
             "advent": env!("CARGO_PKG_VERSION"), "pid": std::process::id(),
@@ -139,9 +166,6 @@ fn contents(cloud: &Arc<Cloud>) -> Result<serde_json::Map<String, Value>, AwsErr
 async fn service(cloud: &Arc<Cloud>, request: Request) -> Response {
     let request_id = Uuid::new_v4().to_string();
     let (parts, body) = request.into_parts();
-    let scope = Scope::of(&parts.headers, parts.uri.query());
-    let limit =
-        if scope.as_ref().is_some_and(|s| s.service == "lambda") { LAMBDA_BODY } else { BODY };
     let target = parts.headers.get("x-amz-target").and_then(|target| target.to_str().ok());
     let query: Vec<(String, String)> =
         form_urlencoded::parse(parts.uri.query().unwrap_or_default().as_bytes())
@@ -162,31 +186,29 @@ async fn service(cloud: &Arc<Cloud>, request: Request) -> Response {
     } else {
         Protocol::Rest
     };
-    let service = scope.as_ref().map_or("", |scope| scope.service.as_str()).to_owned();
+    let claim = Claim::of(&parts);
+    let service = claim.as_ref().map_or("", |claim| claim.service.as_str()).to_owned();
     let result = async {
-        let Some(scope) = scope else {
-            return Err(AwsError::new(
-                403,
-                if protocol == Protocol::Query {
-                    "MissingAuthenticationToken"
-                } else {
-                    "MissingAuthenticationTokenException"
-                },
-                "Request is missing Authentication Token",
-            ));
-        };
-        let principal = cloud.sessions.principal(&scope.key)?;
-        let body = to_bytes(body, limit).await.map_err(|_| {
-            AwsError::new(
+        let signed = claim.and_then(|claim| Signed::of(cloud, claim, &parts.headers));
+        let signed = signed.map_err(|refused| refused.answer(protocol))?;
+        let limit = if service == "lambda" { LAMBDA_BODY } else { BODY };
+        let body = connections::read(body, limit).await.map_err(|why| match why {
+            Unread::TooLarge => AwsError::new(
                 413,
                 "RequestEntityTooLargeException",
                 format!("Request must be smaller than {limit} bytes for the operation"),
-            )
+            ),
+            Unread::Late => AwsError::new(
+                400,
+                "RequestTimeout",
+                "The request's body did not come within the timeout period.",
+            ),
         })?;
+        signed.verify(cloud, &parts, &body).map_err(|refused| refused.answer(protocol))?;
         let (operation, params) = match protocol {
             Protocol::Json => (
                 target.and_then(|t| t.split_once('.')).map_or("", |(_, name)| name).to_owned(),
-                json_body(&scope.service, &body)?,
+                json_body(&service, &body)?,
             ),
             Protocol::Query => {
                 let form: Vec<_> = form_urlencoded::parse(&body).into_owned().collect();
@@ -202,19 +224,27 @@ async fn service(cloud: &Arc<Cloud>, request: Request) -> Response {
         };
         let mut call = Call {
             protocol,
-            service: scope.service,
+            service: service.clone(),
             operation,
-            region: scope.region,
-            principal,
+            region: signed.claim.region,
+            principal: signed.holder.principal,
             request_id: request_id.clone(),
-            method: parts.method,
+            method: parts.method.clone(),
             path: parts.uri.path().to_owned(),
             query,
             headers: parts.headers.clone(),
             body,
             params,
         };
-        dispatch(cloud, &mut call).await
+        let mut answer = dispatch(cloud, &mut call).await;
+        if let Err(error) = &mut answer
+            && error.code == DAMAGED
+        {
+            error.message.push_str(" (in ");
+            error.message.push_str(&cloud.dir.to_string_lossy());
+            error.message.push(')');
+        }
+        answer
     }
     .await;
     write(protocol, &service, &request_id, result)
@@ -296,41 +326,21 @@ fn failed(protocol: Protocol, service: &str, request_id: &str, error: &AwsError)
     reply
 }
 
-/// The credential scope of a signed request.
-struct Scope {
-    key: String,
-    region: String,
-    service: String,
+/// A request's signature, and who has its key.
+struct Signed {
+    claim: Claim,
+    holder: Holder,
 }
 
-impl Scope {
-    fn of(headers: &HeaderMap, query: Option<&str>) -> Option<Self> {
-        let authorization =
-            headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-        let credential = match authorization {
-            Some(value) => value
-                .split_once("Credential=")?
-                .1
-                .split([',', ' '])
-                .next()
-                .map(ToOwned::to_owned)?,
-            None => form_urlencoded::parse(query?.as_bytes())
-                .find(|(name, _)| name == "X-Amz-Credential")?
-                .1
-                .into_owned(),
-        };
-        let mut parts = credential.rsplitn(5, '/');
-        let (_terminator, service, region, _date, key) =
-            (parts.next()?, parts.next()?, parts.next()?, parts.next()?, parts.next()?);
-        // Files are named after Regions.
-        let legal = |text: &str| {
-            (1..=63).contains(&text.len())
-                && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
-        };
-        (legal(service) && legal(region)).then(|| Self {
-            key: key.to_owned(),
-            region: region.to_owned(),
-            service: service.to_owned(),
-        })
+impl Signed {
+    /// As far as it can be told without the body.
+    fn of(cloud: &Cloud, claim: Claim, headers: &HeaderMap) -> Result<Self, Refused> {
+        let holder = cloud.holder(&claim.key).ok_or(Refused::UnknownKey)?;
+        claim.check(&holder, headers, SystemTime::now())?;
+        Ok(Self { claim, holder })
+    }
+
+    fn verify(&self, cloud: &Cloud, parts: &Parts, body: &[u8]) -> Result<(), Refused> {
+        self.claim.verify(&self.holder, parts, body, &cloud.signing_keys)
     }
 }

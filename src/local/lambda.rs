@@ -12,8 +12,10 @@ pub(super) mod pool;
 mod process;
 mod queue;
 mod settings;
+mod strays;
 pub(super) mod worker;
 
+use std::collections::HashMap;
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
@@ -22,9 +24,9 @@ use axum::body::Bytes;
 use super::call::{Call, Reply};
 use super::cloud::Cloud;
 use super::error::AwsError;
-use super::rest;
 use super::store::Db;
 use super::tagging::Tagged;
+use super::{clock, rest, signature};
 use code::CodeStore;
 pub use function::Function;
 use pool::{Limits, Outcome, Pool};
@@ -33,6 +35,9 @@ pub(super) use queue::enqueue;
 
 /// The store's kind of functions; their name there is the function's.
 pub const KIND: &str = "function";
+
+/// The path under which packages are.
+pub const PACKAGES: &str = "/_aws/lambda/code/";
 
 const OPERATIONS: rest::Operations = include_str!("lambda/operations.txt");
 
@@ -59,7 +64,8 @@ impl Slot {
 
 /// Makes functions run, and goes on with the events that an earlier run left.
 pub fn start(cloud: &Arc<Cloud>) -> anyhow::Result<()> {
-    start_with(cloud, Limits::default(), queue::retry_from_environment())
+    let limits = Limits { processes: cloud.bounds.processes, ..Limits::default() };
+    start_with(cloud, limits, queue::retry_from_environment())
 }
 
 fn start_with(
@@ -68,6 +74,7 @@ fn start_with(
     retry: std::time::Duration,
 ) -> anyhow::Result<()> {
     host::end_leftovers(&cloud.dir);
+    strays::end_of_folder(&cloud.dir);
     let code = CodeStore::open(cloud.dir.join("code"))?;
     let pool = Pool::new(Arc::new(host::CloudHost::new(cloud)?), code.clone(), limits);
     let queue = queue::Queue::new(retry);
@@ -91,6 +98,8 @@ pub async fn stop(cloud: &Arc<Cloud>) {
     if let Ok(runtime) = cloud.lambda.get() {
         runtime.queue.stop();
         runtime.pool.shutdown().await;
+        let dir = cloud.dir.clone();
+        let _ = tokio::task::spawn_blocking(move || strays::end_of_folder(&dir)).await;
         runtime.queue.ended().await;
     }
 }
@@ -206,8 +215,30 @@ pub fn failed_events(cloud: &Arc<Cloud>) -> Result<Vec<serde_json::Value>, AwsEr
     queue::failed(cloud)
 }
 
-/// The zip of a function's code, by the name that `GetFunction` gave: `HASH.zip`.
-pub fn package(cloud: &Cloud, file: &str) -> Option<std::path::PathBuf> {
+/// Where a package can be had, as the URL that AWS gives: for ten minutes, by whoever has it.
+fn location(cloud: &Cloud, code: &str) -> String {
+    let file = format!("{code}.zip");
+    let until = (clock::now_ms() / 1000 + 600).to_string();
+    let proof = package_proof(cloud, &file, &until);
+    format!("{}{PACKAGES}{file}?Expires={until}&Signature={proof}", cloud.url)
+}
+
+fn package_proof(cloud: &Cloud, file: &str, until: &str) -> String {
+    let text = format!("{file}\n{until}");
+    signature::proof(&cloud.key.secret_access_key, "package", &text)
+}
+
+/// The zip of a function's code, by the name (`HASH.zip`) and the query of the URL that
+/// `GetFunction` gave.
+pub fn package(cloud: &Cloud, file: &str, query: &str) -> Option<std::path::PathBuf> {
+    let query: HashMap<_, _> = form_urlencoded::parse(query.as_bytes()).collect();
+    let until = query.get("Expires")?;
+    let proof = package_proof(cloud, file, until);
+    if !signature::equal(&proof, query.get("Signature")?)
+        || until.parse::<i64>().ok()? < clock::now_ms() / 1000
+    {
+        return None;
+    }
     let legal = file
         .strip_suffix(".zip")?
         .bytes()

@@ -8,21 +8,26 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use axum::body::Bytes;
-use axum::http::{Method, Request};
+use axum::http::{Method, Request, header};
 use http_body_util::{BodyExt as _, Full};
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::TokioExecutor;
+use rustix::process::{Pid, Signal, kill_process};
 use serde::Deserialize as _;
 use serde_json::Value;
 
 use super::executable::{self, Executable};
-use super::folder;
+use super::gateway::{CONTROL, PROOF};
+use super::keys::Key;
 use super::server::{Endpoint, SERVE_LOCK};
+use super::{REGION, folder, signature};
 use crate::failure::Failure;
 
 /// How long a new one may take until it answers, and an old one until it is gone: both write to a
 /// disk that others may keep busy. One that ends instead is noticed at once.
 const PATIENCE: Duration = Duration::from_mins(1);
+/// How long one that was asked to end may take.
+const GRACE: Duration = Duration::from_secs(15);
 /// How long one that holds its folder may take until it answers.
 const SILENCE: Duration = Duration::from_secs(1);
 /// How often it is looked for meanwhile.
@@ -36,8 +41,25 @@ pub struct Running {
     pub pid: u32,
     /// Where its state is.
     pub dir: PathBuf,
+    /// Its owner's.
+    pub key: Key,
     /// Whether this call started it.
     pub started: bool,
+}
+
+impl Running {
+    /// How it is used.
+    pub fn access(&self) -> Access {
+        Access { url: self.url.clone(), key: self.key.clone() }
+    }
+}
+
+/// What a client of a local cloud needs.
+#[derive(Debug, Clone)]
+pub struct Access {
+    /// `http://127.0.0.1:PORT`.
+    pub url: String,
+    pub key: Key,
 }
 
 /// Where the state is: `ADVENT_LOCAL_DIR`, else the project's `.advent/local`, else
@@ -73,14 +95,22 @@ fn place(
 }
 
 /// The one that runs in `dir`, if it answers.
-pub async fn find(dir: &Path) -> Option<Running> {
-    Some(probe(dir).await?.0)
+///
+/// # Errors
+/// A [`Failure`] where it is another user's, or its key is damaged.
+pub async fn find(dir: &Path) -> Result<Option<Running>, Failure> {
+    Ok(probe(dir).await?.map(|(running, _)| running))
 }
 
 /// With whether its executable has been built anew since it started.
-async fn probe(dir: &Path) -> Option<(Running, bool)> {
+async fn probe(dir: &Path) -> Result<Option<(Running, bool)>, Failure> {
+    let Some(key) = Key::read(dir)? else { return Ok(None) };
+    Ok(probe_with(dir, key).await)
+}
+
+async fn probe_with(dir: &Path, key: Key) -> Option<(Running, bool)> {
     let endpoint = Endpoint::read(dir)?;
-    let health = ask(&endpoint.url, Method::GET, "health").await?;
+    let health = ask(&endpoint.url, &key, Method::GET, "health").await?;
     // Another one may have got the port of one that is gone.
     let own = dir.canonicalize().ok()?;
     let same = health["dir"].as_str() == Some(&*own.to_string_lossy());
@@ -89,7 +119,7 @@ async fn probe(dir: &Path) -> Option<(Running, bool)> {
         .ok()
         .zip(executable::started())
         .is_some_and(|(its, own)| its.is_replaced_by(own));
-    let running = Running { url: endpoint.url, pid, dir: dir.to_owned(), started: false };
+    let running = Running { url: endpoint.url, pid, dir: dir.to_owned(), key, started: false };
     same.then_some((running, stale))
 }
 
@@ -99,7 +129,7 @@ async fn probe(dir: &Path) -> Option<(Running, bool)> {
 /// # Errors
 /// A [`Failure`] with the end of its log when it does not come up.
 pub async fn ensure(dir: &Path) -> anyhow::Result<Running> {
-    if let Some((running, false)) = probe(dir).await {
+    if let Some((running, false)) = probe(dir).await? {
         return Ok(running);
     }
     let failed = |error: &std::io::Error| {
@@ -124,16 +154,18 @@ pub async fn ensure(dir: &Path) -> anyhow::Result<Running> {
         }
         tokio::time::sleep(POLL).await;
     }
-    match probe(dir).await {
+    match probe(dir).await? {
         Some((running, false)) => return Ok(running),
         Some((_, true)) => drop(stop(dir).await?),
+        // One of a version that made no keys.
+        None if Key::read(dir)?.is_none() => drop(stop(dir).await?),
         None => {}
     }
     let log = dir.join("local.log");
     let mut child = spawn(dir, &log).map_err(|error| failed(&error))?;
     let deadline = Instant::now() + PATIENCE;
     loop {
-        if let Some(running) = find(dir).await {
+        if let Some(running) = find(dir).await? {
             // Whoever waits for it: not this process, which ends earlier.
             return Ok(Running { started: running.pid == child.id(), ..running });
         }
@@ -204,43 +236,67 @@ fn tail(log: &Path) -> String {
     }
 }
 
-/// Ends the one that runs in `dir` and waits until it is gone. False when none ran.
+/// Ends the one that runs in `dir` and waits until it is gone: it is asked, then told, then
+/// killed. What it has answered is kept in each case. False when none ran.
 ///
 /// # Errors
-/// A [`Failure`] when it does not end.
+/// A [`Failure`] when it does not end even so, or where it is another user's.
 pub async fn stop(dir: &Path) -> anyhow::Result<bool> {
     // Its lock is the truth: it holds it for as long as it lives, however it ends.
     let Ok(lock) = OpenOptions::new().write(true).open(dir.join(SERVE_LOCK)) else {
+        Key::read(dir)?;
         return Ok(false);
     };
     if lock.try_lock().is_ok() {
         return Ok(false);
     }
-    let mut deadline = Instant::now() + SILENCE;
-    let mut asked = false;
+    let key = Key::read(dir).unwrap_or_default();
+    let mut means = Means::Ask;
+    let mut deadline = Instant::now() + if key.is_some() { SILENCE } else { Duration::ZERO };
     while lock.try_lock().is_err() {
         // It may be about to come up.
-        if !asked && let Some(running) = find(dir).await {
-            asked = ask(&running.url, Method::POST, "stop").await.is_some();
-            deadline = Instant::now() + PATIENCE;
+        if means == Means::Ask
+            && let Some(key) = &key
+            && let Some((running, _)) = probe_with(dir, key.clone()).await
+            && ask(&running.url, key, Method::POST, "stop").await.is_some()
+        {
+            means = Means::Tell;
+            deadline = Instant::now() + GRACE;
         }
         if Instant::now() > deadline {
-            let failure = Failure::new(if asked {
-                format!("the local cloud in {} takes too long to end", dir.display())
-            } else {
-                format!("the local cloud in {} does not answer", dir.display())
-            });
-            return Err(match Endpoint::read(dir) {
-                Some(endpoint) => {
-                    failure.hint(format!("End its process: kill -9 {}", endpoint.pid))
+            // Who holds the lock has written who it is, or is about to.
+            let pid = Endpoint::of_holder(dir).map(|endpoint| endpoint.pid);
+            let pid = pid.and_then(|pid| Pid::from_raw(i32::try_from(pid).ok()?));
+            let next = match (means, pid) {
+                (Means::Wait, _) => {
+                    let what = format!("the local cloud in {} does not end", dir.display());
+                    let hint = "its processor or disk is too busy, or it hangs in the system";
+                    return Err(Failure::new(what).hint(hint).into());
                 }
-                None => failure,
-            }
-            .into());
+                (_, None) => (Means::Wait, PATIENCE),
+                (Means::Ask, Some(pid)) => {
+                    let _ = kill_process(pid, Signal::TERM);
+                    (Means::Tell, SILENCE)
+                }
+                (Means::Tell, Some(pid)) => {
+                    let _ = kill_process(pid, Signal::KILL);
+                    (Means::Wait, PATIENCE)
+                }
+            };
+            means = next.0;
+            deadline = Instant::now() + next.1;
         }
         tokio::time::sleep(POLL).await;
     }
     Ok(true)
+}
+
+/// What is done next for one to end.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Means {
+    Ask,
+    Tell,
+    Wait,
 }
 
 /// Whether there is no table, topic, role, function, log group or API in it, in any Region.
@@ -248,9 +304,10 @@ pub async fn stop(dir: &Path) -> anyhow::Result<bool> {
 /// # Errors
 /// A [`Failure`] when it does not answer.
 pub async fn is_empty(running: &Running) -> anyhow::Result<bool> {
-    let contents = ask(&running.url, Method::GET, "contents").await.ok_or_else(|| {
-        Failure::new(format!("the local cloud at {} does not answer", running.url))
-    })?;
+    let contents =
+        ask(&running.url, &running.key, Method::GET, "contents").await.ok_or_else(|| {
+            Failure::new(format!("the local cloud at {} does not answer", running.url))
+        })?;
     Ok(contents.as_object().is_some_and(|kinds| kinds.values().all(|count| count == 0)))
 }
 
@@ -260,7 +317,7 @@ pub async fn is_empty(running: &Running) -> anyhow::Result<bool> {
 /// # Errors
 /// A [`Failure`] when it does not answer.
 pub async fn failed_events(running: &Running) -> anyhow::Result<Vec<Value>> {
-    match ask(&running.url, Method::GET, "failed").await {
+    match ask(&running.url, &running.key, Method::GET, "failed").await {
         Some(Value::Array(events)) => Ok(events),
         _ => Err(Failure::new(format!(
             "the local cloud at {} does not tell its failed events",
@@ -270,17 +327,26 @@ pub async fn failed_events(running: &Running) -> anyhow::Result<Vec<Value>> {
     }
 }
 
-/// Asks a local cloud about itself. None when it does not answer with JSON.
-pub(super) async fn ask(url: &str, method: Method, what: &str) -> Option<Value> {
+/// Asks a local cloud about itself. None when it does not answer with JSON, or has not this key.
+pub(super) async fn ask(url: &str, key: &Key, method: Method, what: &str) -> Option<Value> {
     let request = Request::builder()
         .method(method)
         .uri(format!("{url}/_advent/{what}"))
+        .header(header::HOST, url.strip_prefix("http://")?)
         .body(Full::<Bytes>::default())
         .ok()?;
+    let (mut parts, body) = request.into_parts();
+    let signature = signature::sign(&mut parts, b"", key, (REGION, CONTROL))?;
+    let request = Request::from_parts(parts, body);
+    let proof = signature::proof(&key.secret_access_key, PROOF, &signature);
     let client = Client::builder(TokioExecutor::new()).build_http();
     let answer = async {
         let response = client.request(request).await.ok()?;
         let success = response.status().is_success();
+        let proven = response.headers().get(PROOF)?.to_str().ok()?;
+        if !signature::equal(&proof, proven) {
+            return None;
+        }
         let body = response.into_body().collect().await.ok()?.to_bytes();
         success.then(|| serde_json::from_slice(&body).ok())?
     };

@@ -3,6 +3,7 @@
 mod events;
 mod filter;
 mod groups;
+mod merge;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -45,12 +46,20 @@ pub fn handle(cloud: &Arc<Cloud>, call: &Call) -> Result<Reply, AwsError> {
         "ListTagsForResource" => cloud.store.read(|db| groups::list_tags(db, call)),
         "CreateLogStream" => cloud.store.write(|db| create_stream(db, call)),
         "DeleteLogStream" => cloud.store.write(|db| delete_stream(db, call)),
-        "DescribeLogStreams" => cloud.store.read(|db| describe_streams(db, call)),
+        "DescribeLogStreams" => beside(cloud, |db| describe_streams(db, call)),
         "PutLogEvents" => cloud.store.write(|db| events::put(db, call)),
-        "GetLogEvents" => cloud.store.read(|db| events::get(db, call)),
-        "FilterLogEvents" => cloud.store.read(|db| events::filter(db, call)),
+        "GetLogEvents" => beside(cloud, |db| events::get(db, call)),
+        "FilterLogEvents" => beside(cloud, |db| events::filter(db, call)),
         _ => Err(AwsError::unknown_call(call)),
     }
+}
+
+/// Reads, without holding anybody up: neither who writes, nor what else this thread does.
+fn beside<T>(
+    cloud: &Cloud,
+    read: impl FnOnce(&Db<'_>) -> Result<T, AwsError>,
+) -> Result<T, AwsError> {
+    tokio::task::block_in_place(|| cloud.store.read_beside(read))
 }
 
 /// What a call is about, as its policies name it.
@@ -111,21 +120,31 @@ pub fn append(
     })
 }
 
+/// So many events are removed at once.
+const EXPIRED: usize = 5_000;
+
 /// Removes events that are older than their group keeps them.
 pub fn expire(cloud: &Cloud) -> Result<(), AwsError> {
-    cloud.store.write(|db| {
+    let groups = cloud.store.read(|db| {
+        let mut all = Vec::new();
         for region in db.regions(groups::KIND)? {
-            for (name, group) in db.list::<groups::Group>(groups::KIND, &region)? {
-                db.conn()
-                    .prepare_cached(
-                        "DELETE FROM log_event WHERE time < ?1 AND stream IN
-                         (SELECT id FROM log_stream WHERE region = ?2 AND log_group = ?3)",
-                    )?
-                    .execute(params![group.horizon(), region, name])?;
-            }
+            let groups = db.list::<groups::Group>(groups::KIND, &region)?;
+            all.extend(groups.into_iter().map(|(name, group)| (region.clone(), name, group)));
         }
-        Ok(())
-    })
+        Ok(all)
+    })?;
+    for (region, name, group) in groups {
+        // A little at a time: meanwhile nobody else writes.
+        while cloud.store.write(|db| {
+            let some = "DELETE FROM log_event WHERE id IN
+                 (SELECT e.id FROM log_stream s JOIN log_event e ON e.stream = s.id
+                  WHERE s.region = ?2 AND s.log_group = ?3 AND e.time < ?1 LIMIT ?4)";
+            let mut statement = db.conn().prepare_cached(some)?;
+            Ok(statement.execute(params![group.horizon(), region, name, EXPIRED])?)
+        })? == EXPIRED
+        {}
+    }
+    Ok(())
 }
 
 fn stream_id(
@@ -204,7 +223,8 @@ fn describe_streams(db: &Db<'_>, call: &Call) -> Result<Reply, AwsError> {
         "SELECT name, created,
                 (SELECT min(time) FROM log_event WHERE stream = s.id),
                 (SELECT max(time) FROM log_event WHERE stream = s.id),
-                (SELECT max(ingested) FROM log_event WHERE stream = s.id)
+                (SELECT ingested FROM log_event WHERE stream = s.id
+                 ORDER BY time DESC, id DESC LIMIT 1)
          FROM log_stream s WHERE region = ? AND log_group = ? ORDER BY name",
     )?;
     let rows = statement.query_map([&call.region, &group.name], |row| {

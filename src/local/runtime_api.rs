@@ -9,9 +9,9 @@ use axum::body::{Body, Bytes, to_bytes};
 use axum::extract::Request;
 use axum::http::{HeaderMap, Method, StatusCode, header};
 use axum::response::Response;
-use axum::serve::ListenerExt as _;
+use axum::serve::{Listener, ListenerExt as _};
 use serde_json::{Value, json};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::task::AbortHandle;
 
 use super::lambda::pool::{Next, Outcome, Pool};
@@ -45,12 +45,55 @@ pub async fn listen(pool: &Arc<Pool>, worker: &Arc<Worker>) -> io::Result<Listen
         let (pool, worker) = (Arc::clone(&pool), Arc::clone(&worker));
         async move { serve(&pool, &worker, address, request).await }
     });
-    let listener = listener.tap_io(|connection| {
+    let listener = OwnUser(listener).tap_io(|connection| {
         // Questions and answers are small and wanted at once.
         let _ = connection.set_nodelay(true);
     });
     let server = tokio::spawn(async move { axum::serve(listener, router).await });
     Ok(Listening { address, server: server.abort_handle() })
+}
+
+/// Takes connections of processes of this user only, where the system tells whose they are
+/// (Linux): the Runtime API knows no credentials, and another user could take a function's events.
+/// Another process of the same user is not told from the function's.
+struct OwnUser(TcpListener);
+
+impl Listener for OwnUser {
+    type Io = TcpStream;
+    type Addr = SocketAddr;
+
+    async fn accept(&mut self) -> (TcpStream, SocketAddr) {
+        loop {
+            let (connection, peer) = Listener::accept(&mut self.0).await;
+            let own = rustix::process::geteuid().as_raw();
+            if self.0.local_addr().is_ok_and(|to| user_of(peer, to).is_none_or(|of| of == own)) {
+                return (connection, peer);
+            }
+        }
+    }
+
+    fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.0.local_addr()
+    }
+}
+
+/// Whose the socket `from` is that is connected to `to`, both of IPv4. None where it is not told;
+/// a socket that has been closed meanwhile is nobody's, so the system's.
+fn user_of(from: SocketAddr, to: SocketAddr) -> Option<u32> {
+    let table = std::fs::read_to_string("/proc/net/tcp").ok()?;
+    let hex = |address: SocketAddr| match address {
+        SocketAddr::V4(v4) => {
+            let ip = u32::from_ne_bytes(v4.ip().octets());
+            Some(format!("{ip:08X}:{:04X}", v4.port()))
+        }
+        SocketAddr::V6(_) => None,
+    };
+    let (from, to) = (hex(from)?, hex(to)?);
+    let row = table.lines().find_map(|line| {
+        let mut fields = line.split_whitespace().skip(1);
+        (fields.next() == Some(&from) && fields.next() == Some(&to)).then(|| fields.nth(4))
+    });
+    row.flatten().map_or(Some(0), |user| user.parse().ok())
 }
 
 async fn serve(
@@ -175,4 +218,18 @@ fn answer(status: StatusCode, kind: &str, message: &str) -> Response {
     let mut response = Response::new(Body::from(body));
     *response.status_mut() = status;
     response
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whose_a_connection_is_is_known() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let to = listener.local_addr().unwrap();
+        let from = std::net::TcpStream::connect(to).unwrap();
+        let own = rustix::process::geteuid().as_raw();
+        assert_eq!(user_of(from.local_addr().unwrap(), to), Some(own));
+    }
 }

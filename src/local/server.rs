@@ -2,19 +2,19 @@
 
 use std::fs::{File, Metadata, OpenOptions, TryLockError};
 use std::io::{ErrorKind, Write as _};
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::Ipv4Addr;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use axum::serve::ListenerExt as _;
 use serde::{Deserialize, Serialize};
 use tokio::net::TcpListener;
 
 use super::cloud::{Cloud, STATE};
-use super::folder;
-use super::{executable, gateway, lambda, logs};
+use super::connections::{self, Bounds};
+use super::keys::Key;
+use super::{executable, folder, lambda, logs};
 use crate::failure::Failure;
 
 /// Holds the folder for as long as its local cloud lives.
@@ -41,8 +41,13 @@ pub(super) struct Endpoint {
 
 impl Endpoint {
     pub fn read(dir: &Path) -> Option<Self> {
-        let from = |name| serde_json::from_slice(&std::fs::read(dir.join(name)).ok()?).ok();
-        from(ENDPOINT).or_else(|| from(SERVE_LOCK))
+        let text = std::fs::read(dir.join(ENDPOINT)).ok();
+        text.and_then(|text| serde_json::from_slice(&text).ok()).or_else(|| Self::of_holder(dir))
+    }
+
+    /// Of the one that holds the lock, once it listens.
+    pub fn of_holder(dir: &Path) -> Option<Self> {
+        serde_json::from_slice(&std::fs::read(dir.join(SERVE_LOCK)).ok()?).ok()
     }
 
     fn write(&self, dir: &Path, mut lock: &File) -> std::io::Result<()> {
@@ -71,6 +76,8 @@ pub async fn serve(dir: &Path, port: Option<u16>, ready: impl FnOnce(&str)) -> a
 struct Server {
     cloud: Arc<Cloud>,
     listener: TcpListener,
+    /// For functions.
+    inner: TcpListener,
     lock: File,
 }
 
@@ -106,30 +113,32 @@ impl Server {
             .hint("Use it, or stop it with `advent local stop`.")
             .into());
         }
+        let key = Key::read_or_make(&dir)?;
         let listener = bind(&dir, port).await?;
+        // Whoever was there before is not to be taken for this one.
+        lock.set_len(0).map_err(failed)?;
+        let inner = any_port().await?;
         let port = listener.local_addr()?.port();
-        let cloud = Cloud::open(&dir, port)?;
+        let ports = [port, inner.local_addr()?.port()];
+        let cloud = Cloud::open(&dir, ports, key, Bounds::of_this_process())?;
         let endpoint = Endpoint { url: cloud.url.clone(), port, pid: std::process::id() };
         endpoint.write(&dir, &lock).map_err(failed)?;
-        Ok(Self { cloud, listener, lock })
+        Ok(Self { cloud, listener, inner, lock })
     }
 
     async fn run(self, until: impl Future<Output = ()>) -> anyhow::Result<()> {
-        let Self { cloud, listener, lock } = self;
+        let Self { cloud, listener, inner, lock } = self;
         lambda::start(&cloud)?;
         let upkeep = tokio::spawn(upkeep(cloud.clone()));
         let mut stopping = cloud.stopping.subscribe();
-        let app =
-            gateway::router(cloud.clone()).into_make_service_with_connect_info::<SocketAddr>();
-        let listener = listener.tap_io(|connection| {
-            // Answers are small and wanted at once.
-            let _ = connection.set_nodelay(true);
+        let Bounds { clients, .. } = cloud.bounds;
+        let serve = |listener, most| {
+            connections::serve(listener, cloud.clone(), most, cloud.stopping.subscribe())
+        };
+        let (outer, inner) = (serve(listener, clients), serve(inner, cloud.bounds.functions()));
+        let mut server = tokio::spawn(async move {
+            tokio::join!(outer, inner);
         });
-        let mut drained = cloud.stopping.subscribe();
-        let server = axum::serve(listener, app).with_graceful_shutdown(async move {
-            let _ = drained.wait_for(|stop| *stop).await;
-        });
-        let mut server = tokio::spawn(server.into_future());
         // With nothing in flight the server ends as soon as it is told to, maybe before this task
         // hears of that.
         let mut lost = false;
@@ -147,7 +156,7 @@ impl Server {
         // First of all: the workers are clients that wait for ever.
         lambda::stop(&cloud).await;
         match ended {
-            Some(ended) => ended?.context("the local cloud's listener failed")?,
+            Some(ended) => ended.context("the local cloud's listener failed")?,
             None if tokio::time::timeout(DRAIN, &mut server).await.is_err() => server.abort(),
             None => {}
         }
@@ -222,7 +231,12 @@ async fn bind(dir: &Path, port: Option<u16>) -> anyhow::Result<TcpListener> {
     {
         return Ok(listener);
     }
-    at(0).await.context("the local cloud found no free port")
+    any_port().await
+}
+
+async fn any_port() -> anyhow::Result<TcpListener> {
+    let any = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await;
+    any.context("the local cloud found no free port")
 }
 
 /// SIGINT or SIGTERM.

@@ -25,7 +25,11 @@ const SCHEMAS: &[&str] = &[DOCUMENTS, super::lambda::SCHEMA, super::logs::SCHEMA
 /// Goes up when what is kept changes its form.
 const VERSION: u32 = 1;
 
-pub struct Store(Mutex<Open>);
+pub struct Store {
+    main: Mutex<Open>,
+    /// For long looks at what was committed, while others write.
+    beside: Mutex<Connection>,
+}
 
 struct Open {
     connection: Connection,
@@ -56,8 +60,6 @@ impl Store {
         // A new file is empty until here, so there is nothing yet that a disk would have to be
         // waited for; on a busy one every flush can take seconds.
         connection.pragma_update(None, "synchronous", "OFF")?;
-        // Whoever serves the folder is alone with it, and need not lock the file for every look.
-        connection.pragma_update(None, "locking_mode", "EXCLUSIVE")?;
         connection.pragma_update(None, "journal_mode", "WAL")?;
         connection.pragma_update(None, "synchronous", "NORMAL")?;
         connection.pragma_update(None, "user_version", VERSION)?;
@@ -68,12 +70,27 @@ impl Store {
         for schema in SCHEMAS {
             connection.execute_batch(schema)?;
         }
-        Ok(Self(Mutex::new(Open { connection, documents: RefCell::default() })))
+        let beside = Connection::open(path)?;
+        beside.pragma_update(None, "query_only", true)?;
+        beside.busy_timeout(std::time::Duration::from_secs(5))?;
+        let main = Mutex::new(Open { connection, documents: RefCell::default() });
+        Ok(Self { main, beside: Mutex::new(beside) })
     }
 
     fn lock(&self) -> MutexGuard<'_, Open> {
         // A panic in a closure rolls its transaction back: what is left is sound.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.main.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// As [`Store::read`], beside those who write. Others who read so wait for it.
+    pub fn read_beside<T>(
+        &self,
+        f: impl FnOnce(&Db<'_>) -> Result<T, AwsError>,
+    ) -> Result<T, AwsError> {
+        let mut beside = self.beside.lock().unwrap_or_else(PoisonError::into_inner);
+        // One state for all of it. What it reads is not kept: it may change at any time.
+        let connection = beside.transaction()?;
+        f(&Db { connection: &connection, documents: &RefCell::default() })
     }
 
     pub fn read<T>(&self, f: impl FnOnce(&Db<'_>) -> Result<T, AwsError>) -> Result<T, AwsError> {

@@ -14,8 +14,10 @@ mod topics;
 use aws_credential_types::Credentials;
 use aws_smithy_runtime_api::client::result::SdkError;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
+use axum::http::request::Parts;
 use tempfile::TempDir;
 
+use super::keys::Key;
 use super::server::InProcess;
 
 /// A local cloud with a folder of its own, gone with the test.
@@ -53,8 +55,19 @@ impl Here {
             .build()
     }
 
+    /// Its owner's signature under a request for this service.
+    fn sign(&self, parts: &mut Parts, body: &[u8], service: &str) {
+        let key = &self.server.cloud().key;
+        super::signature::sign(parts, body, key, (super::REGION, service)).unwrap();
+    }
+
+    fn owner(&self) -> Credentials {
+        let Key { access_key_id, secret_access_key } = &self.server.cloud().key;
+        Credentials::new(access_key_id, secret_access_key, None, None, "test")
+    }
+
     fn operator(&self) -> aws_config::SdkConfig {
-        self.config(super::REGION, Credentials::new("local", "local", None, None, "test"))
+        self.config(super::REGION, self.owner())
     }
 
     /// As a function with this role.

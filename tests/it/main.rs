@@ -2,6 +2,7 @@
 #![expect(clippy::expect_used, reason = "a test may end in a panic")]
 
 mod accounts;
+mod bounds;
 mod builds;
 mod code;
 mod commands;
@@ -14,6 +15,7 @@ mod environment;
 mod examples;
 mod index;
 mod interrupts;
+mod keys;
 mod limits;
 mod logs;
 mod mistakes;

@@ -9,6 +9,7 @@ use advent::aws::{Cloud, Target};
 use advent::bundle::{self, Application, Arch, Artifact, Destination};
 use advent::engine::{Interrupt, Options, Plan, Purpose};
 use advent::failure::Failure;
+use advent::local::Access;
 use advent::manifest::{Manifest, Source};
 use advent::stack::{self, Deployment, Parts};
 use proptest::collection::vec;
@@ -292,14 +293,14 @@ async fn apply(deployment: &Deployment, plan: &Plan, cloud: &Cloud) {
 }
 
 /// `up`, `status` and `down`, as the commands do them. Fails where they refuse.
-async fn tour(world: &World, url: &str, artifact: &Artifact) -> Result<(), Failure> {
+async fn tour(world: &World, local: &Access, artifact: &Artifact) -> Result<(), Failure> {
     let toml = world.manifest();
     let manifest = Manifest::parse(&toml, "advent.toml")?;
     let app = Application { manifest, toml, source: Source::Embedded };
     stack::check_stage(&world.stage)?;
     stack::check_names(&app, &world.stage)?;
     let target = Target {
-        local: Some(url.to_owned()),
+        local: Some(local.clone()),
         endpoint_url: None,
         profile: None,
         region: Some(world.region.to_owned()),
@@ -345,7 +346,9 @@ fn generated(cases: u32) {
     let artifact = artifact();
     let local = LocalCloud::new();
     let _running = local.start();
-    let proxy = Proxy::start(&local.url().expect("a local cloud runs"));
+    let mut access = local.access();
+    let proxy = Proxy::start(&access.url);
+    access.url.clone_from(&proxy.url);
     let mut models = Models::start(python);
     let (mut deployed, mut refused) = (0_u32, BTreeMap::<String, u32>::new());
     let mut operations = BTreeMap::<String, u64>::new();
@@ -357,7 +360,7 @@ fn generated(cases: u32) {
             std::cell::RefCell::new((&mut models, &mut deployed, &mut refused, &mut operations));
         TestRunner::new(config).run(&worlds(), |world| {
             let (models, deployed, refused, operations) = &mut *state.borrow_mut();
-            let ended = runtime.block_on(tour(&world, &proxy.url, &artifact));
+            let ended = runtime.block_on(tour(&world, &access, &artifact));
             let requests = proxy.watch();
             match ended {
                 Ok(()) => **deployed += 1,

@@ -119,7 +119,7 @@ fn what_people_say_is_counted_once_and_answered_where_slack_shows_it() {
     let Some(python) = python() else { return };
     let (cloud, folder, api) = (LocalCloud::new(), article(), Api::start());
     let advent = cloud.cli(&folder).env("SLACK_SIGNING_SECRET", SECRET);
-    let boto = || Boto::new(python, &cloud.url().expect("it runs"));
+    let boto = || cloud.boto(python);
     let url = up(&advent, boto, &api);
 
     let webhook = "token=t&team_id=T1&team_domain=example&channel_id=C1&channel_name=test\

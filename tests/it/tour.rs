@@ -8,7 +8,7 @@ use tempfile::TempDir;
 use crate::support::cli::{Cli, Run};
 use crate::support::local::{LocalCloud, article, eventually};
 use crate::support::proxy::Proxy;
-use crate::support::python::{Boto, python};
+use crate::support::python::python;
 use crate::support::world::World;
 
 /// Everything that the article's application consists of.
@@ -177,7 +177,7 @@ fn another_client_sees_what_the_article_made() {
     let (cloud, folder) = (LocalCloud::new(), article());
     let advent = cloud.cli(&folder);
     advent.ok(["up"]);
-    let boto = Boto::new(python, &cloud.url().expect("it runs"));
+    let boto = cloud.boto(python);
     let world = World::read(&boto).0;
 
     assert_eq!(names(&world["tables"]), ["table"]);
@@ -246,7 +246,7 @@ fn another_client_sees_what_the_article_made() {
     advent.ok(["down", "--yes"]);
     assert_eq!(cloud.url(), None);
     let running = cloud.start();
-    let boto = Boto::new(python, &cloud.url().expect("it runs"));
+    let boto = cloud.boto(python);
     World::read(&boto).assert_empty("after down");
     cloud.stop();
     running.wait().code(0);

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use axum::body::{Body, to_bytes};
+use axum::body::Body;
 use axum::http::{HeaderMap, HeaderValue, Method, Response, Uri};
 use percent_encoding::percent_decode_str;
 use serde_json::{Value, json};
@@ -16,6 +16,7 @@ use super::throttle::Limit;
 use super::{children, event, route};
 use crate::local::ACCOUNT;
 use crate::local::cloud::Cloud;
+use crate::local::connections::{self, Unread};
 use crate::local::lambda::{self, Denied};
 
 /// Where the APIs are, besides hosts of their own.
@@ -67,6 +68,7 @@ type Refusal = (u16, &'static str);
 const NOT_FOUND: Refusal = (404, "Not Found");
 const INTERNAL: Refusal = (500, "Internal Server Error");
 const UNAVAILABLE: Refusal = (503, "Service Unavailable");
+const LATE: Refusal = (408, "Request Timeout");
 const TOO_LARGE: Refusal = (413, "Request Entity Too Large");
 
 struct Incoming<'a> {
@@ -100,7 +102,10 @@ impl Incoming<'_> {
         if size + self.path.len() + self.query.len() > HEADER_LIMIT {
             return Err((431, "Request Header Fields Too Large"));
         }
-        let body = to_bytes(body, BODY_LIMIT).await.map_err(|_| TOO_LARGE)?;
+        let body = connections::read(body, BODY_LIMIT).await.map_err(|why| match why {
+            Unread::TooLarge => TOO_LARGE,
+            Unread::Late => LATE,
+        })?;
         let integration = integration_of(&api, key).ok_or(INTERNAL)?;
         let uri = integration.get("integrationUri").and_then(Value::as_str).unwrap_or_default();
         let function = children::function_of(uri).ok_or(INTERNAL)?;

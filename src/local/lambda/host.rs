@@ -27,7 +27,7 @@ impl CloudHost {
         std::fs::create_dir_all(&processes)?;
         Ok(Self {
             cloud: Arc::downgrade(cloud),
-            url: cloud.url.clone(),
+            url: cloud.functions_url.clone(),
             processes,
             keys: Mutex::default(),
         })

@@ -160,7 +160,7 @@ pub(super) fn get(cloud: &Arc<Cloud>, call: &Call, name: &str) -> Result<Reply, 
         "Configuration": function.configuration(),
         "Code": {
             "RepositoryType": "S3",
-            "Location": format!("{}/_aws/lambda/code/{file}.zip", cloud.url),
+            "Location": super::location(cloud, &file),
         },
     });
     if !function.tags.is_empty() {

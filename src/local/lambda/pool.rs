@@ -1,5 +1,7 @@
 //! Invocations meet workers: idle ones are reused, missing ones are started.
 
+mod room;
+
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -57,6 +59,9 @@ pub struct Limits {
     pub idle: Duration,
     /// Processes of one function. More concurrent invocations wait for one of them.
     pub workers: usize,
+    /// Processes of all functions. One function leaves as much room as it takes, and where there
+    /// is none left, an idle process ends for a function that has none.
+    pub processes: usize,
     /// Processes of one function that start at the same time.
     pub starting: usize,
     /// Invocations of all functions at once; more are throttled (AWS: 1,000 per Region).
@@ -70,6 +75,7 @@ impl Default for Limits {
             init: Duration::from_secs(10),
             idle: Duration::from_mins(5),
             workers: 64,
+            processes: 1024,
             starting: 2 * cores,
             invocations: 1000,
         }
@@ -148,6 +154,8 @@ struct State {
     callers: BTreeMap<u64, Instant>,
     calls: u64,
     closing: bool,
+    /// Idle workers that end to make room.
+    leaving: HashSet<String>,
 }
 
 /// The workers and the waiting invocations of one function.
@@ -242,18 +250,30 @@ impl Pool {
 
     /// Starts as many workers as invocations wait for, within the limits.
     fn start_missing(self: &Arc<Self>, state: &mut State, key: &str) {
-        let Some(fleet) = state.fleets.get_mut(key) else { return };
+        let State { fleets, workers, supervisors, leaving, closing, .. } = state;
+        let Some(fleet) = fleets.get_mut(key) else { return };
+        let room = |fleet: &Fleet, all: usize| {
+            let others = all.saturating_sub(fleet.alive);
+            let share = self.limits.processes.saturating_sub(others) / 2;
+            all < self.limits.processes && (fleet.alive == 0 || fleet.alive < share)
+        };
         while fleet.waiting.len() > fleet.starting.len() + fleet.returning.len()
             && fleet.starting.len() < self.limits.starting
             && fleet.alive < self.limits.workers
-            && !state.closing
+            && room(fleet, workers.len())
+            && !*closing
         {
             let (worker, commands) = Worker::new(&fleet.spec);
             fleet.alive += 1;
             fleet.starting.insert(worker.id.clone());
-            state.workers.insert(worker.id.clone(), Arc::clone(&worker));
-            while state.supervisors.try_join_next().is_some() {}
-            state.supervisors.spawn(worker::supervise(Arc::clone(self), worker, commands));
+            workers.insert(worker.id.clone(), Arc::clone(&worker));
+            while supervisors.try_join_next().is_some() {}
+            supervisors.spawn(worker::supervise(Arc::clone(self), worker, commands));
+        }
+        if fleet.alive == 0 && !fleet.waiting.is_empty() && leaving.is_empty() {
+            let idle = fleets.values_mut().find(|fleet| !fleet.idle.is_empty());
+            // The one that was used longest ago; it hears of it by the end of its channel.
+            leaving.extend(idle.map(|fleet| fleet.idle.remove(0).worker));
         }
     }
 
@@ -288,6 +308,11 @@ impl Pool {
                 worker.begin(job);
                 return Some(());
             }
+            let tight = state.starving(&self.limits).is_some();
+            let Some(fleet) = state.fleets.get_mut(key).filter(|_| !tight) else {
+                worker.stop();
+                return None;
+            };
             let (give, take) = oneshot::channel();
             fleet.idle.push(Idle { worker: worker.id.clone(), give });
             Parked { pool: self, key, take }
@@ -346,8 +371,13 @@ impl Pool {
         self.host.ended(&worker.id);
         let mut state = self.lock();
         state.workers.remove(&worker.id);
+        state.leaving.remove(&worker.id);
         let closing = state.closing;
-        let Some(fleet) = state.fleets.get_mut(&worker.spec.key) else { return };
+        let full = state.workers.len() + 1 >= self.limits.processes;
+        let Some(fleet) = state.fleets.get_mut(&worker.spec.key) else {
+            self.start_for_all(&mut state, full);
+            return;
+        };
         fleet.alive = fleet.alive.saturating_sub(1);
         fleet.idle.retain(|idle| idle.worker != worker.id);
         fleet.returning.remove(&worker.id);
@@ -355,6 +385,7 @@ impl Pool {
         if fleet.starting.remove(&worker.id) && !closing {
             failed = fleet.waiting.pop_front();
         }
+        self.start_for_all(&mut state, full);
         self.start_missing(&mut state, &worker.spec.key);
         drop(state);
         if let Some(job) = failed {

@@ -25,7 +25,11 @@ pub(super) async fn start(
         .await
         .map_err(|error| error.to_string())?
         .map_err(|error| match error {
-            CodeError::Invalid => "the package cannot be unpacked".to_owned(),
+            CodeError::Invalid => {
+                "the package cannot be unpacked: it is damaged; change the function and deploy it \
+                 anew, or begin with an empty local cloud"
+                    .to_owned()
+            }
             CodeError::TooLarge => "the package is larger than 250 MB unpacked".to_owned(),
             CodeError::Io(error) => format!("the package cannot be unpacked: {error}"),
         })?;

@@ -13,6 +13,7 @@ use uuid::Uuid;
 use super::output::{self, Output};
 use super::pool::{Job, Outcome, Pool, Spec};
 use super::process::{describe, start};
+use super::strays;
 use crate::local::clock::now_ms;
 
 /// The largest answer of a function, in bytes (AWS: Lambda quotas, 6 MB and a little).
@@ -186,7 +187,7 @@ pub(super) async fn supervise(
         Ok((child, pipe, api)) => {
             let pid = child.id().unwrap_or_default();
             pool.host.process(pid, true);
-            let now = Instant::now();
+            let (now, own) = (Instant::now(), stream.clone());
             let supervisor = Supervisor {
                 deadline: now + pool.limits.init,
                 pool: Arc::clone(&pool),
@@ -204,6 +205,7 @@ pub(super) async fn supervise(
             };
             let end = supervisor.run(commands).await;
             drop(api);
+            let _ = tokio::task::spawn_blocking(move || strays::end_of_worker(&own)).await;
             pool.host.process(pid, false);
             pool.ended(&worker, |id| worker.init_outcome(id, &end));
         }

@@ -1,6 +1,6 @@
 //! Log events: put, read and searched.
 
-use rusqlite::{Row, params, params_from_iter};
+use rusqlite::{OptionalExtension as _, Row, params};
 use serde::Deserialize;
 use serde_json::json;
 
@@ -9,6 +9,7 @@ use super::super::clock::now_ms;
 use super::super::error::AwsError;
 use super::super::store::Db;
 use super::filter::Filter;
+use super::merge::Merge;
 use super::{existing_stream, groups, invalid};
 
 /// AWS no longer looks at these tokens, and still sends them.
@@ -17,6 +18,11 @@ pub const SEQUENCE_TOKEN: &str = "4950000000000000000000000000000000000000000000
 const MAX_EVENTS: usize = 10_000;
 const MAX_BYTES: usize = 1 << 20;
 const OVERHEAD: usize = 26;
+/// Events that one call of `FilterLogEvents` looks at, and about how many bytes of them it reads.
+const LOOKED: usize = MAX_EVENTS;
+const READ: usize = 4 << 20;
+/// From when on the latest events can be asked for first: 2024, in milliseconds.
+const BACKWARD: i64 = 1_704_067_200_000;
 /// Milliseconds that an event may be old or ahead.
 const OLDEST: i64 = 14 * 86_400_000;
 const NEWEST: i64 = 2 * 3_600_000;
@@ -27,18 +33,11 @@ struct Event {
     time: i64,
     ingested: i64,
     message: String,
-    stream: String,
 }
 
 impl Event {
     fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
-        Ok(Self {
-            id: row.get(0)?,
-            time: row.get(1)?,
-            ingested: row.get(2)?,
-            message: row.get(3)?,
-            stream: row.get(4)?,
-        })
+        Ok(Self { id: row.get(0)?, time: row.get(1)?, ingested: row.get(2)?, message: row.get(3)? })
     }
 
     fn size(&self) -> usize {
@@ -158,14 +157,16 @@ pub fn get(db: &Db<'_>, call: &Call) -> Result<Reply, AwsError> {
     let beginning = if forward { (i64::MIN, i64::MIN) } else { (i64::MAX, i64::MAX) };
     let from = at.map_or(beginning, |(_, from)| from);
     let mut statement = db.conn().prepare_cached(if forward {
-        "SELECT id, time, ingested, message, '' FROM log_event WHERE stream = ?1 AND time >= ?2
-         AND time < ?3 AND (time, id) > (?4, ?5) ORDER BY time, id LIMIT ?6"
+        "SELECT id, time, ingested, message FROM log_event WHERE stream = ?1
+         AND (time, id) > (?2, ?3) AND time < ?4 ORDER BY time, id LIMIT ?5"
     } else {
-        "SELECT id, time, ingested, message, '' FROM log_event WHERE stream = ?1 AND time >= ?2
-         AND time < ?3 AND (time, id) < (?4, ?5) ORDER BY time DESC, id DESC LIMIT ?6"
+        "SELECT id, time, ingested, message FROM log_event WHERE stream = ?1
+         AND (time, id) < (?2, ?3) AND time >= ?4 ORDER BY time DESC, id DESC LIMIT ?5"
     })?;
-    let rows =
-        statement.query_map(params![stream, start, end, from.0, from.1, limit], Event::read)?;
+    // One bound at each side, so that what is before it is not looked at. Numbers begin with 1.
+    let (from, to) =
+        if forward { (from.max((start, 0)), end) } else { (from.min((end, 0)), start) };
+    let rows = statement.query_map(params![stream, from.0, from.1, to, limit], Event::read)?;
     let mut events = Vec::new();
     let mut bytes = 0;
     for row in rows {
@@ -195,11 +196,70 @@ pub fn get(db: &Db<'_>, call: &Call) -> Result<Reply, AwsError> {
     }))
 }
 
+/// Looks at a bounded number of events: an answer may hold fewer than there are, or none, and a
+/// token to go on with.
 pub fn filter(db: &Db<'_>, call: &Call) -> Result<Reply, AwsError> {
     let group = groups::existing(db, call)?;
-    let (start, end) = period(call, group.horizon());
+    let period = period(call, group.horizon());
     let limit = limit(call)?;
     let filter = Filter::parse(call.text("filterPattern").unwrap_or_default())?;
+    let at = call.text("nextToken").map(position).transpose()?;
+    let forward = match at {
+        Some((direction, _)) => direction == 'f',
+        None => call.params["startFromHead"] != false,
+    };
+    if at.is_none() && !forward && call.params["startTime"].as_i64().unwrap_or_default() < BACKWARD
+    {
+        return Err(invalid(
+            "startFromHead can be false only when startTime is on or after January 1, 2024.",
+        ));
+    }
+    let streams = streams(db, call, &group.name)?;
+    let ids = streams.iter().map(|(id, _)| *id);
+    let mut merge = Merge::new(db, ids, forward, at.map(|(_, at)| at), period)?;
+    let mut message =
+        db.conn().prepare_cached("SELECT ingested, message FROM log_event WHERE id = ?")?;
+    let (mut events, mut bytes, mut read, mut looked) = (Vec::new(), 0, 0, 0);
+    let mut last = at.map(|(_, at)| at);
+    let direction = if forward { 'f' } else { 'b' };
+    let mut next = None;
+    while let Some(((time, id), stream)) = merge.next()? {
+        if let Some(last) = last
+            && (looked == LOOKED || read > READ)
+        {
+            next = Some(token(direction, last));
+            break;
+        }
+        looked += 1;
+        let row =
+            message.query_row([id], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, String>(1)?)));
+        let Some((ingested, message)) = row.optional()? else { continue };
+        read += message.len();
+        if filter.fits(&message) {
+            bytes += message.len() + OVERHEAD;
+            if let Some(last) = last
+                && (events.len() == limit || (bytes > MAX_BYTES && !events.is_empty()))
+            {
+                next = Some(token(direction, last));
+                break;
+            }
+            events.push(json!({
+                "logStreamName": streams[stream].1, "timestamp": time,
+                "message": message, "ingestionTime": ingested,
+                "eventId": format!("{time:020}{id:036}"),
+            }));
+        }
+        last = Some((time, id));
+    }
+    let mut answer = json!({"events": events, "searchedLogStreams": []});
+    if let Some(next) = next {
+        answer["nextToken"] = json!(next);
+    }
+    Reply::json(&answer)
+}
+
+/// Numbers and names of the streams that a call names; without any, all of the group.
+fn streams(db: &Db<'_>, call: &Call, group: &str) -> Result<Vec<(i64, String)>, AwsError> {
     let names: Option<Vec<&str>> = call.params["logStreamNames"]
         .as_array()
         .map(|names| names.iter().filter_map(serde_json::Value::as_str).collect());
@@ -207,59 +267,21 @@ pub fn filter(db: &Db<'_>, call: &Call) -> Result<Reply, AwsError> {
     if names.is_some() && prefix.is_some() {
         return Err(invalid("logStreamNamePrefix and logStreamNames are mutually exclusive."));
     }
-    let from = match call.text("nextToken") {
-        Some(token) => position(token)?.1,
-        None => (i64::MIN, i64::MIN),
-    };
     let mut statement = db
         .conn()
         .prepare_cached("SELECT id, name FROM log_stream WHERE region = ? AND log_group = ?")?;
-    let streams = statement.query_map([&call.region, &group.name], |row| {
+    let streams = statement.query_map([call.region.as_str(), group], |row| {
         Ok((row.get::<_, i64>(0)?, row.get::<_, String>(1)?))
     })?;
     let mut streams = streams.collect::<rusqlite::Result<Vec<_>>>()?;
     if let Some(names) = &names
-        && let Some(missing) = names.iter().find(|n| !streams.iter().any(|(_, name)| name == *n))
+        && names.iter().any(|wanted| !streams.iter().any(|(_, name)| name == wanted))
     {
-        let _ = missing;
         return Err(super::no_stream());
     }
     streams.retain(|(_, name)| {
         names.as_ref().is_none_or(|names| names.contains(&name.as_str()))
             && prefix.is_none_or(|prefix| name.starts_with(prefix))
     });
-    let ids = serde_json::to_string(&streams.iter().map(|(id, _)| id).collect::<Vec<_>>())?;
-    let mut statement = db.conn().prepare_cached(
-        "SELECT e.id, e.time, e.ingested, e.message, s.name
-         FROM log_event e JOIN log_stream s ON s.id = e.stream
-         WHERE e.stream IN (SELECT value FROM json_each(?1)) AND e.time >= ?2 AND e.time < ?3
-         AND (e.time, e.id) > (?4, ?5) ORDER BY e.time, e.id",
-    )?;
-    let values: [&dyn rusqlite::ToSql; 5] = [&ids, &start, &end, &from.0, &from.1];
-    let mut rows = statement.query(params_from_iter(values))?;
-    let mut events = Vec::new();
-    let mut bytes = 0;
-    let mut last = from;
-    let mut next = None;
-    while let Some(row) = rows.next()? {
-        let event = Event::read(row)?;
-        if filter.fits(&event.message) {
-            bytes += event.size();
-            if events.len() == limit || (bytes > MAX_BYTES && !events.is_empty()) {
-                next = Some(token('f', last));
-                break;
-            }
-            events.push(json!({
-                "logStreamName": event.stream, "timestamp": event.time,
-                "message": event.message, "ingestionTime": event.ingested,
-                "eventId": format!("{:020}{:036}", event.time, event.id),
-            }));
-        }
-        last = (event.time, event.id);
-    }
-    let mut answer = json!({"events": events, "searchedLogStreams": []});
-    if let Some(next) = next {
-        answer["nextToken"] = json!(next);
-    }
-    Reply::json(&answer)
+    Ok(streams)
 }

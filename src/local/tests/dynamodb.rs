@@ -75,7 +75,7 @@ async fn items_survive_a_restart_and_regions_are_apart() {
     assert!(by_arn.item().is_some());
     let tags = client.list_tags_of_resource().resource_arn(ARN).send().await.unwrap();
     assert_eq!(tags.tags().len(), 1);
-    let config = here.config("eu-west-1", Credentials::new("local", "local", None, None, "test"));
+    let config = here.config("eu-west-1", here.owner());
     let elsewhere = Client::new(&config).list_tables().send().await.unwrap();
     assert!(elsewhere.table_names().is_empty());
 }

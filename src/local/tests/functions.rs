@@ -141,7 +141,7 @@ async fn a_function_lives_changes_and_goes() {
         (&environment["AA"], &environment["AWS_REGION"]),
         (&json!("1"), &json!("us-east-1"))
     );
-    assert_eq!(environment["AWS_ENDPOINT_URL"], here.server.url());
+    assert_eq!(environment["AWS_ENDPOINT_URL"], here.server.cloud().functions_url);
     assert!(environment["AWS_ACCESS_KEY_ID"].as_str().unwrap().starts_with("ASIA"));
     assert!(environment.get("HOME").is_none(), "{environment}");
 

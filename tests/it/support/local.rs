@@ -5,12 +5,15 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use advent::local::{Access, Key};
 use aws_sdk_dynamodb::config::{BehaviorVersion, Credentials, Region};
 use aws_sdk_dynamodb::types::AttributeValue;
+use serde_json::Value;
 use tempfile::TempDir;
 
 use super::cli::Cli;
 pub use super::local_project::Local;
+use super::python::{Boto, Python};
 
 /// How long what happens by itself, such as a delivery, may take on a busy machine.
 const PATIENCE: Duration = Duration::from_mins(1);
@@ -67,10 +70,28 @@ impl LocalCloud {
 
     /// Its endpoint; `None` if it does not run.
     pub fn url(&self) -> Option<String> {
+        Some(variable(&self.variables()?, "AWS_ENDPOINT_URL"))
+    }
+
+    /// What other tools find it by; `None` if it does not run.
+    pub fn variables(&self) -> Option<Value> {
         let env = self.control.run(["local", "env", "--json"]);
-        (env.code == Some(0)).then(|| {
-            env.json()["AWS_ENDPOINT_URL"].as_str().expect("an endpoint is a string").to_owned()
-        })
+        (env.code == Some(0)).then(|| env.json())
+    }
+
+    /// Its endpoint and its owner's key.
+    pub fn access(&self) -> Access {
+        let variables = self.variables().expect("a local cloud runs");
+        let key = Key {
+            access_key_id: variable(&variables, "AWS_ACCESS_KEY_ID"),
+            secret_access_key: variable(&variables, "AWS_SECRET_ACCESS_KEY"),
+        };
+        Access { url: variable(&variables, "AWS_ENDPOINT_URL"), key }
+    }
+
+    /// boto3 with its owner's key.
+    pub fn boto<'a>(&self, python: &'a Python) -> Boto<'a> {
+        Boto::of(python, &self.variables().expect("a local cloud runs"))
     }
 
     /// Runs it in the background, whether something is in it or not.
@@ -86,12 +107,19 @@ impl LocalCloud {
 
     /// Every item of a table, its texts and numbers, read with the SDK and not through advent.
     pub fn items(&self, table: &str) -> Vec<BTreeMap<String, String>> {
+        let Access { url, key } = self.access();
         let config = aws_sdk_dynamodb::Config::builder()
             .behavior_version(BehaviorVersion::latest())
             .region(Region::new("us-east-1"))
-            .credentials_provider(Credentials::new("test", "test", None, None, "test"))
+            .credentials_provider(Credentials::new(
+                key.access_key_id,
+                key.secret_access_key,
+                None,
+                None,
+                "test",
+            ))
             .http_client(aws_smithy_http_client::Builder::new().build_http())
-            .endpoint_url(self.url().expect("a local cloud runs"))
+            .endpoint_url(url)
             .build();
         let runtime = tokio::runtime::Runtime::new().expect("a runtime");
         let scan = aws_sdk_dynamodb::Client::from_conf(config)
@@ -134,6 +162,10 @@ impl LocalCloud {
             std::thread::sleep(Duration::from_millis(50));
         }
     }
+}
+
+fn variable(variables: &Value, name: &str) -> String {
+    variables[name].as_str().expect("a variable is a string").to_owned()
 }
 
 impl Drop for LocalCloud {

@@ -1,5 +1,8 @@
 //! The small project and a local cloud of its own under it.
 
+use std::fs::DirBuilder;
+use std::path::Path;
+
 use tempfile::TempDir;
 
 use super::cli::Cli;
@@ -19,6 +22,7 @@ impl Local {
     /// Starts the local cloud, with nothing in it.
     pub fn start() -> Self {
         let state = TempDir::new().expect("a folder for the local cloud");
+        give_key(&state.path().join("local"));
         let project = Project::new();
         let cli = Cli::new(project.path()).local(&state.path().join("local"));
         cli.ok(["status", "--quiet"]);
@@ -30,6 +34,16 @@ impl Local {
     pub fn boto<'a>(&self, python: &'a Python) -> Boto<'a> {
         Boto::new(python, &self.url)
     }
+}
+
+/// Its key is `test`, secret `test`, as that of every emulator: commands reach it through a proxy
+/// too, and as an endpoint like another.
+fn give_key(dir: &Path) {
+    std::os::unix::fs::DirBuilderExt::mode(&mut DirBuilder::new(), 0o700)
+        .create(dir)
+        .expect("a folder for the local cloud");
+    let key = r#"{"access_key_id": "test", "secret_access_key": "test"}"#;
+    std::fs::write(dir.join("key.json"), key).expect("a key");
 }
 
 impl Drop for Local {

@@ -54,7 +54,6 @@ struct Shared {
     client: Client<HttpConnector, Full<Bytes>>,
     /// `127.0.0.1:PORT` of the server behind, and of the proxy.
     upstream: String,
-    own: String,
     settings: Mutex<Settings>,
     records: Mutex<Vec<Record>>,
     /// Whole requests, once somebody watches.
@@ -100,7 +99,6 @@ impl Proxy {
         let shared = Arc::new(Shared {
             client,
             upstream: upstream.trim_start_matches("http://").trim_end_matches('/').to_owned(),
-            own: own.clone(),
             settings: Mutex::default(),
             records: Mutex::default(),
             watched: Mutex::default(),
@@ -368,7 +366,7 @@ impl Call<'_> {
     }
 
     async fn send(&self) -> Result<Answer, Box<dyn std::error::Error + Send + Sync>> {
-        let Shared { upstream, own, client, .. } = self.shared;
+        let Shared { upstream, client, .. } = self.shared;
         let path = self.request.uri().path_and_query().map_or("/", |path| path.as_str());
         let mut request = Request::builder()
             .method(self.request.method())
@@ -376,19 +374,15 @@ impl Call<'_> {
             .version(Version::HTTP_11)
             .body(Full::new(self.request.body().clone()))?;
         *request.headers_mut() = end_to_end(self.request.headers());
-        // Only the port changes: the name may say which API is meant.
-        let host = self.request.headers().get(HOST).and_then(|host| host.to_str().ok());
-        let host = host.unwrap_or(own).replace(port(own), port(upstream));
-        request.headers_mut().insert(HOST, HeaderValue::from_str(&host)?);
+        // As it was signed; its name may say which API is meant.
+        let host = self.request.headers().get(HOST).cloned();
+        request
+            .headers_mut()
+            .insert(HOST, host.map_or_else(|| HeaderValue::from_str(upstream), Ok)?);
         let (parts, body) = client.request(request).await?.into_parts();
         let body = body.collect().await?.to_bytes();
         Ok(Answer { status: parts.status, headers: end_to_end(&parts.headers), body })
     }
-}
-
-/// `:PORT` of `127.0.0.1:PORT`.
-fn port(authority: &str) -> &str {
-    authority.rfind(':').map_or("", |colon| &authority[colon..])
 }
 
 /// Without the headers that concern one connection only, and without a length: bodies are whole.

@@ -252,8 +252,9 @@ pub struct Boto<'a> {
     python: &'a Python,
     endpoint: String,
     pub region: String,
-    /// Access key id to sign with.
+    /// Access key to sign with, and its secret.
     pub key: String,
+    pub secret: String,
 }
 
 /// An AWS error code and message.
@@ -265,7 +266,23 @@ pub struct AwsError {
 
 impl<'a> Boto<'a> {
     pub fn new(python: &'a Python, endpoint: &str) -> Self {
-        Self { python, endpoint: endpoint.into(), region: "us-east-1".into(), key: "test".into() }
+        Self {
+            python,
+            endpoint: endpoint.into(),
+            region: "us-east-1".into(),
+            key: "test".into(),
+            secret: "test".into(),
+        }
+    }
+
+    /// With what `advent local env --json` says.
+    pub fn of(python: &'a Python, variables: &Value) -> Self {
+        let text = |name: &str| variables[name].as_str().expect("a variable").to_owned();
+        Self {
+            key: text("AWS_ACCESS_KEY_ID"),
+            secret: text("AWS_SECRET_ACCESS_KEY"),
+            ..Self::new(python, &text("AWS_ENDPOINT_URL"))
+        }
     }
 
     /// One call: `call("lambda", "get_function", json!({"FunctionName": "f"}))`. Bytes are written
@@ -291,6 +308,7 @@ impl<'a> Boto<'a> {
         request["endpoint"] = self.endpoint.as_str().into();
         request["region"] = self.region.as_str().into();
         request["key"] = self.key.as_str().into();
+        request["secret"] = self.secret.as_str().into();
         let idle = CLIENTS.lock().unwrap_or_else(PoisonError::into_inner).pop();
         let mut client = idle.unwrap_or_else(|| Client::start(self.python));
         let answer = client.ask(&request);

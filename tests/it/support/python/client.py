@@ -30,16 +30,17 @@ class Cloud:
         self.endpoint = request["endpoint"]
         self.region = request["region"]
         self.key = request["key"]
+        self.secret = request["secret"]
 
     def client(self, service):
-        where = (self.endpoint, self.region, self.key, service)
+        where = (self.endpoint, self.region, self.key, self.secret, service)
         if where not in CLIENTS:
             CLIENTS[where] = boto3.client(
                 service,
                 endpoint_url=self.endpoint,
                 region_name=self.region,
                 aws_access_key_id=self.key,
-                aws_secret_access_key="secret",
+                aws_secret_access_key=self.secret,
                 config=botocore.config.Config(retries={"max_attempts": 1}, read_timeout=30),
             )
         return CLIENTS[where]
