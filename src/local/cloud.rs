@@ -61,6 +61,7 @@ impl Cloud {
                  anew: rm -r {}",
                 shell_word(&dir.to_string_lossy())
             );
+            let error = if is_full(&error) { error.context("the disk is full") } else { error };
             Failure::new(what).hint(hint).source(error).into()
         })?;
         Ok(Arc::new(Self {
@@ -192,4 +193,14 @@ impl Cloud {
             None => decision,
         })
     }
+}
+
+/// SQLite says it in these words only where it cannot grow the file, not beside it.
+fn is_full(error: &anyhow::Error) -> bool {
+    use rusqlite::{Error, ffi};
+    let code = match error.downcast_ref() {
+        Some(Error::SqliteFailure(failure, _)) => failure.extended_code,
+        _ => return false,
+    };
+    code == ffi::SQLITE_IOERR_SHMSIZE
 }

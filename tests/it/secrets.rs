@@ -108,7 +108,7 @@ fn no_command_shows_a_secret() {
 
 #[test]
 fn no_failure_shows_a_secret() {
-    let (cloud, folder) = (LocalCloud::new(), shipped_article());
+    let (cloud, folder) = (LocalCloud::with_secret("planted-key-d04e"), shipped_article());
     let running = cloud.start();
     let proxy = Proxy::start(&cloud.url().expect("it runs"));
     let advent = planted(Cli::new(&folder).endpoint(&proxy.url));
@@ -173,7 +173,7 @@ const KEPT: [&str; 3] = ["kept\"token\"93ab", "kept-signing-7c1f", "added-by-som
 #[test]
 fn what_only_the_function_knows_is_hidden_too() {
     let Some(python) = python() else { return };
-    let (cloud, folder) = (LocalCloud::new(), shipped_article());
+    let (cloud, folder) = (LocalCloud::with_secret("test"), shipped_article());
     let _running = cloud.start();
     let proxy = Proxy::start(&cloud.url().expect("it runs"));
     let cli = Cli::new(&folder).endpoint(&proxy.url);

@@ -110,7 +110,7 @@ fn packed(cloud: &LocalCloud, folder: &Path) -> (TempDir, PathBuf) {
 
 #[test]
 fn a_second_up_writes_nothing() {
-    let (cloud, folder) = (LocalCloud::new(), article());
+    let (cloud, folder) = (LocalCloud::with_secret("test"), article());
     // What an executable carries is the same with `--local` and without.
     let (elsewhere, packed) = packed(&cloud, &folder);
     cloud.cli(elsewhere.path()).program(&packed).ok(["up", "--yes"]);

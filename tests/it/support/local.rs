@@ -13,6 +13,7 @@ use tempfile::TempDir;
 
 use super::cli::Cli;
 pub use super::local_project::Local;
+use super::local_project::give_key;
 use super::python::{Boto, Python};
 
 /// How long what happens by itself, such as a delivery, may take on a busy machine.
@@ -56,6 +57,13 @@ impl LocalCloud {
         let dir = TempDir::new().expect("a folder for the local cloud");
         let control = Cli::new(dir.path()).local(&dir.path().join("local"));
         Self { dir, control }
+    }
+
+    /// One whose key is `test`, for commands that take it for an endpoint like another.
+    pub fn with_secret(secret: &str) -> Self {
+        let cloud = Self::new();
+        give_key(&cloud.dir(), secret);
+        cloud
     }
 
     /// Where its state is.

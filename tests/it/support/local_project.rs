@@ -3,6 +3,7 @@
 use std::fs::DirBuilder;
 use std::path::Path;
 
+use serde_json::json;
 use tempfile::TempDir;
 
 use super::cli::Cli;
@@ -22,7 +23,7 @@ impl Local {
     /// Starts the local cloud, with nothing in it.
     pub fn start() -> Self {
         let state = TempDir::new().expect("a folder for the local cloud");
-        give_key(&state.path().join("local"));
+        give_key(&state.path().join("local"), "test");
         let project = Project::new();
         let cli = Cli::new(project.path()).local(&state.path().join("local"));
         cli.ok(["status", "--quiet"]);
@@ -36,14 +37,14 @@ impl Local {
     }
 }
 
-/// Its key is `test`, secret `test`, as that of every emulator: commands reach it through a proxy
-/// too, and as an endpoint like another.
-fn give_key(dir: &Path) {
+/// Its key is `test`, as that of every emulator: commands reach it through a proxy too, and as an
+/// endpoint like another.
+pub fn give_key(dir: &Path, secret: &str) {
     std::os::unix::fs::DirBuilderExt::mode(&mut DirBuilder::new(), 0o700)
         .create(dir)
         .expect("a folder for the local cloud");
-    let key = r#"{"access_key_id": "test", "secret_access_key": "test"}"#;
-    std::fs::write(dir.join("key.json"), key).expect("a key");
+    let key = json!({"access_key_id": "test", "secret_access_key": secret});
+    std::fs::write(dir.join("key.json"), key.to_string()).expect("a key");
 }
 
 impl Drop for Local {
