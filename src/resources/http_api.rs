@@ -1,7 +1,9 @@
 //! An HTTP API with its integrations, routes and `$default` stage.
 
+mod looks;
 mod read;
 
+pub use looks::LOOKS;
 pub use read::rate;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -14,7 +16,7 @@ use tokio::time::{Instant, sleep};
 use crate::aws::naming::Lacking;
 use crate::aws::retry::{gone, poll_pause};
 use crate::aws::{ApiError, Call, Cloud, Context, Names, Wait};
-use crate::engine::{Changes, Diff, Found, Overtaken, Purpose, Resource};
+use crate::engine::{Changes, Diff, Found, Notices, Overtaken, Purpose, Resource};
 
 const STAGE: &str = "$default";
 /// How long a list of APIs may lack one that was just created.
@@ -58,6 +60,7 @@ pub struct State {
     stage: Option<Stage>,
     /// More APIs with our tags, left by a create whose answer was lost.
     duplicates: Vec<String>,
+    notices: Notices,
     lacking: Lacking,
 }
 
@@ -96,8 +99,13 @@ impl Resource for HttpApi {
         Some(self.names.api_arn(&state.id))
     }
 
+    fn notices(&self, state: &State) -> Notices {
+        state.notices.clone()
+    }
+
     async fn read(&self, cx: &Context<'_>) -> Result<Found<State>> {
-        let all = read::with_tags(cx, &self.name, read::list(cx).await?).await?;
+        let (all, raw) = read::list(cx).await?;
+        let all = read::with_tags(cx, &self.name, all).await?;
         let (mut ours, others): (Vec<_>, Vec<_>) =
             all.into_iter().partition(|api| stranger(&self.names, api).is_none());
         // Which of them is real decides which one stays. Of only one, its parts tell.
@@ -114,6 +122,9 @@ impl Resource for HttpApi {
             if cx.purpose == Purpose::Delete {
                 return Ok(Found::Ours(state));
             }
+            let seen = raw.iter().find(|api| api["apiId"] == *state.id);
+            state.notices.watched =
+                seen.map(|api| looks::API.notices("", api, &self.name)).unwrap_or_default();
             let begun = Instant::now();
             loop {
                 match Box::pin(read::parts(cx, state.clone())).await {
@@ -466,6 +477,7 @@ impl State {
             routes: BTreeMap::new(),
             stage: None,
             duplicates: Vec::new(),
+            notices: Notices::default(),
             lacking: Lacking::default(),
         }
     }

@@ -21,6 +21,7 @@ mod models;
 mod operators;
 mod order;
 mod pages;
+mod properties;
 mod proxy;
 mod readme;
 mod rights;
