@@ -38,6 +38,7 @@ pub const LOOKS: &[Look] = &[
                 Usual::Any(&["3600"]),
                 "Lambda asks for sessions of its own",
             ),
+            identity("PermissionsBoundary.PermissionsBoundaryType", "there is one type"),
             watched(
                 "PermissionsBoundary",
                 Usual::Nothing,

@@ -35,4 +35,5 @@ mod sweep;
 mod tour;
 mod trace;
 mod waits;
+mod watched;
 mod worlds;

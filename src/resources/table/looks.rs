@@ -10,7 +10,12 @@ pub const TABLE: Look = Look {
     properties: &[
         ignored("AttributeDefinitions", "follow from the keys of table and indexes"),
         identity("TableName", "it is found by"),
-        ours("KeySchema", "key", "advent.toml says it; another one replaces the table, if allowed"),
+        ours(
+            "KeySchema.AttributeName",
+            "key",
+            "advent.toml says it; another one replaces the table, if allowed",
+        ),
+        identity("KeySchema.KeyType", "one key, and so a hash key"),
         identity("TableStatus", "waited for"),
         ignored("CreationDateTime", "says nothing of what it is"),
         ignored("ProvisionedThroughput", "says nothing of a table on demand, which it is made"),

@@ -291,6 +291,18 @@ def members(service, operation, root):
     model = Loader().load_service_model(NAMES.get(service, service), "service-2")
     shapes, found = model["shapes"], []
 
+    def example(name):
+        shape = shapes[name]
+        if shape["type"] == "map":
+            return {"by-hand": example(shape["value"]["shape"])}
+        if shape["type"] == "structure":
+            return {of.get("locationName", it): example(of["shape"]) for it, of in shape["members"].items()}
+        if shape["type"] == "list":
+            return [example(shape["member"]["shape"])]
+        if "enum" in shape:
+            return shape["enum"][0]
+        return {"string": "by-hand", "boolean": True}.get(shape["type"], 7)
+
     def walk(name, path, above):
         shape = shapes[name]
         if shape["type"] == "structure" and shape["members"] and name not in above:
@@ -298,6 +310,8 @@ def members(service, operation, root):
                 walk(of["shape"], path + [of.get("locationName", member)], above | {name})
         elif shape["type"] == "list":
             walk(shape["member"]["shape"], path[:-1] + [path[-1] + "[]"], above)
+        elif shape["type"] == "map":
+            found.append({"path": ".".join(path), "type": "map", "values": [json.dumps(example(name))]})
         else:
             found.append({"path": ".".join(path), "type": shape["type"], "values": shape.get("enum", [])})
 
