@@ -141,7 +141,7 @@ impl Resource for Function {
                 }
                 let lacking = self.names.lacking(&read::tags_in(&found.output));
                 let notices = read::notices(&cx, &self.name, &found).await?;
-                let state = State { lacking, notices, ..State::from(configuration) };
+                let state = State { notices, lacking, ..State::from(configuration) };
                 self.keep_secrets(&state, &cx);
                 return Ok(Found::Ours(state));
             }
@@ -236,7 +236,7 @@ impl Resource for Function {
         }
         let same_role = state.role_arn == self.role_arn;
         let again = same_role && configuration.iter().any(|change| change.from == EARLIER_ROLE);
-        let other = if again { Some(self.leave_role(cx).await?) } else { None };
+        let other = if again { Some(Box::pin(self.leave_role(cx)).await?) } else { None };
         if !configuration.is_empty() {
             let request = lambda
                 .update_function_configuration()
@@ -373,7 +373,7 @@ impl Function {
             |error: &anyhow::Error| error.chain().any(<dyn std::error::Error>::is::<AlreadyExists>);
         let made = match other.create(&(), cx).await {
             // Another run is at it, or was killed meanwhile.
-            Err(error) if existed(&error) => match other.read(cx).await? {
+            Err(error) if existed(&error) => match Box::pin(other.read(cx)).await? {
                 Found::Ours(_) => None,
                 _ => return Err(error),
             },

@@ -72,13 +72,13 @@ impl Resource for Topic {
         let (tags, notices) = tokio::join!(tags(cx, &arn), self.read_notices(cx));
         Ok(match tags? {
             None => Found::Missing,
-            Some(tags) => match self.names.stranger(&tags) {
-                Some(whose) => Found::Foreign(whose),
-                None => {
+            Some(tags) => self.names.stranger(&tags).map_or_else(
+                || {
                     let lacking = self.names.lacking(&tags);
-                    Found::Ours(State { lacking, notices: notices? })
-                }
-            },
+                    Ok::<_, ApiError>(Found::Ours(State { lacking, notices: notices? }))
+                },
+                |whose| Ok(Found::Foreign(whose)),
+            )?,
         })
     }
 

@@ -4,7 +4,7 @@
 use serde_json::{Map, Value};
 
 use crate::aws::{ApiError, Context};
-use crate::engine::{Notices, Purpose, Unread, Watched};
+use crate::engine::{Purpose, Unread, Watched};
 
 /// What a call tells of a kind of resource.
 #[derive(Debug, Clone, Copy)]
@@ -70,11 +70,13 @@ pub const fn identity(path: &'static str, why: &'static str) -> Property {
 
 impl Property {
     /// It is urgent, whatever it is.
+    #[must_use]
     pub const fn alarming(self, what: &'static str) -> Self {
         Self { alarm: Some((None, what)), ..self }
     }
 
     /// It is urgent if it is this.
+    #[must_use]
     pub const fn alarming_if(self, value: &'static str, what: &'static str) -> Self {
         Self { alarm: Some((Some(value), what)), ..self }
     }
@@ -162,11 +164,6 @@ fn is_unknown_call(error: &ApiError) -> bool {
 /// Whether what is only looked at is of interest.
 pub fn is_wanted(cx: &Context<'_>) -> bool {
     cx.purpose == Purpose::Compare
-}
-
-/// The notices of what was looked at.
-pub fn seen(watched: Vec<Watched>, unread: Vec<Unread>) -> Notices {
-    Notices { watched, unread }
 }
 
 /// A member by its path.

@@ -174,7 +174,7 @@ pub(super) fn is_young(api: &Api) -> bool {
 /// An API with its parts. Fails with an API's "not found" if there is no such API.
 pub(super) async fn parts(cx: &Context<'_>, mut state: State) -> Result<State> {
     let id = state.id.clone();
-    let (integrations, routes, stage, stages) = tokio::try_join!(
+    let (integrations, routes, served, others) = tokio::try_join!(
         integrations(cx, &id),
         seen_routes(cx, &id),
         stage(cx, &id),
@@ -183,10 +183,10 @@ pub(super) async fn parts(cx: &Context<'_>, mut state: State) -> Result<State> {
     let watched = &mut state.notices.watched;
     watched.extend(integrations.2);
     watched.extend(routes.1);
-    watched.extend(stage.1);
+    watched.extend(served.1);
     (state.integrations, state.strays) = (integrations.0, integrations.1);
-    (state.routes, state.stage) = (routes.0, stage.0);
-    state.notices.extend(stages);
+    (state.routes, state.stage) = (routes.0, served.0);
+    state.notices.extend(others);
     Ok(state)
 }
 
