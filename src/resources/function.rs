@@ -11,7 +11,7 @@ use std::time::Duration;
 use anyhow::{Result, bail};
 use aws_sdk_lambda::primitives::{Blob, DateTime};
 use aws_sdk_lambda::types::{
-    Architecture, Environment, FunctionCode, LastUpdateStatus, LastUpdateStatusReasonCode, Runtime,
+    Architecture, FunctionCode, LastUpdateStatus, LastUpdateStatusReasonCode, Runtime,
     State as Lifecycle, StateReasonCode,
 };
 use bytes::Bytes;
@@ -20,7 +20,7 @@ use tokio::time::{Instant, sleep};
 pub use looks::LOOKS;
 pub use read::{Lookup, lookup, stranger};
 
-use self::environment::UNREAD;
+use self::environment::{UNREAD, variables};
 use super::role::{self, Role};
 use crate::aws::naming::Lacking;
 use crate::aws::retry::poll_pause;
@@ -497,10 +497,4 @@ impl State {
     pub fn has(&self, variable: &str) -> bool {
         self.environment.as_ref().is_ok_and(|environment| environment.contains_key(variable))
     }
-}
-
-fn variables(environment: &BTreeMap<String, String>) -> Environment {
-    // An absent map would leave the old one in place.
-    let variables = environment.iter().map(|(key, value)| (key.clone(), value.clone())).collect();
-    Environment::builder().set_variables(Some(variables)).build()
 }

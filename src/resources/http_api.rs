@@ -3,14 +3,13 @@
 mod looks;
 mod read;
 
-pub use looks::LOOKS;
-pub use read::rate;
+pub use self::{looks::LOOKS, read::rate};
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use aws_sdk_apigatewayv2::types::{Api, IntegrationType, ProtocolType, RouteSettings};
+use aws_sdk_apigatewayv2::types::{IntegrationType, ProtocolType, RouteSettings};
 use tokio::time::{Instant, sleep};
 
 use crate::aws::naming::Lacking;
@@ -107,7 +106,7 @@ impl Resource for HttpApi {
         let (all, raw) = read::list(cx).await?;
         let all = read::with_tags(cx, &self.name, all).await?;
         let (mut ours, others): (Vec<_>, Vec<_>) =
-            all.into_iter().partition(|api| stranger(&self.names, api).is_none());
+            all.into_iter().partition(|api| read::stranger(&self.names, api).is_none());
         // Which of them is real decides which one stays. Of only one, its parts tell.
         if ours.len() > 1 {
             ours = read::existing(cx, ours).await?;
@@ -141,7 +140,7 @@ impl Resource for HttpApi {
         }
         let namesakes = others.into_iter().filter(|api| api.name() == Some(&self.name)).collect();
         let namesakes = read::existing(cx, namesakes).await?;
-        let whose = namesakes.first().and_then(|api| stranger(&self.names, api));
+        let whose = namesakes.first().and_then(|api| read::stranger(&self.names, api));
         Ok(whose.map_or(Found::Missing, Found::Foreign))
     }
 
@@ -161,7 +160,7 @@ impl Resource for HttpApi {
         }
         for (arn, integration) in &state.integrations {
             if self.functions().contains(arn) {
-                let field = format!("payload format for {}", function_name(arn));
+                let field = format!("payload format for {}", read::function_name(arn));
                 changes.compare(&field, integration.payload.as_str(), PAYLOAD);
             }
         }
@@ -488,16 +487,8 @@ impl State {
             route.target == format!("integrations/{}", integration.id)
         };
         let arn = self.integrations.iter().find(own);
-        arn.map_or_else(|| route.target.clone(), |(arn, _)| function_name(arn).to_owned())
+        arn.map_or_else(|| route.target.clone(), |(arn, _)| read::function_name(arn).to_owned())
     }
-}
-
-fn function_name(arn: &str) -> &str {
-    arn.rsplit(':').next().unwrap_or(arn)
-}
-
-fn stranger(names: &Names, api: &Api) -> Option<String> {
-    names.stranger(&read::tags(api))
 }
 
 async fn delete_api(cx: &Context<'_>, id: &str) -> Result<()> {

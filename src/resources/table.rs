@@ -11,10 +11,8 @@ use aws_sdk_dynamodb::types::{
     TableDescription, TableStatus, Tag, TimeToLiveSpecification, TimeToLiveStatus,
 };
 pub use looks::LOOKS;
-use serde_json::{Value, json};
+use serde_json::Value;
 use tokio::time::{Instant, sleep};
-
-use super::watch::optional;
 
 use crate::aws::index::own_tags;
 use crate::aws::naming::{Lacking, Tags};
@@ -303,56 +301,6 @@ impl Table {
         }
         let lacking = self.names.lacking(&tags);
         Ok(Found::Ours(State { lacking, ..self.state(table, ttl) }))
-    }
-
-    /// What somebody has set that advent.toml does not speak of.
-    async fn read_notices(&self, table: &Value, cx: &Context<'_>) -> Result<Notices, ApiError> {
-        let mut notices = Notices::default();
-        if cx.purpose == Purpose::Delete {
-            return Ok(notices);
-        }
-        notices.watched = looks::TABLE.notices("", table, &self.name);
-        let dynamodb = &cx.cloud.dynamodb;
-        let (ttl, backups) = (Raw::default(), Raw::default());
-        let ask_ttl = async {
-            if self.ttl.is_some() {
-                return Ok(());
-            }
-            let request = || {
-                let request = dynamodb.describe_time_to_live().table_name(&self.name);
-                request.customize().interceptor(ttl.clone()).send()
-            };
-            Call::new("dynamodb:DescribeTimeToLive", &self.name).send(request).await.map(drop)
-        };
-        let ask_backups = async {
-            let request = || {
-                let request = dynamodb.describe_continuous_backups().table_name(&self.name);
-                request.customize().interceptor(backups.clone()).send()
-            };
-            Call::new("dynamodb:DescribeContinuousBackups", &self.name).send(request).await
-        };
-        let arn = self.names.table_arn(&self.name);
-        let ask_policy = async {
-            let request = || dynamodb.get_resource_policy().resource_arn(&arn).send();
-            match Call::new("dynamodb:GetResourcePolicy", &self.name).send(request).await {
-                Ok(answer) => Ok(answer.policy),
-                Err(error) if error.is("PolicyNotFound") => Ok(None),
-                Err(error) => Err(error),
-            }
-        };
-        let answers = tokio::join!(ask_ttl, ask_backups, ask_policy);
-        if optional("whether items expire", answers.0, &mut notices.unread)?.is_some() {
-            let seen = &ttl.take()["TimeToLiveDescription"];
-            notices.watched.extend(looks::EXPIRY.notices("", seen, &self.name));
-        }
-        if optional("backups", answers.1, &mut notices.unread)?.is_some() {
-            let seen = &backups.take()["ContinuousBackupsDescription"];
-            notices.watched.extend(looks::BACKUPS.notices("", seen, &self.name));
-        }
-        let policy = optional("the resource policy", answers.2, &mut notices.unread)?.flatten();
-        let seen = json!({ "Policy": policy });
-        notices.watched.extend(looks::POLICY.notices("resource policy: ", &seen, &self.name));
-        Ok(notices)
     }
 
     fn state(&self, table: &TableDescription, ttl: Ttl) -> State {

@@ -15,7 +15,7 @@ use super::looks;
 use super::{Integration, Route, STAGE, Stage, State};
 use crate::aws::naming::Tags;
 use crate::aws::raw::Raw;
-use crate::aws::{ApiError, Call, Context, Pages};
+use crate::aws::{ApiError, Call, Context, Names, Pages};
 use crate::engine::{Notices, Watched};
 use crate::failure::Failure;
 
@@ -52,6 +52,14 @@ fn items(raw: &Raw) -> Vec<Value> {
         Value::Array(items) => items,
         _ => Vec::new(),
     }
+}
+
+pub(super) fn function_name(arn: &str) -> &str {
+    arn.rsplit(':').next().unwrap_or(arn)
+}
+
+pub(super) fn stranger(names: &Names, api: &Api) -> Option<String> {
+    names.stranger(&tags(api))
 }
 
 /// What a list says of an API.
@@ -205,7 +213,7 @@ pub(super) async fn integrations(
         let page = Call::new("apigateway:GetIntegrations", id).send(request).await?;
         for seen in items(&raw) {
             let function = seen["integrationUri"].as_str().unwrap_or_default();
-            let label = format!("integration of {}: ", super::function_name(function));
+            let label = format!("integration of {}: ", function_name(function));
             watched.extend(looks::INTEGRATIONS.notices(&label, &seen, ""));
         }
         for found in page.items.unwrap_or_default() {

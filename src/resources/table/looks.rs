@@ -1,6 +1,12 @@
 //! What is done about each property of a table.
 
-use super::super::watch::{Look, Usual, identity, ignored, ours, watched};
+use serde_json::{Value, json};
+
+use super::super::watch::{Look, Usual, identity, ignored, optional, ours, watched};
+use super::Table;
+use crate::aws::raw::Raw;
+use crate::aws::{ApiError, Call, Context};
+use crate::engine::{Notices, Purpose};
 
 const HAND: &str = "advent.toml has no word for it: set by hand, and left to whoever did";
 
@@ -109,3 +115,59 @@ const UNLIMITED: &str = r#"{"MaxReadRequestUnits":-1,"MaxWriteRequestUnits":-1}"
 const EXPIRES: &str = "ours where advent.toml says when items expire (field ttl)";
 
 pub const LOOKS: &[Look] = &[TABLE, TAGS, EXPIRY, BACKUPS, POLICY];
+
+impl Table {
+    /// What somebody has set that advent.toml does not speak of.
+    pub(super) async fn read_notices(
+        &self,
+        table: &Value,
+        cx: &Context<'_>,
+    ) -> Result<Notices, ApiError> {
+        let mut notices = Notices::default();
+        if cx.purpose == Purpose::Delete {
+            return Ok(notices);
+        }
+        notices.watched = TABLE.notices("", table, &self.name);
+        let dynamodb = &cx.cloud.dynamodb;
+        let (ttl, backups) = (Raw::default(), Raw::default());
+        let ask_ttl = async {
+            if self.ttl.is_some() {
+                return Ok(());
+            }
+            let request = || {
+                let request = dynamodb.describe_time_to_live().table_name(&self.name);
+                request.customize().interceptor(ttl.clone()).send()
+            };
+            Call::new("dynamodb:DescribeTimeToLive", &self.name).send(request).await.map(drop)
+        };
+        let ask_backups = async {
+            let request = || {
+                let request = dynamodb.describe_continuous_backups().table_name(&self.name);
+                request.customize().interceptor(backups.clone()).send()
+            };
+            Call::new("dynamodb:DescribeContinuousBackups", &self.name).send(request).await
+        };
+        let arn = self.names.table_arn(&self.name);
+        let ask_policy = async {
+            let request = || dynamodb.get_resource_policy().resource_arn(&arn).send();
+            match Call::new("dynamodb:GetResourcePolicy", &self.name).send(request).await {
+                Ok(answer) => Ok(answer.policy),
+                Err(error) if error.is("PolicyNotFound") => Ok(None),
+                Err(error) => Err(error),
+            }
+        };
+        let answers = tokio::join!(ask_ttl, ask_backups, ask_policy);
+        if optional("whether items expire", answers.0, &mut notices.unread)?.is_some() {
+            let seen = &ttl.take()["TimeToLiveDescription"];
+            notices.watched.extend(EXPIRY.notices("", seen, &self.name));
+        }
+        if optional("backups", answers.1, &mut notices.unread)?.is_some() {
+            let seen = &backups.take()["ContinuousBackupsDescription"];
+            notices.watched.extend(BACKUPS.notices("", seen, &self.name));
+        }
+        let policy = optional("the resource policy", answers.2, &mut notices.unread)?.flatten();
+        let seen = json!({ "Policy": policy });
+        notices.watched.extend(POLICY.notices("resource policy: ", &seen, &self.name));
+        Ok(notices)
+    }
+}
