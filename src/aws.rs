@@ -10,6 +10,7 @@ pub mod index;
 pub mod naming;
 pub mod pace;
 pub mod pages;
+pub mod raw;
 pub mod record;
 pub mod retry;
 pub mod rights;

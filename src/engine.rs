@@ -5,6 +5,7 @@
 mod apply;
 mod event;
 mod graph;
+mod notice;
 mod plan;
 mod resource;
 mod stack;
@@ -12,6 +13,7 @@ mod stack;
 pub use apply::{Applied, Options, Outcome, Report};
 pub use event::{Event, Reporter};
 pub use graph::Interrupt;
+pub use notice::{Notices, Unread, Watched};
 pub use plan::{Action, Goal, Known, Plan, Step};
 pub use resource::{
     AlreadyExists, Change, Changes, Context, Diff, Found, Overtaken, Part, Purpose, Resource,

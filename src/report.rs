@@ -2,6 +2,7 @@
 
 mod errors;
 mod lines;
+mod notices;
 mod plan;
 mod screen;
 mod status;

@@ -11,7 +11,6 @@ use aws_config::provider_config::ProviderConfig;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::{ProvideCredentials as _, SharedCredentialsProvider};
-use aws_sdk_lambda::operation::get_function::GetFunctionOutput;
 use aws_sdk_sts::config::endpoint::{DefaultResolver, Params, ResolveEndpoint as _};
 use aws_smithy_types::retry::RetryConfig;
 use aws_smithy_types::timeout::TimeoutConfig;
@@ -27,6 +26,7 @@ use super::record;
 use super::retry::{ApiError, Call, Scouts};
 use crate::failure::Failure;
 use crate::local::{Access, Key};
+use crate::resources::function;
 use crate::resources::log_group;
 use crate::resources::permission::Policy;
 use crate::resources::subscription::{Listings, Subscribed};
@@ -70,7 +70,7 @@ pub struct Cloud {
     /// What the tagging API says is this stage's.
     pub index: Index,
     /// By function name.
-    pub functions: Cache<Option<Arc<GetFunctionOutput>>>,
+    pub functions: Cache<Option<Arc<function::Lookup>>>,
     /// By the beginning of their names.
     pub log_groups: Cache<log_group::Listed>,
     /// Functions that wait for their roles to be assumable. Each attempt sends the code again.

@@ -137,7 +137,9 @@ fn limit(operation: &'static str) -> (&'static str, Limit) {
         "sns:ListTagsForResource" => ("sns tags", fixed(10.0, 10.0)),
         "sns:Subscribe" | "sns:Unsubscribe" => ("sns:Subscribe", raisable(100.0)),
         "sns:ListSubscriptionsByTopic" => (operation, raisable(30.0)),
-        "dynamodb:ListTagsOfResource" => (operation, fixed(10.0, 10.0)),
+        "dynamodb:DescribeContinuousBackups" | "dynamodb:ListTagsOfResource" => {
+            (operation, fixed(10.0, 10.0))
+        }
         _ if operation.starts_with("lambda:") => ("lambda", fixed(15.0, 15.0)),
         _ if operation.starts_with("apigateway:") => ("apigateway", fixed(10.0, 40.0)),
         _ => (operation, Limit { rate: f64::INFINITY, burst: 1.0, raisable: false }),

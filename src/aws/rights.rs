@@ -68,7 +68,13 @@ const ROWS: &[Row] = &[
     ("tag:GetResources", READ, &[("tag:GetResources", Everything)]),
     ("dynamodb:DescribeTable", READ, &[("dynamodb:DescribeTable", Tables)]),
     ("dynamodb:ListTagsOfResource", READ, &[("dynamodb:ListTagsOfResource", Tables)]),
-    ("dynamodb:DescribeTimeToLive", COMPARED, &[("dynamodb:DescribeTimeToLive", ExpiringTables)]),
+    ("dynamodb:DescribeTimeToLive", COMPARED, &[("dynamodb:DescribeTimeToLive", Tables)]),
+    (
+        "dynamodb:DescribeContinuousBackups",
+        COMPARED,
+        &[("dynamodb:DescribeContinuousBackups", Tables)],
+    ),
+    ("dynamodb:GetResourcePolicy", COMPARED, &[("dynamodb:GetResourcePolicy", Tables)]),
     (
         "dynamodb:CreateTable",
         WRITTEN,
@@ -79,6 +85,8 @@ const ROWS: &[Row] = &[
     ("dynamodb:UpdateTimeToLive", WRITTEN, &[("dynamodb:UpdateTimeToLive", ExpiringTables)]),
     ("dynamodb:DeleteTable", DELETED, &[("dynamodb:DeleteTable", Tables)]),
     ("sns:ListSubscriptionsByTopic", READ, &[("sns:ListSubscriptionsByTopic", Topics)]),
+    ("sns:GetTopicAttributes", COMPARED, &[("sns:GetTopicAttributes", Topics)]),
+    ("sns:GetSubscriptionAttributes", COMPARED, &[("sns:GetSubscriptionAttributes", Everything)]),
     ("sns:ListTagsForResource", READ, &[("sns:ListTagsForResource", Topics)]),
     ("sns:CreateTopic", WRITTEN, &[("sns:CreateTopic", Topics), ("sns:TagResource", Topics)]),
     ("sns:TagResource", WRITTEN, &[("sns:TagResource", Topics)]),
@@ -101,8 +109,8 @@ const ROWS: &[Row] = &[
     ),
     ("iam:PutRolePolicy", WRITTEN, &[("iam:PutRolePolicy", Roles)]),
     ("iam:DeleteRolePolicy", BOTH, &[("iam:DeleteRolePolicy", Roles)]),
-    ("iam:ListAttachedRolePolicies", DELETED, &[("iam:ListAttachedRolePolicies", Roles)]),
-    ("iam:DetachRolePolicy", DELETED, &[("iam:DetachRolePolicy", Roles)]),
+    ("iam:ListAttachedRolePolicies", READ, &[("iam:ListAttachedRolePolicies", Roles)]),
+    ("iam:DetachRolePolicy", BOTH, &[("iam:DetachRolePolicy", Roles)]),
     ("iam:DeleteRole", DELETED, &[("iam:DeleteRole", Roles)]),
     ("iam:DeleteRole", WRITTEN, &[("iam:DeleteRole", OtherRoles)]),
     // Its answer has the tags only for those who may list them.
@@ -113,6 +121,7 @@ const ROWS: &[Row] = &[
     ),
     // Where those tags are missing.
     ("lambda:ListTags", READ, &[("lambda:ListTags", Functions)]),
+    ("lambda:ListFunctionUrlConfigs", COMPARED, &[("lambda:ListFunctionUrlConfigs", Functions)]),
     ("lambda:GetPolicy", READ, &[("lambda:GetPolicy", Functions)]),
     (
         "lambda:CreateFunction",
@@ -146,6 +155,7 @@ const ROWS: &[Row] = &[
     ),
     ("apigateway:GetIntegrations", COMPARED, &[("apigateway:GET", Api(&["/apis/*/integrations"]))]),
     ("apigateway:GetRoutes", COMPARED, &[("apigateway:GET", Api(&["/apis/*/routes"]))]),
+    ("apigateway:GetStages", COMPARED, &[("apigateway:GET", Api(&["/apis/*/stages"]))]),
     ("apigateway:GetStage", COMPARED, &[("apigateway:GET", Api(&["/apis/*/stages/*"]))]),
     ("apigateway:CreateApi", WRITTEN, &[("apigateway:POST", Api(&["/apis"]))]),
     ("apigateway:CreateApi", WRITTEN, API_TAGS),

@@ -65,7 +65,10 @@ pub fn status(
 ) -> Value {
     let mut document = place(session);
     document["url"] = url.into();
-    document["in_step"] = plan.in_step().into();
+    // What was not looked at may not be as it should.
+    document["in_step"] = (plan.in_step() && plan.unread().next().is_none()).into();
+    document["watched"] =
+        plan.steps.iter().map(|step| step.notices.watched.len()).sum::<usize>().into();
     document["not_built"] = session.unbuilt(artifacts).into();
     document["resources"] = plan.steps.iter().map(step).collect();
     document
@@ -80,6 +83,8 @@ fn step(step: &Step) -> Value {
         "action": action(&step.action),
         "changes": step.action.changes(),
         "deletes": step.removes,
+        "watched": step.notices.watched,
+        "unread": step.notices.unread,
     });
     if let Action::Foreign(whose) = &step.action {
         document["foreign"] = json!(whose);

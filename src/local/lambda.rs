@@ -134,6 +134,11 @@ pub async fn handle(cloud: &Arc<Cloud>, call: &mut Call) -> Result<Reply, AwsErr
         "GetFunctionConfiguration" => {
             Reply::json(&function::require(cloud, call, &name)?.configuration())
         }
+        // No function has an address of its own here.
+        "ListFunctionUrlConfigs" => {
+            function::require(cloud, call, &name)?;
+            Reply::json(&serde_json::json!({ "FunctionUrlConfigs": [] }))
+        }
         "UpdateFunctionCode" => manage::update_code(cloud, call, &name).await,
         "UpdateFunctionConfiguration" => manage::update_configuration(cloud, call, &name),
         "DeleteFunction" => manage::delete(cloud, call, &name).await,

@@ -3,7 +3,7 @@
 use console::measure_text_width;
 
 use super::style::Paint;
-use super::text;
+use super::{notices, text};
 use crate::engine::{Action, Change, Goal, Part, Plan, Step};
 
 /// How far the fields of a resource are moved in.
@@ -15,7 +15,8 @@ const NARROWEST: usize = 32;
 
 /// `width` is that of the terminal, if it is one: long values are cut to it.
 pub(super) fn text(plan: &Plan, width: Option<usize>, paint: Paint) -> String {
-    let shown = || plan.steps.iter().filter(|step| step.action != Action::Keep);
+    let shown =
+        || plan.steps.iter().filter(|it| it.action != Action::Keep || !it.notices.is_empty());
     let kind_width = text::widest(shown().map(|step| step.kind));
     let mut lines = Vec::new();
     for step in shown() {
@@ -32,7 +33,8 @@ pub(super) fn text(plan: &Plan, width: Option<usize>, paint: Paint) -> String {
 fn head(step: &Step, goal: Goal, kind_width: usize, paint: Paint) -> String {
     let Step { kind, name, .. } = step;
     let (glyph, remark) = match &step.action {
-        Action::Keep => (String::new(), String::new()),
+        // Shown for what is left alone.
+        Action::Keep => (paint.yellow("  *"), "left alone".to_owned()),
         Action::Create => (paint.green("  +"), String::new()),
         Action::Update(_) => (paint.yellow("  ~"), String::new()),
         Action::Recheck => (paint.yellow("  ~"), "known after apply".to_owned()),
@@ -54,6 +56,7 @@ fn below(step: &Step, width: Option<usize>, paint: Paint) -> Vec<String> {
     if let (Action::Delete | Action::Replace(_), Some(data)) = (&step.action, &step.data) {
         lines.push(format!("{INDENT}{}", paint.red(&format!("with it is lost: {data}"))));
     }
+    lines.extend(notices::lines(&step.notices, INDENT, paint));
     lines
 }
 
@@ -101,9 +104,13 @@ fn summary(plan: &Plan, paint: Paint) -> String {
     let not_ours = if strangers > 0 { format!(" {strangers} not ours.") } else { String::new() };
     if plan.is_empty() {
         return match plan.goal {
-            Goal::Up if strangers == 0 => {
-                "No changes: the stack is as advent.toml says.".to_owned()
-            }
+            Goal::Up if strangers == 0 => match notices::counts(plan).as_slice() {
+                [] => "No changes: the stack is as advent.toml says.".to_owned(),
+                counts => format!(
+                    "No changes: the stack is as advent.toml says, but for {}.",
+                    counts.join(" and ")
+                ),
+            },
             Goal::Up => format!("No changes.{not_ours}"),
             Goal::Down => format!("Nothing to delete.{not_ours}"),
         };

@@ -3,7 +3,7 @@
 use console::measure_text_width;
 
 use super::style::Paint;
-use super::{plan, summary, text};
+use super::{notices, plan, summary, text};
 use crate::engine::{Action, Plan, Step};
 use crate::resources::function::UNBUILT;
 
@@ -42,12 +42,14 @@ pub(super) fn text(
         let changes = step.action.changes().iter();
         lines.extend(changes.map(|change| plan::change(change, INDENT, width, paint)));
         lines.extend(plan::removals(step, INDENT, paint));
+        lines.extend(notices::lines(&step.notices, INDENT, paint));
     }
     let counts: Vec<_> = STATES
         .iter()
         .map(|name| (shown().filter(|step| state(step).0 == *name).count(), name))
         .filter(|(count, _)| *count > 0)
         .map(|(count, name)| format!("{count} {name}"))
+        .chain(notices::counts(plan))
         .collect();
     lines.extend([String::new(), format!("{} resources: {}", shown().count(), counts.join(", "))]);
     lines.join("\n")
@@ -55,7 +57,10 @@ pub(super) fn text(
 
 fn state(step: &Step) -> (&'static str, String) {
     match &step.action {
-        Action::Keep => ("in step", String::new()),
+        Action::Keep if !step.notices.unread.is_empty() => {
+            ("unsure", "not everything could be looked at".to_owned())
+        }
+        Action::Keep => ("in step", watched(step.notices.watched.len())),
         Action::Create => ("missing", String::new()),
         Action::Update(changes)
             if step.removes.is_empty() && changes.iter().all(|change| change.to == UNBUILT) =>
@@ -67,6 +72,14 @@ fn state(step: &Step) -> (&'static str, String) {
         Action::Recheck => ("unsure", "what it needs is missing".to_owned()),
         Action::Foreign(whose) => ("foreign", whose.clone()),
         Action::Delete => ("unwanted", "no longer in advent.toml".to_owned()),
+    }
+}
+
+fn watched(differences: usize) -> String {
+    match differences {
+        0 => String::new(),
+        1 => "but for 1 watched difference".to_owned(),
+        more => format!("but for {more} watched differences"),
     }
 }
 

@@ -1,6 +1,7 @@
 //! A Lambda function on `provided.al2023`.
 
 mod environment;
+mod looks;
 mod read;
 
 use std::collections::BTreeMap;
@@ -10,20 +11,21 @@ use std::time::Duration;
 use anyhow::{Result, bail};
 use aws_sdk_lambda::primitives::{Blob, DateTime};
 use aws_sdk_lambda::types::{
-    Architecture, Environment, FunctionCode, LastUpdateStatus, LastUpdateStatusReasonCode, Runtime,
+    Architecture, FunctionCode, LastUpdateStatus, LastUpdateStatusReasonCode, Runtime,
     State as Lifecycle, StateReasonCode,
 };
 use bytes::Bytes;
 use tokio::time::{Instant, sleep};
 
-pub use read::{lookup, stranger};
+pub use looks::LOOKS;
+pub use read::{Lookup, lookup, stranger};
 
-use self::environment::UNREAD;
+use self::environment::{UNREAD, variables};
 use super::role::{self, Role};
 use crate::aws::naming::Lacking;
 use crate::aws::retry::poll_pause;
 use crate::aws::{ApiError, Call, Cloud, Context, Names, Wait};
-use crate::engine::{AlreadyExists, Changes, Diff, Found, Overtaken, Resource};
+use crate::engine::{AlreadyExists, Changes, Diff, Found, Notices, Overtaken, Resource};
 
 const RUNTIME: &str = "provided.al2023";
 /// Required for a zip, unused by a `bootstrap`.
@@ -101,8 +103,10 @@ pub struct State {
     environment: Result<BTreeMap<String, String>, ApiError>,
     architecture: String,
     runtime: String,
+    handler: String,
     sha256: String,
     modified: Option<DateTime>,
+    notices: Notices,
     lacking: Lacking,
 }
 
@@ -120,17 +124,24 @@ impl Resource for Function {
         Some(self.names.function_arn(&self.name))
     }
 
+    fn notices(&self, state: &State) -> Notices {
+        state.notices.clone()
+    }
+
     async fn read(&self, cx: &Context<'_>) -> Result<Found<State>> {
         let (mut cx, begun) = (*cx, Instant::now());
         loop {
             let Some(found) = lookup(&cx, &self.name).await? else { return Ok(Found::Missing) };
-            let Some(configuration) = &found.configuration else { return Ok(Found::Missing) };
+            let Some(configuration) = &found.output.configuration else {
+                return Ok(Found::Missing);
+            };
             if configuration.state != Some(Lifecycle::Deleting) {
                 if let Some(whose) = stranger(&self.names, &found) {
                     return Ok(Found::Foreign(whose));
                 }
-                let lacking = self.names.lacking(&read::tags_in(&found));
-                let state = State { lacking, ..State::from(configuration) };
+                let lacking = self.names.lacking(&read::tags_in(&found.output));
+                let notices = read::notices(&cx, &self.name, &found).await?;
+                let state = State { notices, lacking, ..State::from(configuration) };
                 self.keep_secrets(&state, &cx);
                 return Ok(Found::Ours(state));
             }
@@ -147,6 +158,7 @@ impl Resource for Function {
         }
         changes.compare("architecture", &state.architecture, &self.architecture);
         changes.compare("runtime", state.runtime.as_str(), RUNTIME);
+        changes.compare("handler", state.handler.as_str(), HANDLER);
         changes.compare("memory", &state.memory, &self.memory);
         changes.compare("timeout", &state.timeout, &self.timeout);
         changes.compare("role", &state.role_arn, &self.role_arn);
@@ -224,7 +236,7 @@ impl Resource for Function {
         }
         let same_role = state.role_arn == self.role_arn;
         let again = same_role && configuration.iter().any(|change| change.from == EARLIER_ROLE);
-        let other = if again { Some(self.leave_role(cx).await?) } else { None };
+        let other = if again { Some(Box::pin(self.leave_role(cx)).await?) } else { None };
         if !configuration.is_empty() {
             let request = lambda
                 .update_function_configuration()
@@ -361,7 +373,7 @@ impl Function {
             |error: &anyhow::Error| error.chain().any(<dyn std::error::Error>::is::<AlreadyExists>);
         let made = match other.create(&(), cx).await {
             // Another run is at it, or was killed meanwhile.
-            Err(error) if existed(&error) => match other.read(cx).await? {
+            Err(error) if existed(&error) => match Box::pin(other.read(cx)).await? {
                 Found::Ours(_) => None,
                 _ => return Err(error),
             },
@@ -465,8 +477,10 @@ impl Function {
             environment,
             architecture: self.architecture.clone(),
             runtime: RUNTIME.to_owned(),
+            handler: HANDLER.to_owned(),
             sha256: sha256.to_owned(),
             modified: None,
+            notices: Notices::default(),
             lacking: Lacking::default(),
         }
     }
@@ -483,10 +497,4 @@ impl State {
     pub fn has(&self, variable: &str) -> bool {
         self.environment.as_ref().is_ok_and(|environment| environment.contains_key(variable))
     }
-}
-
-fn variables(environment: &BTreeMap<String, String>) -> Environment {
-    // An absent map would leave the old one in place.
-    let variables = environment.iter().map(|(key, value)| (key.clone(), value.clone())).collect();
-    Environment::builder().set_variables(Some(variables)).build()
 }

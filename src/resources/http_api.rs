@@ -1,21 +1,22 @@
 //! An HTTP API with its integrations, routes and `$default` stage.
 
+mod looks;
 mod read;
 mod write;
 
-pub use read::rate;
+pub use self::{looks::LOOKS, read::rate};
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use aws_sdk_apigatewayv2::types::{Api, ProtocolType};
+use aws_sdk_apigatewayv2::types::ProtocolType;
 use tokio::time::{Instant, sleep};
 
 use crate::aws::naming::Lacking;
 use crate::aws::retry::{gone, poll_pause};
 use crate::aws::{ApiError, Call, Cloud, Context, Names, Wait};
-use crate::engine::{Changes, Diff, Found, Overtaken, Part, Purpose, Resource};
+use crate::engine::{Changes, Diff, Found, Notices, Overtaken, Part, Purpose, Resource};
 
 const STAGE: &str = "$default";
 /// How long a list of APIs may lack one that was just created.
@@ -61,6 +62,7 @@ pub struct State {
     doubles: Vec<String>,
     /// More APIs with our tags, left by a create whose answer was lost.
     duplicates: Vec<String>,
+    notices: Notices,
     lacking: Lacking,
 }
 
@@ -101,10 +103,15 @@ impl Resource for HttpApi {
         Some(self.names.api_arn(&state.id))
     }
 
+    fn notices(&self, state: &State) -> Notices {
+        state.notices.clone()
+    }
+
     async fn read(&self, cx: &Context<'_>) -> Result<Found<State>> {
-        let all = read::with_tags(cx, &self.name, read::list(cx).await?).await?;
+        let (all, raw) = read::list(cx).await?;
+        let all = read::with_tags(cx, &self.name, all).await?;
         let (mut ours, others): (Vec<_>, Vec<_>) =
-            all.into_iter().partition(|api| stranger(&self.names, api).is_none());
+            all.into_iter().partition(|api| read::stranger(&self.names, api).is_none());
         // Which of them is real, and lives, decides which one stays. Of only one, its parts tell.
         if ours.len() > 1 {
             ours = read::ranked(cx, ours, self.routes.values()).await?;
@@ -117,6 +124,9 @@ impl Resource for HttpApi {
             if cx.purpose == Purpose::Delete {
                 return Ok(Found::Ours(state));
             }
+            let seen = raw.iter().find(|api| api["apiId"] == *state.id);
+            state.notices.watched =
+                seen.map(|api| looks::API.notices("", api, &self.name)).unwrap_or_default();
             let begun = Instant::now();
             loop {
                 match Box::pin(read::parts(cx, state.clone())).await {
@@ -133,7 +143,7 @@ impl Resource for HttpApi {
         }
         let namesakes = others.into_iter().filter(|api| api.name() == Some(&self.name)).collect();
         let namesakes = read::existing(cx, namesakes).await?;
-        let whose = namesakes.first().and_then(|api| stranger(&self.names, api));
+        let whose = namesakes.first().and_then(|api| read::stranger(&self.names, api));
         Ok(whose.map_or(Found::Missing, Found::Foreign))
     }
 
@@ -151,7 +161,7 @@ impl Resource for HttpApi {
         }
         for (arn, integration) in &state.integrations {
             if self.functions().contains(arn) {
-                let field = format!("payload format for {}", function_name(arn));
+                let field = format!("payload format for {}", read::function_name(arn));
                 changes.compare(&field, integration.payload.as_str(), PAYLOAD);
             }
         }
@@ -184,7 +194,7 @@ impl Resource for HttpApi {
         all.extend(state.doubles.iter().map(|id| part("duplicate route", id.clone())));
         let wanted = self.functions();
         let unused = state.integrations.iter().filter(|(arn, _)| !wanted.contains(*arn));
-        let unused = unused.map(|(arn, it)| format!("{} -> {}", it.id, function_name(arn)));
+        let unused = unused.map(|(arn, it)| format!("{} -> {}", it.id, read::function_name(arn)));
         all.extend(unused.map(|name| part("integration", name)));
         all.extend(state.strays.iter().map(|id| part("duplicate integration", id.clone())));
         all
@@ -309,6 +319,7 @@ impl State {
             doubles: Vec::new(),
             stage: None,
             duplicates: Vec::new(),
+            notices: Notices::default(),
             lacking: Lacking::default(),
         }
     }
@@ -319,16 +330,8 @@ impl State {
             route.target == format!("integrations/{}", integration.id)
         };
         let arn = self.integrations.iter().find(own);
-        arn.map_or_else(|| route.target.clone(), |(arn, _)| function_name(arn).to_owned())
+        arn.map_or_else(|| route.target.clone(), |(arn, _)| read::function_name(arn).to_owned())
     }
-}
-
-fn function_name(arn: &str) -> &str {
-    arn.rsplit(':').next().unwrap_or(arn)
-}
-
-fn stranger(names: &Names, api: &Api) -> Option<String> {
-    names.stranger(&read::tags(api))
 }
 
 async fn delete_api(cx: &Context<'_>, id: &str) -> Result<()> {

@@ -8,9 +8,57 @@ use aws_sdk_cloudwatchlogs::types::LogGroup as LogGroupDescription;
 
 use crate::aws::index::own_tags;
 use crate::aws::naming::{Lacking, Tags};
+use crate::aws::raw::Raw;
 use crate::aws::retry::gone;
 use crate::aws::{ApiError, Call, Cloud, Context, Names, Pages};
-use crate::engine::{AlreadyExists, Changes, Diff, Found, Purpose, Resource};
+use crate::engine::{AlreadyExists, Changes, Diff, Found, Notices, Purpose, Resource};
+
+use super::watch::{Look, Usual, identity, ignored, ours, watched};
+
+/// What is done about each property. `DescribeSubscriptionFilters`, which takes 5 calls a second, is
+/// not asked.
+pub const LOOKS: &[Look] = &[
+    Look {
+        call: "logs:DescribeLogGroups",
+        root: "logGroups[]",
+        properties: &[
+            identity("logGroupName", "it is found by"),
+            ignored("creationTime", "says nothing of what it is"),
+            ours("retentionInDays", "expiry", "advent.toml says it"),
+            watched("metricFilterCount", Usual::Nothing, "they go with the group"),
+            identity("arn", "follows from the name"),
+            ignored("storedBytes", "what is in it"),
+            watched("kmsKeyId", Usual::Nothing, "organisations demand it"),
+            watched(
+                "dataProtectionStatus",
+                Usual::Any(&["DISABLED", "DELETED", "ARCHIVED"]),
+                "masks what is in the logs",
+            ),
+            ignored("inheritedProperties", "set for the whole account"),
+            watched("logGroupClass", Usual::Any(&["STANDARD"]), "fixed when it is created"),
+            identity("logGroupArn", "follows from the name"),
+            watched(
+                "deletionProtectionEnabled",
+                Usual::Nothing,
+                "`advent down` refuses while it is on, and says how to lift it",
+            ),
+            watched(
+                "bearerTokenAuthenticationEnabled",
+                Usual::Nothing,
+                "who may write with a token",
+            ),
+        ],
+    },
+    Look {
+        call: "logs:ListTagsForResource",
+        root: "",
+        properties: &[ours(
+            "tags",
+            "tag ",
+            "those of advent.toml; others belong to whoever set them",
+        )],
+    },
+];
 
 pub struct LogGroup {
     pub name: String,
@@ -26,6 +74,7 @@ pub struct State {
     /// `None`: for ever.
     retention: Option<i32>,
     protected: bool,
+    notices: Notices,
     lacking: Lacking,
 }
 
@@ -55,6 +104,10 @@ impl Resource for LogGroup {
             self.name
         );
         state.protected.then_some(lift)
+    }
+
+    fn notices(&self, state: &State) -> Notices {
+        state.notices.clone()
     }
 
     async fn read(&self, cx: &Context<'_>) -> Result<Found<State>> {
@@ -143,6 +196,7 @@ impl Resource for LogGroup {
         let wanted = State {
             retention: Some(self.retention),
             protected: state.protected,
+            notices: state.notices.clone(),
             lacking: Lacking::default(),
         };
         if state.retention == wanted.retention {
@@ -183,19 +237,27 @@ async fn listed(cx: &Context<'_>, prefix: &str, name: &str) -> Result<Listed, Ap
                 .describe_log_groups()
                 .log_group_name_prefix(prefix)
                 .set_next_token(token);
-            let page =
-                Call::new("logs:DescribeLogGroups", prefix).send(|| request.clone().send()).await?;
+            let raw = Raw::default();
+            let request = || request.clone().customize().interceptor(raw.clone()).send();
+            let page = Call::new("logs:DescribeLogGroups", prefix).send(request).await?;
+            let raw = raw.take();
+            let notices = |name: &str| {
+                let groups = raw["logGroups"].as_array();
+                let group = groups.into_iter().flatten().find(|it| it["logGroupName"] == name);
+                let watched = group.map(|group| LOOKS[0].notices("", group, name));
+                Notices { watched: watched.unwrap_or_default(), ..Notices::default() }
+            };
             let groups = page.log_groups.unwrap_or_default().into_iter();
             let state = |group: LogGroupDescription| {
                 let protected = group.deletion_protection_enabled.unwrap_or_default();
-                Some((
-                    group.log_group_name?,
-                    State {
-                        retention: group.retention_in_days,
-                        protected,
-                        lacking: Lacking::default(),
-                    },
-                ))
+                let name = group.log_group_name?;
+                let state = State {
+                    retention: group.retention_in_days,
+                    protected,
+                    notices: notices(&name),
+                    lacking: Lacking::default(),
+                };
+                Some((name, state))
             };
             all.extend(groups.filter_map(state));
             // They come in order, the shortest name with a prefix first.

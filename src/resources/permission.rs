@@ -8,9 +8,10 @@ use anyhow::Result;
 use serde_json::Value;
 
 use super::function;
+use super::watch::{Look, identity, ignored, ours};
 use crate::aws::retry::gone;
 use crate::aws::{ApiError, Call, Cloud, Context, Names, Wait};
-use crate::engine::{AlreadyExists, Changes, Diff, Found, Purpose, Resource};
+use crate::engine::{AlreadyExists, Changes, Diff, Found, Purpose, Resource, Watched};
 use crate::failure::Failure;
 
 /// Statements whose id begins so are ours.
@@ -25,6 +26,31 @@ const CONCURRENT: Wait = Wait {
     note: "waiting for another change of the function",
     at_most: Duration::from_mins(2),
 };
+
+/// What is done about each property. Statements of others are watched as their function's.
+pub const LOOKS: &[Look] = &[
+    Look {
+        call: "lambda:GetPolicy",
+        root: "",
+        properties: &[
+            ours("Policy", "principal", "each statement, below"),
+            ignored("RevisionId", "changes with every change of the policy"),
+        ],
+    },
+    Look {
+        call: "lambda:GetPolicy",
+        root: "Policy.Statement[]",
+        properties: &[
+            identity("Sid", "it is found by; those of others are watched as their function's"),
+            ours("Effect", "effect", "the trigger may invoke it"),
+            ours("Principal", "principal", "the service of the trigger"),
+            ours("Action", "action", "lambda:InvokeFunction and no more"),
+            identity("Resource", "the function whose policy it is"),
+            ours("Condition.ArnLike", "source", "the trigger's ARN"),
+            ours("Condition", "other conditions", "they may let nothing through"),
+        ],
+    },
+];
 
 pub struct Permission {
     /// `{trigger} -> {function}`, for people.
@@ -59,6 +85,9 @@ pub struct Statement {
     principal: String,
     source_arn: String,
     action: String,
+    effect: String,
+    /// Besides the source; empty if there are none.
+    conditions: String,
     /// How many of this id there are. AWS refuses a second one, emulators do not.
     copies: usize,
 }
@@ -102,6 +131,9 @@ impl Resource for Permission {
         changes.compare("source", &state.source_arn, source);
         changes.compare("action", state.action.as_str(), "lambda:InvokeFunction");
         changes.compare("statements of this id", &state.copies, &1);
+        changes.compare("effect", state.effect.as_str(), "Allow");
+        let conditions = if state.conditions.is_empty() { "none" } else { &state.conditions };
+        changes.compare("other conditions", conditions, "none");
         changes.update()
     }
 
@@ -235,6 +267,8 @@ impl Permission {
                 source_arn: source.clone(),
                 action: "lambda:InvokeFunction".to_owned(),
                 copies: 1,
+                effect: "Allow".to_owned(),
+                conditions: String::new(),
             }),
             Err(error) if error.message.contains("already exists") => {
                 Err(anyhow::Error::new(AlreadyExists).context(error))
@@ -280,6 +314,19 @@ fn is_like(source: &str, pattern: &str) -> bool {
     })
 }
 
+const ANY_SOURCE: &str = "any";
+/// Where a condition may say for whom a service must act.
+const SOURCES: [(&str, &str); 8] = [
+    ("ArnLike", "AWS:SourceArn"),
+    ("ArnLike", "aws:SourceArn"),
+    ("ArnEquals", "AWS:SourceArn"),
+    ("ArnEquals", "aws:SourceArn"),
+    ("StringEquals", "AWS:SourceArn"),
+    ("StringEquals", "aws:SourceArn"),
+    ("StringLike", "AWS:SourceArn"),
+    ("StringLike", "aws:SourceArn"),
+];
+
 fn is_too_long(error: &anyhow::Error) -> bool {
     error.downcast_ref().is_some_and(|error: &ApiError| error.is("PolicyLengthExceeded"))
 }
@@ -303,11 +350,45 @@ pub async fn policy(cx: &Context<'_>, function: &str) -> Result<Policy, ApiError
     cx.cloud.policies.get(cx, function, ask).await
 }
 
+impl Statement {
+    /// That somebody else may invoke the function, if it is not ours.
+    pub(super) fn notice(&self) -> Option<Watched> {
+        if self.sid.starts_with(SID_PREFIX) {
+            return None;
+        }
+        let Self { sid, principal, source_arn, action, effect, conditions, .. } = self;
+        let anybody = principal == "*" || principal.contains("\"*\"");
+        let bare = source_arn == ANY_SOURCE && conditions.is_empty();
+        let alarm =
+            (anybody && bare && effect == "Allow").then(|| "everybody may invoke it".to_owned());
+        let with = if conditions.is_empty() { String::new() } else { format!(" if {conditions}") };
+        let found = format!("{effect} {principal} {action} for {source_arn}{with}");
+        Some(Watched { property: format!("permission {sid}"), found, usual: None, alarm })
+    }
+}
+
 fn statements(policy: &str) -> Policy {
     let policy: Value = serde_json::from_str(policy).unwrap_or_default();
     let text = |value: &Value| match value {
         Value::String(text) => text.clone(),
         other => other.to_string(),
+    };
+    let source = |statement: &Value| {
+        SOURCES.iter().find(|at| !statement["Condition"][at.0][at.1].is_null()).copied()
+    };
+    let others = |statement: &Value| {
+        let mut conditions = statement["Condition"].clone();
+        if let Some((operator, key)) = source(statement) {
+            conditions[operator].as_object_mut().map(|keys| keys.remove(key));
+        }
+        if let Some(operators) = conditions.as_object_mut() {
+            operators.retain(|_, keys| keys.as_object().is_none_or(|keys| !keys.is_empty()));
+        }
+        match conditions {
+            Value::Null => String::new(),
+            Value::Object(none) if none.is_empty() => String::new(),
+            some => some.to_string(),
+        }
     };
     let statement = |statement: &Value| Statement {
         sid: text(&statement["Sid"]),
@@ -315,12 +396,12 @@ fn statements(policy: &str) -> Policy {
             Value::Null => &statement["Principal"],
             service => service,
         }),
-        source_arn: ["ArnLike", "ArnEquals", "StringEquals", "StringLike"]
-            .iter()
-            .flat_map(|operator| ["AWS:SourceArn", "aws:SourceArn"].map(|key| (operator, key)))
-            .map(|(operator, key)| &statement["Condition"][operator][key])
-            .find(|arn| !arn.is_null())
-            .map_or_else(|| "any".to_owned(), text),
+        source_arn: source(statement).map_or_else(
+            || ANY_SOURCE.to_owned(),
+            |(operator, key)| text(&statement["Condition"][operator][key]),
+        ),
+        effect: text(&statement["Effect"]),
+        conditions: others(statement),
         action: text(&statement["Action"]),
         copies: 1,
     };
@@ -346,6 +427,8 @@ mod tests {
             source_arn: format!("arn:aws:execute-api:r:1:api/*/{route}"),
             action: "lambda:InvokeFunction".to_owned(),
             copies: 1,
+            effect: "Allow".to_owned(),
+            conditions: String::new(),
         };
         let alone = statement("advent-route-alone", "GET/alone");
         let double = statement("advent-route-double", "GET/a/b");

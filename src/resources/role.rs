@@ -1,5 +1,7 @@
 //! An IAM role with its inline policies.
 
+mod document;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -13,12 +15,74 @@ use tokio::time::{Instant, sleep};
 use crate::aws::naming::{Lacking, Tags};
 use crate::aws::retry::{gone, poll_pause};
 use crate::aws::{ApiError, Call, Cloud, Context, Names};
-use crate::engine::{AlreadyExists, Changes, Diff, Found, Part, Purpose, Resource};
+use crate::engine::{
+    AlreadyExists, Changes, Diff, Found, Notices, Part, Purpose, Resource, Unread,
+};
+
+use self::document::{normal, parse};
+use super::watch::{Look, Usual, identity, ignored, optional, ours, watched};
 
 /// Name of the policy that lets a function publish, after that of its first policy.
 pub const PUBLISH: &str = "_snspublish";
 /// How long IAM's replicas may take to see that a role's last policy is gone.
 const IN_USE: Duration = Duration::from_mins(2);
+
+/// What is done about each property.
+pub const LOOKS: &[Look] = &[
+    Look {
+        call: "iam:GetRole",
+        root: "Role",
+        properties: &[
+            identity("Path", "it is found by"),
+            identity("RoleName", "it is found by"),
+            identity("RoleId", "IAM gives it; that a role was made again is seen by its date"),
+            identity("Arn", "follows from path and name"),
+            identity("CreateDate", "a function older than its role is pointed at it again"),
+            ours("AssumeRolePolicyDocument", "trust policy", "only Lambda may assume it"),
+            watched("Description", Usual::Nothing, "a text for people"),
+            watched(
+                "MaxSessionDuration",
+                Usual::Any(&["3600"]),
+                "Lambda asks for sessions of its own",
+            ),
+            identity("PermissionsBoundary.PermissionsBoundaryType", "there is one type"),
+            watched(
+                "PermissionsBoundary",
+                Usual::Nothing,
+                "organisations set it; ours where advent.toml says one (field permissions boundary)",
+            ),
+            ours("Tags", "tag ", "those of advent.toml; others belong to whoever set them"),
+            ignored("RoleLastUsed", "changes with every use"),
+            ignored("SourceRoleTemplate", "how it was created, which advent did itself"),
+        ],
+    },
+    Look {
+        call: "iam:ListAttachedRolePolicies",
+        root: "AttachedPolicies[]",
+        properties: &[
+            identity("PolicyName", "follows from the ARN"),
+            ours(
+                "PolicyArn",
+                "attached policy ",
+                "a right that advent.toml does not give; what a function needs more is a `statement` there",
+            ),
+        ],
+    },
+    Look {
+        call: "iam:ListRolePolicies",
+        root: "",
+        properties: &[ours("PolicyNames", "policy ", "as attached policies")],
+    },
+    Look {
+        call: "iam:GetRolePolicy",
+        root: "",
+        properties: &[
+            identity("RoleName", "it is found by"),
+            identity("PolicyName", "it is found by"),
+            ours("PolicyDocument", "policy ", "exactly the rights of advent.toml"),
+        ],
+    },
+];
 
 pub struct Role {
     pub name: String,
@@ -36,6 +100,9 @@ pub struct State {
     trust: Value,
     policies: BTreeMap<String, Value>,
     boundary: Option<String>,
+    /// ARNs of managed policies: it should have none.
+    attached: Vec<String>,
+    notices: Notices,
     lacking: Lacking,
 }
 
@@ -66,10 +133,16 @@ impl Resource for Role {
         Some(self.names.role_arn(&self.name))
     }
 
+    fn notices(&self, state: &State) -> Notices {
+        state.notices.clone()
+    }
+
     async fn read(&self, cx: &Context<'_>) -> Result<Found<State>> {
         let role = Call::new("iam:GetRole", &self.name)
             .send(|| cx.cloud.iam.get_role().role_name(&self.name).send());
-        let (role, policies) = tokio::join!(role, self.read_policies(cx));
+        let (role, policies, attached) =
+            tokio::join!(role, self.read_policies(cx), self.read_attached(cx));
+        let attached = attached?;
         let role = match role {
             Ok(answer) => answer.role,
             Err(error) if error.is_not_found() => None,
@@ -86,14 +159,22 @@ impl Resource for Role {
         }
         let boundary = role.permissions_boundary.as_ref();
         let boundary = boundary.and_then(|set| set.permissions_boundary_arn()).map(str::to_owned);
-        if let (None, Some(boundary), Purpose::Compare) = (&self.boundary, &boundary, cx.purpose) {
-            cx.note(&format!("{boundary} bounds it, which advent.toml does not say: left alone"));
+        let mut notices = Notices { unread: attached.1, ..Notices::default() };
+        if cx.purpose == Purpose::Compare {
+            let seen = json!({
+                "Description": role.description,
+                "MaxSessionDuration": role.max_session_duration,
+                "PermissionsBoundary": boundary.as_ref().filter(|_| self.boundary.is_none()),
+            });
+            notices.watched = LOOKS[0].notices("", &seen, &self.name);
         }
         Ok(Found::Ours(State {
             created: role.create_date,
             trust: role.assume_role_policy_document().map(parse).unwrap_or_default(),
             policies: policies?,
             boundary,
+            attached: attached.0,
+            notices,
             lacking: self.names.lacking(&tags),
         }))
     }
@@ -114,6 +195,9 @@ impl Resource for Role {
             let field = format!("policy {name}");
             changes.compare(&field, &text(&state.policies), &text(&self.policies));
         }
+        for arn in &state.attached {
+            changes.push(&format!("attached policy {arn}"), "attached", "none");
+        }
         changes.update()
     }
 
@@ -127,7 +211,10 @@ impl Resource for Role {
         let theirs = state.policies.keys().filter(|name| !made(name));
         match purpose {
             Purpose::Compare => {
-                theirs.map(|name| Part { kind: "inline policy", name: name.clone() }).collect()
+                let attached = state.attached.iter().map(|arn| ("attached policy", arn));
+                let inline = theirs.map(|name| ("inline policy", name));
+                let part = |(kind, name): (_, &String)| Part { kind, name: name.clone() };
+                inline.chain(attached).map(part).collect()
             }
             // They cannot be without it.
             Purpose::Delete => Vec::new(),
@@ -161,6 +248,8 @@ impl Resource for Role {
             trust: trust(),
             policies: BTreeMap::default(),
             boundary: self.boundary.clone(),
+            attached: Vec::new(),
+            notices: Notices::default(),
             lacking: Lacking::default(),
         };
         self.update(&(), &state, cx).await
@@ -197,6 +286,7 @@ impl Resource for Role {
                 .send(|| request.clone().send())
                 .await?;
         }
+        self.detach(&state.attached, cx).await?;
         let changed = self
             .policies
             .iter()
@@ -220,6 +310,8 @@ impl Resource for Role {
             trust: trust(),
             policies: self.policies.clone(),
             boundary: self.boundary.clone().or_else(|| state.boundary.clone()),
+            attached: Vec::new(),
+            notices: Notices::default(),
             lacking: Lacking::default(),
         })
     }
@@ -304,18 +396,37 @@ impl Role {
     /// Takes away the policies that it did not have when it was read: put by another run, or
     /// attached by hand.
     async fn strip(&self, cx: &Context<'_>) -> Result<()> {
-        let iam = &cx.cloud.iam;
         let inline = self.read_policies(&cx.for_purpose(Purpose::Delete)).await?;
         try_join_all(inline.keys().map(|name| self.delete_policy(name, cx))).await?;
-        let attached = Call::new("iam:ListAttachedRolePolicies", &self.name)
-            .send(|| iam.list_attached_role_policies().role_name(&self.name).send())
-            .await;
-        let attached = match attached {
-            Ok(answer) => answer.attached_policies.unwrap_or_default(),
-            Err(error) if error.is_not_found() => return Ok(()),
-            Err(error) => return Err(error.into()),
-        };
-        try_join_all(attached.iter().filter_map(|policy| policy.policy_arn()).map(async |arn| {
+        match self.attached(cx).await {
+            Ok(attached) => self.detach(&attached, cx).await,
+            Err(error) if error.is_not_found() => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// The managed policies that it has, if they are of interest and may be asked for.
+    async fn read_attached(&self, cx: &Context<'_>) -> Result<(Vec<String>, Vec<Unread>)> {
+        if cx.purpose == Purpose::Delete {
+            return Ok((Vec::new(), Vec::new()));
+        }
+        let mut unread = Vec::new();
+        let attached = optional("attached policies", self.attached(cx).await, &mut unread)?;
+        Ok((attached.unwrap_or_default(), unread))
+    }
+
+    /// ARNs of the managed policies that it has. A page holds more than a role can have.
+    async fn attached(&self, cx: &Context<'_>) -> Result<Vec<String>, ApiError> {
+        let answer = Call::new("iam:ListAttachedRolePolicies", &self.name)
+            .send(|| cx.cloud.iam.list_attached_role_policies().role_name(&self.name).send())
+            .await?;
+        let attached = answer.attached_policies.unwrap_or_default();
+        Ok(attached.into_iter().filter_map(|policy| policy.policy_arn).collect())
+    }
+
+    async fn detach(&self, attached: &[String], cx: &Context<'_>) -> Result<()> {
+        let iam = &cx.cloud.iam;
+        try_join_all(attached.iter().map(async |arn| {
             cx.note(&format!("detaching {arn}, which somebody has attached"));
             let detached = Call::new("iam:DetachRolePolicy", &self.name)
                 .wait(cx, &[])
@@ -357,45 +468,4 @@ fn tags_in(tags: &[Tag]) -> Tags {
 fn sdk_tags(tags: Tags) -> Result<Vec<Tag>> {
     let tags = tags.into_iter().map(|(key, value)| Tag::builder().key(key).value(value).build());
     Ok(tags.collect::<Result<_, _>>()?)
-}
-
-/// IAM hands policies out URL-encoded; what is no JSON differs from every policy.
-fn parse(document: &str) -> Value {
-    let decoded = percent_encoding::percent_decode_str(document).decode_utf8_lossy();
-    serde_json::from_str(&decoded).unwrap_or(Value::String(document.to_owned()))
-}
-
-/// A policy with lists of one written as one, and lists in order: what IAM takes as equal.
-fn normal(policy: &Value) -> Value {
-    match policy {
-        Value::Array(items) if items.len() == 1 => normal(&items[0]),
-        Value::Array(items) => {
-            let mut items: Vec<_> = items.iter().map(normal).collect();
-            items.sort_by_key(Value::to_string);
-            Value::Array(items)
-        }
-        Value::Object(fields) => {
-            Value::Object(fields.iter().map(|(key, value)| (key.clone(), normal(value))).collect())
-        }
-        other => other.clone(),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn policies_are_compared_by_what_they_say() {
-        let a = json!({ "Statement": [{ "Action": ["b", "a"], "Resource": "x" }] });
-        let b = json!({ "Statement": { "Resource": ["x"], "Action": ["a", "b"] } });
-        assert_eq!(normal(&a), normal(&b));
-        assert_ne!(normal(&a), normal(&json!({ "Statement": { "Resource": "y" } })));
-    }
-
-    #[test]
-    fn documents_come_url_encoded_or_not() {
-        assert_eq!(parse("%7B%22a%22%3A%201%7D"), json!({ "a": 1 }));
-        assert_eq!(parse(r#"{"a": 1}"#), json!({ "a": 1 }));
-    }
 }

@@ -10,7 +10,9 @@ use tokio::time::{Instant, sleep, timeout};
 
 use crate::aws::retry::{gone, poll_pause};
 use crate::aws::{ApiError, Call, Cloud, Context, Names, Pages};
-use crate::engine::{Diff, Found, Overtaken, Purpose, Resource};
+use crate::engine::{Diff, Found, Notices, Overtaken, Purpose, Resource};
+
+use super::watch::{Look, Usual, identity, ignored, optional, watched};
 
 /// How long SNS may take to list a subscription, or to forget the one of a deleted topic of the
 /// same name, whose ARN `Subscribe` then answers although it delivers nothing.
@@ -21,6 +23,55 @@ const SUBSCRIBE_AGAIN: Duration = Duration::from_secs(3);
 const TOPIC_UNKNOWN: Duration = Duration::from_secs(15);
 /// How long a listing waits for the topic's other subscriptions, to be one for all.
 const GATHER: Duration = Duration::from_secs(3);
+
+const HAND: &str = "advent.toml has no word for it: set by hand, and left to whoever did";
+
+/// What is done about each property.
+pub const LOOKS: &[Look] = &[
+    Look {
+        call: "sns:ListSubscriptionsByTopic",
+        root: "Subscriptions[]",
+        properties: &[
+            identity("SubscriptionArn", "SNS gives it"),
+            identity("Owner", "the account"),
+            identity("Protocol", "it is found by"),
+            identity("Endpoint", "it is found by"),
+            identity("TopicArn", "it is found by"),
+        ],
+    },
+    Look {
+        call: "sns:GetSubscriptionAttributes",
+        root: "Attributes",
+        properties: &[
+            ignored("ConfirmationWasAuthenticated", "how it was confirmed, once"),
+            watched("DeliveryPolicy", Usual::Nothing, HAND),
+            ignored("EffectiveDeliveryPolicy", "follows from DeliveryPolicy"),
+            watched("FilterPolicy", Usual::Any(&["{}"]), HAND)
+                .alarming("the function does not get every message"),
+            ignored(
+                "FilterPolicyScope",
+                "says nothing without a FilterPolicy, with which it is shown",
+            ),
+            identity("Owner", "the account"),
+            identity("PendingConfirmation", "a function's needs none"),
+            watched(
+                "RawMessageDelivery",
+                Usual::Any(&["false"]),
+                "SNS knows it for other receivers than functions",
+            ),
+            watched("RedrivePolicy", Usual::Nothing, "a queue for what could not be delivered"),
+            watched("ReplayPolicy", Usual::Nothing, "of FIFO topics only"),
+            identity("SubscriptionArn", "SNS gives it"),
+            identity("TopicArn", "it is found by"),
+            identity("Protocol", "it is found by"),
+            identity("Endpoint", "it is found by"),
+            ignored("SubscriptionPrincipal", "who made it"),
+            watched("SubscriptionRoleArn", Usual::Nothing, "of streams only"),
+            ignored("MessageAttributes", "a value of FilterPolicyScope"),
+            ignored("MessageBody", "a value of FilterPolicyScope"),
+        ],
+    },
+];
 
 pub struct Subscription {
     /// `{topic} -> {function}`, for people.
@@ -39,21 +90,33 @@ pub struct Subscribed {
     pub endpoint: String,
 }
 
+#[derive(Debug, Clone)]
+pub struct State {
+    arn: String,
+    /// The function's ARN.
+    endpoint: String,
+    notices: Notices,
+}
+
 impl Resource for Subscription {
     const KIND: &'static str = "subscription";
     type Cloud = Cloud;
     type Inputs = ();
-    type State = Subscribed;
+    type State = State;
 
     fn name(&self) -> &str {
         &self.label
     }
 
-    fn arn(&self, state: &Subscribed) -> Option<String> {
+    fn arn(&self, state: &State) -> Option<String> {
         Some(state.arn.clone())
     }
 
-    async fn read(&self, cx: &Context<'_>) -> Result<Found<Subscribed>> {
+    fn notices(&self, state: &State) -> Notices {
+        state.notices.clone()
+    }
+
+    async fn read(&self, cx: &Context<'_>) -> Result<Found<State>> {
         let function = self.names.function_arn(&self.function);
         let topic = self.names.topic_arn(&self.topic);
         let ours = async {
@@ -67,39 +130,45 @@ impl Resource for Subscription {
             let all = subscriptions(cx, &topic).await?.unwrap_or_default();
             Ok::<_, ApiError>(all.into_iter().find(|known| known.is_function(&function)))
         };
-        let (found, ours) = match cx.purpose {
-            Purpose::Delete => tokio::try_join!(find, ours)?,
+        let (found, ours, notices) = match cx.purpose {
+            Purpose::Delete => {
+                let (found, ours) = tokio::try_join!(find, ours)?;
+                (found, ours, Notices::default())
+            }
             Purpose::Compare => {
                 if let Some(found) = find.await? {
                     cx.cloud.listings.arrived(&topic, &function);
-                    (Some(found), ours.await?)
+                    let notices = self.read_notices(&found.arn, cx);
+                    let (ours, notices) = tokio::join!(ours, notices);
+                    (Some(found), ours?, notices?)
                 } else {
                     cx.cloud.listings.expect(&topic, &function);
-                    (None, false)
+                    (None, false, Notices::default())
                 }
             }
         };
-        Ok(found.filter(|_| ours).map_or(Found::Missing, Found::Ours))
+        let state = |Subscribed { arn, endpoint, .. }| State { arn, endpoint, notices };
+        Ok(found.filter(|_| ours).map(state).map_or(Found::Missing, Found::Ours))
     }
 
-    fn diff(&self, (): &(), _: &Subscribed) -> Diff {
+    fn diff(&self, (): &(), _: &State) -> Diff {
         Diff::Same
     }
 
-    async fn create(&self, (): &(), cx: &Context<'_>) -> Result<Subscribed> {
+    async fn create(&self, (): &(), cx: &Context<'_>) -> Result<State> {
         let topic = self.names.topic_arn(&self.topic);
         let function = self.names.function_arn(&self.function);
         let subscribed = self.subscribe(&topic, &function, cx).await;
         cx.cloud.listings.arrived(&topic, &function);
-        Ok(Subscribed { arn: subscribed?, protocol: "lambda".to_owned(), endpoint: function })
+        Ok(State { arn: subscribed?, endpoint: function, notices: Notices::default() })
     }
 
-    async fn update(&self, (): &(), state: &Subscribed, _: &Context<'_>) -> Result<Subscribed> {
+    async fn update(&self, (): &(), state: &State, _: &Context<'_>) -> Result<State> {
         Ok(state.clone())
     }
 
     /// It exists when it is listed.
-    async fn settle(&self, state: &Subscribed, cx: &Context<'_>) -> Result<()> {
+    async fn settle(&self, state: &State, cx: &Context<'_>) -> Result<()> {
         let topic = self.names.topic_arn(&self.topic);
         let listings = &cx.cloud.listings;
         let begun = Instant::now();
@@ -132,7 +201,7 @@ impl Resource for Subscription {
         }
     }
 
-    async fn delete(&self, state: &Subscribed, cx: &Context<'_>) -> Result<()> {
+    async fn delete(&self, state: &State, cx: &Context<'_>) -> Result<()> {
         if !state.arn.starts_with("arn:") {
             // "PendingConfirmation": SNS forgets it by itself, and has no other name for it.
             return Ok(());
@@ -149,6 +218,18 @@ impl Resource for Subscription {
 }
 
 impl Subscription {
+    /// What somebody has set that advent.toml does not speak of.
+    async fn read_notices(&self, arn: &str, cx: &Context<'_>) -> Result<Notices, ApiError> {
+        let mut notices = Notices::default();
+        let answer = Call::new("sns:GetSubscriptionAttributes", arn)
+            .send(|| cx.cloud.sns.get_subscription_attributes().subscription_arn(arn).send())
+            .await;
+        let answer = optional("the subscription's attributes", answer, &mut notices.unread)?;
+        let attributes = answer.and_then(|answer| answer.attributes).unwrap_or_default();
+        notices.watched = LOOKS[1].notices("", &serde_json::json!(attributes), &self.label);
+        Ok(notices)
+    }
+
     /// Subscribing twice gives the same subscription.
     async fn subscribe(&self, topic: &str, function: &str, cx: &Context<'_>) -> Result<String> {
         let request = cx

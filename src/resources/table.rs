@@ -1,5 +1,7 @@
 //! A DynamoDB table: on demand, one string key, perhaps items that expire.
 
+mod looks;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -8,13 +10,16 @@ use aws_sdk_dynamodb::types::{
     AttributeDefinition, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType,
     TableDescription, TableStatus, Tag, TimeToLiveSpecification, TimeToLiveStatus,
 };
+pub use looks::LOOKS;
+use serde_json::Value;
 use tokio::time::{Instant, sleep};
 
 use crate::aws::index::own_tags;
 use crate::aws::naming::{Lacking, Tags};
+use crate::aws::raw::Raw;
 use crate::aws::retry::poll_pause;
 use crate::aws::{ApiError, Call, Cloud, Context, Names, Pages, Wait};
-use crate::engine::{AlreadyExists, Changes, Diff, Found, Overtaken, Purpose, Resource};
+use crate::engine::{AlreadyExists, Changes, Diff, Found, Notices, Overtaken, Purpose, Resource};
 use crate::failure::Failure;
 
 /// Measured 2 to 7 s to become ACTIVE and 4 to 6 s to vanish; the rest is for a bad day.
@@ -54,6 +59,7 @@ pub struct State {
     ttl: Ttl,
     items: i64,
     deletion_protected: bool,
+    notices: Notices,
     lacking: Lacking,
 }
 
@@ -96,6 +102,10 @@ impl Resource for Table {
         state.deletion_protected.then_some(lift)
     }
 
+    fn notices(&self, state: &State) -> Notices {
+        state.notices.clone()
+    }
+
     async fn read(&self, cx: &Context<'_>) -> Result<Found<State>> {
         // What is to be deleted is there, most likely: its tags can be asked for at once.
         let arn = self.names.table_arn(&self.name);
@@ -107,43 +117,18 @@ impl Resource for Table {
         };
         let indexed = cx.cloud.index.knows(cx, &arn);
         let (table, tags_at_once, indexed) = tokio::join!(self.describe(cx), tags_at_once, indexed);
-        let Some(table) = table? else { return Ok(Found::Missing) };
-        let gone = async || anyhow::Ok(self.describe(cx).await?.is_none());
+        let Some((table, seen)) = table? else { return Ok(Found::Missing) };
         // Somebody else may be deleting it at the same time.
-        if cx.purpose == Purpose::Delete && tags_at_once.is_none() && gone().await? {
+        let doubtful = cx.purpose == Purpose::Delete && tags_at_once.is_none();
+        if doubtful && self.describe(cx).await?.is_none() {
             return Ok(Found::Missing);
         }
-        let ttl_at_once = if indexed { self.ttl_of(cx).await.ok() } else { None };
-        if let Some(ttl) = &ttl_at_once {
-            let state = self.state(&table, ttl.clone());
-            if self.diff(&(), &state) == Diff::Same {
-                return Ok(Found::Ours(state));
-            }
-        }
-        let tags = async {
-            match tags_at_once {
-                Some(tags) => Ok(tags),
-                None => tags_of(cx, &arn, &[TAGS_LAG]).await,
-            }
-        };
-        let ttl = async {
-            match ttl_at_once {
-                Some(ttl) => Ok(ttl),
-                None => self.ttl_of(cx).await,
-            }
-        };
-        let (tags, ttl) = match tokio::try_join!(tags, ttl) {
-            // Somebody else deletes it at the same time.
-            Err(error) if ApiError::is_not_found_in(&error) && gone().await? => {
-                return Ok(Found::Missing);
-            }
-            read => read?,
-        };
-        if let Some(whose) = self.names.stranger(&tags) {
-            return Ok(Found::Foreign(whose));
-        }
-        let lacking = self.names.lacking(&tags);
-        Ok(Found::Ours(State { lacking, ..self.state(&table, ttl) }))
+        let judged = self.judge(cx, &arn, &table, tags_at_once, indexed);
+        let (found, notices) = tokio::join!(judged, self.read_notices(&seen, cx));
+        Ok(match found? {
+            Found::Ours(state) => Found::Ours(State { notices: notices?, ..state }),
+            other => other,
+        })
     }
 
     fn diff(&self, (): &(), state: &State) -> Diff {
@@ -202,6 +187,7 @@ impl Resource for Table {
                 ttl: Ttl::Off,
                 items: 0,
                 deletion_protected: false,
+                notices: Notices::default(),
                 lacking: Lacking::default(),
             }),
             Err(error) if error.is("ResourceInUse") => {
@@ -274,6 +260,49 @@ impl Resource for Table {
 }
 
 impl Table {
+    /// Whose a table is, and what its parts are.
+    async fn judge(
+        &self,
+        cx: &Context<'_>,
+        arn: &str,
+        table: &TableDescription,
+        tags_at_once: Option<Tags>,
+        indexed: bool,
+    ) -> Result<Found<State>> {
+        let gone = async || anyhow::Ok(self.describe(cx).await?.is_none());
+        let ttl_at_once = if indexed { self.ttl_of(cx).await.ok() } else { None };
+        if let Some(ttl) = &ttl_at_once {
+            let state = self.state(table, ttl.clone());
+            if self.diff(&(), &state) == Diff::Same {
+                return Ok(Found::Ours(state));
+            }
+        }
+        let tags = async {
+            match tags_at_once {
+                Some(tags) => Ok(tags),
+                None => tags_of(cx, arn, &[TAGS_LAG]).await,
+            }
+        };
+        let ttl = async {
+            match ttl_at_once {
+                Some(ttl) => Ok(ttl),
+                None => self.ttl_of(cx).await,
+            }
+        };
+        let (tags, ttl) = match tokio::try_join!(tags, ttl) {
+            // Somebody else deletes it at the same time.
+            Err(error) if ApiError::is_not_found_in(&error) && gone().await? => {
+                return Ok(Found::Missing);
+            }
+            read => read?,
+        };
+        if let Some(whose) = self.names.stranger(&tags) {
+            return Ok(Found::Foreign(whose));
+        }
+        let lacking = self.names.lacking(&tags);
+        Ok(Found::Ours(State { lacking, ..self.state(table, ttl) }))
+    }
+
     fn state(&self, table: &TableDescription, ttl: Ttl) -> State {
         let key: Vec<_> = table.key_schema().iter().map(KeySchemaElement::attribute_name).collect();
         let billing = table.billing_mode_summary().and_then(|summary| summary.billing_mode());
@@ -283,18 +312,23 @@ impl Table {
             ttl,
             items: table.item_count().unwrap_or_default(),
             deletion_protected: table.deletion_protection_enabled().unwrap_or_default(),
+            notices: Notices::default(),
             lacking: Lacking::default(),
             arn: table.table_arn().map_or_else(|| self.names.table_arn(&self.name), str::to_owned),
         }
     }
 
     /// The table, unless there is none; one that is being deleted is waited for.
-    async fn describe(&self, cx: &Context<'_>) -> Result<Option<TableDescription>> {
+    /// With it comes the answer as it was.
+    async fn describe(&self, cx: &Context<'_>) -> Result<Option<(TableDescription, Value)>> {
         let begun = Instant::now();
+        let raw = Raw::default();
         loop {
-            let described = Call::new("dynamodb:DescribeTable", &self.name)
-                .send(|| cx.cloud.dynamodb.describe_table().table_name(&self.name).send())
-                .await;
+            let request = || {
+                let request = cx.cloud.dynamodb.describe_table().table_name(&self.name);
+                request.customize().interceptor(raw.clone()).send()
+            };
+            let described = Call::new("dynamodb:DescribeTable", &self.name).send(request).await;
             let table = match described {
                 Ok(answer) => answer.table,
                 Err(error) if error.is_not_found() => None,
@@ -303,7 +337,7 @@ impl Table {
             let Some(table) = table else { return Ok(None) };
             // While it is being deleted its tags are gone already: wait to see what is left.
             if table.table_status() != Some(&TableStatus::Deleting) {
-                return Ok(Some(table));
+                return Ok(Some((table, raw.take()["Table"].take())));
             }
             if begun.elapsed() > LONGEST_TRANSITION {
                 bail!("table {} is still being deleted after 5 minutes", self.name);

@@ -1,14 +1,20 @@
 //! An SNS topic.
 
+mod looks;
+
 use anyhow::Result;
 use aws_sdk_sns::types::Tag;
 
+pub use looks::LOOKS;
+use serde_json::{Value, json};
+
 use super::subscription::subscriptions;
+use super::watch::optional;
 use crate::aws::index::own_tags;
 use crate::aws::naming::{Lacking, Tags};
 use crate::aws::retry::gone;
 use crate::aws::{ApiError, Call, Cloud, Context, Names};
-use crate::engine::{AlreadyExists, Changes, Diff, Found, Purpose, Resource};
+use crate::engine::{AlreadyExists, Changes, Diff, Found, Notices, Purpose, Resource};
 
 pub struct Topic {
     pub name: String,
@@ -23,23 +29,33 @@ impl Topic {
     }
 }
 
+#[derive(Debug, Clone, Default)]
+pub struct State {
+    /// What it lacks of the author's own tags.
+    lacking: Lacking,
+    notices: Notices,
+}
+
 impl Resource for Topic {
     const KIND: &'static str = "topic";
     const OUTLIVES_ITSELF: bool = true;
     type Cloud = Cloud;
     type Inputs = ();
-    /// What it lacks of the author's own tags.
-    type State = Lacking;
+    type State = State;
 
     fn name(&self) -> &str {
         &self.name
     }
 
-    fn arn(&self, _: &Lacking) -> Option<String> {
+    fn arn(&self, _: &State) -> Option<String> {
         Some(self.arn())
     }
 
-    async fn read(&self, cx: &Context<'_>) -> Result<Found<Lacking>> {
+    fn notices(&self, state: &State) -> Notices {
+        state.notices.clone()
+    }
+
+    async fn read(&self, cx: &Context<'_>) -> Result<Found<State>> {
         let arn = self.arn();
         if cx.purpose == Purpose::Compare {
             let (subscribed, indexed) =
@@ -49,25 +65,30 @@ impl Resource for Topic {
             let complete =
                 self.subscribers.iter().all(|arn| subscribed.iter().any(|s| s.is_function(arn)));
             if indexed && complete {
-                return Ok(Found::Ours(Lacking::default()));
+                let notices = self.read_notices(cx).await?;
+                return Ok(Found::Ours(State { notices, ..State::default() }));
             }
         }
-        Ok(match tags(cx, &arn).await? {
+        let (tags, notices) = tokio::join!(tags(cx, &arn), self.read_notices(cx));
+        Ok(match tags? {
             None => Found::Missing,
-            Some(tags) => match self.names.stranger(&tags) {
-                Some(whose) => Found::Foreign(whose),
-                None => Found::Ours(self.names.lacking(&tags)),
-            },
+            Some(tags) => self.names.stranger(&tags).map_or_else(
+                || {
+                    let lacking = self.names.lacking(&tags);
+                    Ok::<_, ApiError>(Found::Ours(State { lacking, notices: notices? }))
+                },
+                |whose| Ok(Found::Foreign(whose)),
+            )?,
         })
     }
 
-    fn diff(&self, (): &(), lacking: &Lacking) -> Diff {
+    fn diff(&self, (): &(), state: &State) -> Diff {
         let mut changes = Changes::default();
-        lacking.compare(&mut changes);
+        state.lacking.compare(&mut changes);
         changes.update()
     }
 
-    async fn create(&self, (): &(), cx: &Context<'_>) -> Result<Lacking> {
+    async fn create(&self, (): &(), cx: &Context<'_>) -> Result<State> {
         let tags = sdk_tags(self.names.all_tags())?;
         let request = cx.cloud.sns.create_topic().name(&self.name).set_tags(Some(tags));
         let created = Call::new("sns:CreateTopic", &self.name)
@@ -75,7 +96,7 @@ impl Resource for Topic {
             .send(|| request.clone().send())
             .await;
         match created {
-            Ok(_) => Ok(Lacking::default()),
+            Ok(_) => Ok(State::default()),
             // CreateTopic adopts what exists, but not if its tags are others: somebody else's.
             Err(error) if error.message.contains("already exists with different tags") => {
                 Err(anyhow::Error::new(AlreadyExists).context(error))
@@ -84,22 +105,54 @@ impl Resource for Topic {
         }
     }
 
-    async fn update(&self, (): &(), lacking: &Lacking, cx: &Context<'_>) -> Result<Lacking> {
-        if !lacking.is_empty() {
-            let tags = sdk_tags(lacking.tags())?;
+    async fn update(&self, (): &(), state: &State, cx: &Context<'_>) -> Result<State> {
+        if !state.lacking.is_empty() {
+            let tags = sdk_tags(state.lacking.tags())?;
             let request = cx.cloud.sns.tag_resource().resource_arn(self.arn()).set_tags(Some(tags));
             Call::new("sns:TagResource", &self.name).send(|| request.clone().send()).await?;
         }
-        Ok(Lacking::default())
+        Ok(State { notices: state.notices.clone(), ..State::default() })
     }
 
-    async fn delete(&self, _: &Lacking, cx: &Context<'_>) -> Result<()> {
+    async fn delete(&self, _: &State, cx: &Context<'_>) -> Result<()> {
         let arn = self.arn();
         let deleted = Call::new("sns:DeleteTopic", &arn)
             .wait(cx, &[])
             .send(|| cx.cloud.sns.delete_topic().topic_arn(&arn).send())
             .await;
         Ok(gone(deleted)?)
+    }
+}
+
+impl Topic {
+    /// What somebody has set that advent.toml does not speak of.
+    async fn read_notices(&self, cx: &Context<'_>) -> Result<Notices, ApiError> {
+        let mut notices = Notices::default();
+        if cx.purpose == Purpose::Delete {
+            return Ok(notices);
+        }
+        let arn = self.arn();
+        let answer = Call::new("sns:GetTopicAttributes", &arn)
+            .send(|| cx.cloud.sns.get_topic_attributes().topic_arn(&arn).send())
+            .await;
+        let answer = optional("the topic's attributes", answer, &mut notices.unread)?;
+        let Some(attributes) = answer.and_then(|answer| answer.attributes) else {
+            return Ok(notices);
+        };
+        let mut seen = json!(attributes);
+        let policy: Value = attributes
+            .get("Policy")
+            .and_then(|text| serde_json::from_str(text).ok())
+            .unwrap_or_default();
+        if looks::is_default(&policy, &arn, &self.names.account) {
+            seen["Policy"] = Value::Null;
+        }
+        notices.watched = LOOKS[0].notices("", &seen, &self.name);
+        if looks::is_public(&policy) {
+            let policy = notices.watched.iter_mut().filter(|it| it.property == "Policy");
+            policy.for_each(|it| it.alarm = Some("everybody may use the topic".to_owned()));
+        }
+        Ok(notices)
     }
 }
 

@@ -18,11 +18,11 @@ type Cost = (usize, usize);
 
 /// One of them lists the topic's subscriptions once they are made: SNS's answer to `Subscribe` is no
 /// proof that one exists.
-const COLD_UP: Cost = (56, 8);
-const IDLE_UP: Cost = (29, 3);
-const CODE: Cost = (31, 5);
-const ENVIRONMENT: Cost = (31, 5);
-const STATUS: Cost = (29, 3);
+const COLD_UP: Cost = (59, 8);
+const IDLE_UP: Cost = (41, 3);
+const CODE: Cost = (43, 5);
+const ENVIRONMENT: Cost = (43, 5);
+const STATUS: Cost = (41, 3);
 const DOWN: Cost = (48, 7);
 /// Of a stack that is not there.
 const DOWN_AGAIN: Cost = (26, 2);

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use aws_sdk_lambda::types::Environment;
+
 use super::{Function, State};
 use crate::aws::{Context, Names};
 use crate::engine::Changes;
@@ -65,4 +67,10 @@ impl Function {
             changes.push(&format!("environment {key}"), HIDDEN, "none");
         }
     }
+}
+
+pub(super) fn variables(environment: &BTreeMap<String, String>) -> Environment {
+    // An absent map would leave the old one in place.
+    let variables = environment.iter().map(|(key, value)| (key.clone(), value.clone())).collect();
+    Environment::builder().set_variables(Some(variables)).build()
 }

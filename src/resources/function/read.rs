@@ -7,18 +7,41 @@ use aws_sdk_lambda::operation::get_function::GetFunctionOutput;
 use aws_sdk_lambda::primitives::{DateTime, DateTimeFormat};
 use aws_sdk_lambda::types::{Architecture, FunctionConfiguration, Runtime};
 
-use super::State;
+use serde_json::Value;
+
+use super::super::permission;
+use super::super::watch::{is_wanted, optional};
+use super::{LOOKS, State};
 use crate::aws::naming::{Lacking, Tags};
+use crate::aws::raw::Raw;
 use crate::aws::{ApiError, Call, Context, Names};
+use crate::engine::Notices;
+
+/// What Lambda says of a function.
+#[derive(Debug)]
+pub struct Lookup {
+    pub output: GetFunctionOutput,
+    /// The same as it came, without the variables.
+    raw: Value,
+}
 
 pub(super) async fn get(
     cx: &Context<'_>,
     name: &str,
 ) -> Result<Option<GetFunctionOutput>, ApiError> {
-    let answer = Call::new("lambda:GetFunction", name)
-        .wait(cx, &[])
-        .send(|| cx.cloud.lambda.get_function().function_name(name).send())
-        .await;
+    get_raw(cx, name, &Raw::default()).await
+}
+
+async fn get_raw(
+    cx: &Context<'_>,
+    name: &str,
+    raw: &Raw,
+) -> Result<Option<GetFunctionOutput>, ApiError> {
+    let request = || {
+        let request = cx.cloud.lambda.get_function().function_name(name);
+        request.customize().interceptor(raw.clone()).send()
+    };
+    let answer = Call::new("lambda:GetFunction", name).wait(cx, &[]).send(request).await;
     match answer {
         Ok(answer) => Ok(Some(answer)),
         Err(error) if error.is_not_found() => Ok(None),
@@ -27,16 +50,17 @@ pub(super) async fn get(
 }
 
 /// What Lambda says of a function, asked for once a run: with its tags, or not at all.
-pub async fn lookup(
-    cx: &Context<'_>,
-    name: &str,
-) -> Result<Option<Arc<GetFunctionOutput>>, ApiError> {
+pub async fn lookup(cx: &Context<'_>, name: &str) -> Result<Option<Arc<Lookup>>, ApiError> {
     let ask = || async {
-        let Some(mut found) = get(cx, name).await? else { return Ok(None) };
+        let kept = Raw::default();
+        let Some(mut found) = get_raw(cx, name, &kept).await? else { return Ok(None) };
+        let mut raw = kept.take();
+        // Nobody has to keep secrets that nobody has.
+        raw["Configuration"]["Environment"] = Value::Null;
         if found.tags().is_none_or(HashMap::is_empty) {
             found.tags = tags(cx, name, &found).await?;
         }
-        Ok(Some(Arc::new(found)))
+        Ok(Some(Arc::new(Lookup { output: found, raw })))
     };
     cx.cloud.functions.get(cx, name, ask).await
 }
@@ -66,8 +90,39 @@ async fn tags(
 }
 
 /// Whose a function is, unless it is ours.
-pub fn stranger(names: &Names, found: &GetFunctionOutput) -> Option<String> {
-    names.stranger(&tags_in(found))
+pub fn stranger(names: &Names, found: &Lookup) -> Option<String> {
+    names.stranger(&tags_in(&found.output))
+}
+
+/// What somebody has set that advent.toml does not speak of: in its configuration, as an address of
+/// its own, and in its resource policy.
+pub(super) async fn notices(
+    cx: &Context<'_>,
+    name: &str,
+    found: &Lookup,
+) -> Result<Notices, ApiError> {
+    let mut notices = Notices::default();
+    if !is_wanted(cx) {
+        return Ok(notices);
+    }
+    notices.watched = LOOKS[0].notices("", &found.raw, name);
+    let raw = Raw::default();
+    let urls = async {
+        let request = || {
+            let request = cx.cloud.lambda.list_function_url_configs().function_name(name);
+            request.customize().interceptor(raw.clone()).send()
+        };
+        Call::new("lambda:ListFunctionUrlConfigs", name).send(request).await
+    };
+    let (urls, policy) = tokio::join!(urls, permission::policy(cx, name));
+    // A page holds more than the one that a function without aliases can have.
+    if optional("function URLs", urls, &mut notices.unread)?.is_some() {
+        for url in raw.take()["FunctionUrlConfigs"].as_array().into_iter().flatten() {
+            notices.watched.extend(LOOKS[1].notices("function URL: ", url, name));
+        }
+    }
+    notices.watched.extend(policy?.iter().filter_map(permission::Statement::notice));
+    Ok(notices)
 }
 
 /// The tags that came with the answer.
@@ -102,8 +157,10 @@ impl From<&FunctionConfiguration> for State {
                 .map_or("x86_64", Architecture::as_str)
                 .to_owned(),
             runtime: found.runtime().map_or("", Runtime::as_str).to_owned(),
+            handler: found.handler().unwrap_or_default().to_owned(),
             sha256: found.code_sha256().unwrap_or_default().to_owned(),
             modified,
+            notices: Notices::default(),
             lacking: Lacking::default(),
         }
     }

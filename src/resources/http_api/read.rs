@@ -9,10 +9,15 @@ use anyhow::Result;
 use aws_sdk_apigatewayv2::types::Api;
 use futures::future::try_join_all;
 
+use serde_json::Value;
+
+use super::super::watch::optional;
+use super::looks;
 use super::{Integration, Route, STAGE, Stage, State};
 use crate::aws::naming::Tags;
-use crate::aws::{ApiError, Call, Context, Pages};
-use crate::engine::Purpose;
+use crate::aws::raw::Raw;
+use crate::aws::{ApiError, Call, Context, Names, Pages};
+use crate::engine::{Notices, Purpose, Watched};
 use crate::failure::Failure;
 use crate::resources::permission;
 
@@ -24,21 +29,39 @@ pub fn rate(per_second: f64) -> f64 {
     (per_second * 1e6).round() / 1e6
 }
 
-pub(super) async fn list(cx: &Context<'_>) -> Result<Vec<Api>> {
-    let (mut all, mut token) = (Vec::new(), None);
+/// All APIs, and the same as they came.
+pub(super) async fn list(cx: &Context<'_>) -> Result<(Vec<Api>, Vec<Value>)> {
+    let (mut all, mut seen, mut token) = (Vec::new(), Vec::new(), None);
     let mut pages = Pages::of("apigateway:GetApis", "all APIs");
     loop {
         let request = cx.cloud.apigateway.get_apis().max_results("500").set_next_token(token);
+        let raw = Raw::default();
         let page = Call::new("apigateway:GetApis", "all APIs")
-            .send(|| request.clone().send())
+            .send(|| request.clone().customize().interceptor(raw.clone()).send())
             .await
             .map_err(|error| unavailable(cx, error))?;
         all.extend(page.items.unwrap_or_default());
+        seen.extend(items(&raw));
         token = pages.next(page.next_token)?;
         if token.is_none() {
-            return Ok(all);
+            return Ok((all, seen));
         }
     }
+}
+
+fn items(raw: &Raw) -> Vec<Value> {
+    match raw.take()["items"].take() {
+        Value::Array(items) => items,
+        _ => Vec::new(),
+    }
+}
+
+pub(super) fn function_name(arn: &str) -> &str {
+    arn.rsplit(':').next().unwrap_or(arn)
+}
+
+pub(super) fn stranger(names: &Names, api: &Api) -> Option<String> {
+    names.stranger(&tags(api))
 }
 
 /// What a list says of an API.
@@ -169,7 +192,7 @@ pub(super) async fn existing(cx: &Context<'_>, apis: Vec<Api>) -> Result<Vec<Api
 /// The same, each with the number of its routes.
 async fn existing_with_routes(cx: &Context<'_>, apis: Vec<Api>) -> Result<Vec<(Api, usize)>> {
     let count = async |api: &Api| match routes(cx, api.api_id().unwrap_or_default()).await {
-        Ok((routes, _)) => Ok(Some(routes.len())),
+        Ok(routes) => Ok(Some(routes.len())),
         Err(error) if ApiError::is_not_found_in(&error) => Ok(None),
         // Somebody else's may be hidden from us.
         Err(error) if error.downcast_ref().is_some_and(ApiError::is_denied) => Ok(Some(0)),
@@ -188,22 +211,40 @@ pub(super) fn is_young(api: &Api) -> bool {
 /// An API with its parts. Fails with an API's "not found" if there is no such API.
 pub(super) async fn parts(cx: &Context<'_>, mut state: State) -> Result<State> {
     let id = state.id.clone();
-    ((state.integrations, state.strays), (state.routes, state.doubles), state.stage) =
-        tokio::try_join!(integrations(cx, &id), routes(cx, &id), stage(cx, &id))?;
+    let (integrations, routes, served, others) = tokio::try_join!(
+        integrations(cx, &id),
+        seen_routes(cx, &id),
+        stage(cx, &id),
+        other_stages(cx, &id)
+    )?;
+    let watched = &mut state.notices.watched;
+    watched.extend(integrations.2);
+    watched.extend(routes.1);
+    watched.extend(served.1);
+    (state.integrations, state.strays) = (integrations.0, integrations.1);
+    (state.routes, state.doubles, state.stage) = (routes.0, routes.2, served.0);
+    state.notices.extend(others);
     Ok(state)
 }
 
-/// The first integration of each function, and the ids of all others.
+/// The first integration of each function, the ids of all others, and what somebody has set of any.
 pub(super) async fn integrations(
     cx: &Context<'_>,
     id: &str,
-) -> Result<(BTreeMap<String, Integration>, Vec<String>)> {
+) -> Result<(BTreeMap<String, Integration>, Vec<String>, Vec<Watched>)> {
     let (mut all, mut strays, mut token) = (BTreeMap::new(), Vec::new(), None);
+    let mut watched = Vec::new();
     let mut pages = Pages::of("apigateway:GetIntegrations", id);
     loop {
         let request = cx.cloud.apigateway.get_integrations().api_id(id).set_next_token(token);
-        let page =
-            Call::new("apigateway:GetIntegrations", id).send(|| request.clone().send()).await?;
+        let raw = Raw::default();
+        let request = || request.clone().customize().interceptor(raw.clone()).send();
+        let page = Call::new("apigateway:GetIntegrations", id).send(request).await?;
+        for seen in items(&raw) {
+            let function = seen["integrationUri"].as_str().unwrap_or_default();
+            let label = format!("integration of {}: ", function_name(function));
+            watched.extend(looks::INTEGRATIONS.notices(&label, &seen, ""));
+        }
         for found in page.items.unwrap_or_default() {
             let uri = found.integration_uri.unwrap_or_default();
             let integration = Integration {
@@ -218,21 +259,33 @@ pub(super) async fn integrations(
         }
         token = pages.next(page.next_token)?;
         if token.is_none() {
-            return Ok((all, strays));
+            return Ok((all, strays, watched));
         }
     }
 }
 
-/// The first route of each key, and the ids of all others.
-pub(super) async fn routes(
+/// The first route of each key.
+pub(super) async fn routes(cx: &Context<'_>, id: &str) -> Result<BTreeMap<String, Route>> {
+    Ok(seen_routes(cx, id).await?.0)
+}
+
+/// The first route of each key, what somebody has set of any, and the ids of all others.
+async fn seen_routes(
     cx: &Context<'_>,
     id: &str,
-) -> Result<(BTreeMap<String, Route>, Vec<String>)> {
-    let (mut all, mut doubles, mut token) = (BTreeMap::new(), Vec::new(), None);
+) -> Result<(BTreeMap<String, Route>, Vec<Watched>, Vec<String>)> {
+    let (mut all, mut watched, mut token) = (BTreeMap::new(), Vec::new(), None);
+    let mut doubles = Vec::new();
     let mut pages = Pages::of("apigateway:GetRoutes", id);
     loop {
         let request = cx.cloud.apigateway.get_routes().api_id(id).set_next_token(token);
-        let page = Call::new("apigateway:GetRoutes", id).send(|| request.clone().send()).await?;
+        let raw = Raw::default();
+        let request = || request.clone().customize().interceptor(raw.clone()).send();
+        let page = Call::new("apigateway:GetRoutes", id).send(request).await?;
+        for seen in items(&raw) {
+            let label = format!("route {}: ", seen["routeKey"].as_str().unwrap_or_default());
+            watched.extend(looks::ROUTES.notices(&label, &seen, ""));
+        }
         for found in page.items.unwrap_or_default() {
             let route = Route {
                 id: found.route_id.unwrap_or_default(),
@@ -248,26 +301,54 @@ pub(super) async fn routes(
         }
         token = pages.next(page.next_token)?;
         if token.is_none() {
-            return Ok((all, doubles));
+            return Ok((all, watched, doubles));
         }
     }
 }
 
-pub(super) async fn stage(cx: &Context<'_>, id: &str) -> Result<Option<Stage>> {
-    let answer = Call::new("apigateway:GetStage", id)
-        .send(|| cx.cloud.apigateway.get_stage().api_id(id).stage_name(STAGE).send())
-        .await;
+/// The stage that serves, and what somebody has set of it.
+async fn stage(cx: &Context<'_>, id: &str) -> Result<(Option<Stage>, Vec<Watched>)> {
+    let raw = Raw::default();
+    let request = || {
+        let request = cx.cloud.apigateway.get_stage().api_id(id).stage_name(STAGE);
+        request.customize().interceptor(raw.clone()).send()
+    };
+    let answer = Call::new("apigateway:GetStage", id).send(request).await;
     let found = match answer {
         Ok(found) => found,
-        Err(error) if error.is_not_found() => return Ok(None),
+        Err(error) if error.is_not_found() => return Ok((None, Vec::new())),
         Err(error) => return Err(error.into()),
     };
+    let watched = looks::STAGE.notices("stage: ", &raw.take(), "");
     let settings = found.default_route_settings;
-    Ok(Some(Stage {
+    let stage = Stage {
         auto_deploy: found.auto_deploy.unwrap_or_default(),
         rate: settings.as_ref().and_then(|settings| settings.throttling_rate_limit).map(rate),
         burst: settings.as_ref().and_then(|settings| settings.throttling_burst_limit),
-    }))
+    };
+    Ok((Some(stage), watched))
+}
+
+/// Entrances that are not of advent's making.
+async fn other_stages(cx: &Context<'_>, id: &str) -> Result<Notices> {
+    let (mut notices, mut token) = (Notices::default(), None);
+    let mut pages = Pages::of("apigateway:GetStages", id);
+    loop {
+        let request = cx.cloud.apigateway.get_stages().api_id(id).set_next_token(token);
+        let raw = Raw::default();
+        let send = || request.clone().customize().interceptor(raw.clone()).send();
+        let answer = Call::new("apigateway:GetStages", id).send(send).await;
+        let Some(page) = optional("other stages", answer, &mut notices.unread)? else {
+            return Ok(notices);
+        };
+        for seen in items(&raw) {
+            notices.watched.extend(looks::STAGES.notices("other stage: ", &seen, ""));
+        }
+        token = pages.next(page.next_token)?;
+        if token.is_none() {
+            return Ok(notices);
+        }
+    }
 }
 
 #[cfg(test)]

@@ -156,7 +156,7 @@ impl HttpApi {
                     Ok(created) => created.route_id.unwrap_or_default(),
                     // An attempt whose answer was lost, or another run with its own integration.
                     Err(error) if error.is("Conflict") => {
-                        let route = read::routes(cx, &state.id).await?.0.remove(key);
+                        let route = read::routes(cx, &state.id).await?.remove(key);
                         if let Some(same) = route.filter(|route| route.target == target) {
                             same.id
                         } else {

@@ -28,6 +28,17 @@ pub struct Findings {
     pub operations: BTreeMap<String, u64>,
 }
 
+/// A member of an answer that has no members itself.
+#[derive(Debug, Clone)]
+pub struct Member {
+    /// `VpcConfig.SubnetIds[]`
+    pub path: String,
+    /// `string`, `integer`, `map`…
+    pub kind: String,
+    /// All that it may be, if the model says so.
+    pub values: Vec<String>,
+}
+
 impl Models {
     pub fn start(python: &Python) -> Self {
         let mut child = Command::new(python.program("python"))
@@ -44,13 +55,33 @@ impl Models {
         Self { stdin, stdout, _child: child }
     }
 
+    /// Every member of an operation's answer below `root`, by the names that it has on the wire.
+    pub fn members(&mut self, service: &str, operation: &str, root: &str) -> Vec<Member> {
+        let answer = self.ask(&json!({ "service": service, "operation": operation, "root": root }));
+        let member = |it: &Value| Member {
+            path: it["path"].as_str().expect("a path").to_owned(),
+            kind: it["type"].as_str().expect("a type").to_owned(),
+            values: it["values"]
+                .as_array()
+                .into_iter()
+                .flatten()
+                .filter_map(|value| value.as_str().map(str::to_owned))
+                .collect(),
+        };
+        answer.as_array().expect("members").iter().map(member).collect()
+    }
+
+    fn ask(&mut self, request: &Value) -> Value {
+        writeln!(self.stdin, "{request}").expect("the checker listens");
+        let mut line = String::new();
+        self.stdout.read_line(&mut line).expect("the checker answers");
+        serde_json::from_str(&line).expect("the checker answers in JSON")
+    }
+
     /// Checks the requests of one run.
     pub fn check(&mut self, requests: &[(Operation, Request<Bytes>)]) -> Findings {
         let requests: Vec<_> = requests.iter().map(document).collect();
-        writeln!(self.stdin, "{}", json!(requests)).expect("the checker listens");
-        let mut line = String::new();
-        self.stdout.read_line(&mut line).expect("the checker answers");
-        let answer: Value = serde_json::from_str(&line).expect("the checker answers in JSON");
+        let answer = self.ask(&json!(requests));
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
         let counts = answer["operations"].as_object().expect("operations");
         Findings {

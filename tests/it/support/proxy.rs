@@ -339,6 +339,7 @@ impl Call<'_> {
                 tokio::time::sleep(duration).await;
                 Outcome::Answer(self.forward().await)
             }
+            Fault::Edit(edit) => Outcome::Answer(edit(self.forward().await)),
             Fault::Rewrite(rewrite) => {
                 Outcome::Answer(rewrite(&self.operation, self.forward().await))
             }

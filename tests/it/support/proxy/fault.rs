@@ -36,6 +36,8 @@ pub enum Fault {
     Slow(Duration),
     /// Applied; the client gets another answer.
     Rewrite(fn(&Operation, Answer) -> Answer),
+    /// The same, by what the test has at hand.
+    Edit(Arc<dyn Fn(Answer) -> Answer + Send + Sync>),
 }
 
 impl Fault {

@@ -153,6 +153,7 @@ fn lambda(method: &str, segments: &[&str]) -> Option<String> {
         ("GET", ["functions", _, "configuration"]) => "GetFunctionConfiguration",
         ("PUT", ["functions", _, "configuration"]) => "UpdateFunctionConfiguration",
         ("GET", ["functions", _, "policy"]) => "GetPolicy",
+        ("GET", ["functions", _, "urls"]) => "ListFunctionUrlConfigs",
         ("POST", ["functions", _, "policy"]) => "AddPermission",
         ("DELETE", ["functions", _, "policy", _]) => "RemovePermission",
         ("POST", ["functions", _, "invocations"]) => "Invoke",

@@ -1,6 +1,7 @@
-"""Checks requests against AWS's own service models. Reads and writes JSON lines.
+"""Checks requests, and lists what answers have, against AWS's own service models. Reads and writes JSON lines.
 
 [{"service", "method", "uri", "target", "body"}] -> {"violations": [text], "operations": {operation: count}}
+{"service", "operation", "root"} -> [{"path", "type", "values"}], the members of an answer by their names on the wire
 
 Besides what the models say, it knows limits that AWS states in its documentation only.
 """
@@ -285,5 +286,53 @@ def check(requests):
     return {"violations": violations, "operations": operations}
 
 
+def members(service, operation, root):
+    """Every member of an operation's output below `root` that has no members itself."""
+    model = Loader().load_service_model(NAMES.get(service, service), "service-2")
+    shapes, found = model["shapes"], []
+
+    def example(name):
+        shape = shapes[name]
+        if shape["type"] == "map":
+            return {"by-hand": example(shape["value"]["shape"])}
+        if shape["type"] == "structure":
+            return {of.get("locationName", it): example(of["shape"]) for it, of in shape["members"].items()}
+        if shape["type"] == "list":
+            return [example(shape["member"]["shape"])]
+        if "enum" in shape:
+            return shape["enum"][0]
+        return {"string": "by-hand", "boolean": True}.get(shape["type"], 7)
+
+    def walk(name, path, above):
+        shape = shapes[name]
+        if shape["type"] == "structure" and shape["members"] and name not in above:
+            for member, of in shape["members"].items():
+                walk(of["shape"], path + [of.get("locationName", member)], above | {name})
+        elif shape["type"] == "list":
+            walk(shape["member"]["shape"], path[:-1] + [path[-1] + "[]"], above)
+        elif shape["type"] == "map":
+            found.append({"path": ".".join(path), "type": "map", "values": [json.dumps(example(name))]})
+        else:
+            found.append({"path": ".".join(path), "type": shape["type"], "values": shape.get("enum", [])})
+
+    output = model["operations"][operation]["output"]["shape"]
+    if service == "sns" and root == "Attributes":
+        # The model has them as a map, and their names in its documentation only.
+        for texts in (
+            shapes[output]["members"]["Attributes"],
+            *shapes[model["operations"][operation.replace("Get", "Set")]["input"]["shape"]]["members"].values(),
+        ):
+            for name in re.findall(r"<li>\s*<p>\s*<code>([A-Za-z]+)</code>", texts.get("documentation", "")):
+                # Values of FifoThroughputScope and FilterPolicyScope.
+                if name not in ("Topic", "MessageGroup", "MessageAttributes", "MessageBody"):
+                    found.append({"path": name, "type": "string", "values": []})
+        return list({member["path"]: member for member in found}.values())
+    walk(output, [], frozenset())
+    prefix = f"{root}." if root else ""
+    return [{**it, "path": it["path"].removeprefix(prefix)} for it in found if it["path"].startswith(prefix)]
+
+
 for line in sys.stdin:
-    print(json.dumps(check(json.loads(line))), flush=True)
+    request = json.loads(line)
+    answer = members(**request) if isinstance(request, dict) else check(request)
+    print(json.dumps(answer), flush=True)
