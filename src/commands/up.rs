@@ -33,7 +33,7 @@ pub async fn run(global: &Global, args: &Up, report: &Report) -> Result<u8> {
     let artifacts = session.build().await?;
     let mut begun = None;
     let mut reports = Vec::new();
-    let mut round = 1;
+    let (mut round, mut met_another) = (1, false);
     let (deployment, applied, interrupted) = loop {
         let (deployment, plan) = session.plan(&artifacts).await?;
         if round == 1 {
@@ -48,7 +48,9 @@ pub async fn run(global: &Global, args: &Up, report: &Report) -> Result<u8> {
         begun.get_or_insert_with(Instant::now);
         let (applied, interrupted) = session.apply(&deployment, &plan).await;
         merge(&mut reports, &applied.reports);
-        let again = look_again(&applied, round).filter(|_| !interrupted && round < ROUNDS);
+        met_another |= applied.overtaken;
+        let again = look_again(&applied, met_another);
+        let again = again.filter(|_| !interrupted && round < ROUNDS);
         let Some(why) = again else { break (deployment, applied, interrupted) };
         report.note(&format!("{why}: looking again"));
         tokio::time::sleep(pause(round)).await;
@@ -93,7 +95,7 @@ pub async fn run(global: &Global, args: &Up, report: &Report) -> Result<u8> {
 }
 
 /// Why the stack must be planned anew, if it must.
-fn look_again(applied: &Applied, round: u32) -> Option<&'static str> {
+fn look_again(applied: &Applied, met_another: bool) -> Option<&'static str> {
     let failed = |is: fn(&anyhow::Error) -> bool| {
         applied.reports.iter().any(|step| match &step.outcome {
             Outcome::Failed(error) => is(error),
@@ -108,14 +110,15 @@ fn look_again(applied: &Applied, round: u32) -> Option<&'static str> {
     if failed(other_run) {
         return Some("another run is changing this stack as well");
     }
-    // Whoever met another run may have done at the same time what that one did, where the cloud
-    // lets a thing be there twice: until a look finds nothing to do.
-    let wrote = |step: &StepReport| !matches!(step.action, Action::Keep | Action::Foreign(_));
-    if round > 1 && applied.reports.iter().all(|step| step.outcome.is_done()) {
-        return applied.reports.iter().any(wrote).then_some("another run may have been at work");
+    if applied.overtaken || failed(ApiError::is_not_found_in) {
+        return Some("the cloud was not as it had been read");
     }
-    let differs = applied.overtaken || failed(ApiError::is_not_found_in);
-    differs.then_some("the cloud was not as it had been read")
+    // What one does in a later round the other may have done at the same time, where the cloud lets
+    // a thing be there twice: until a look finds nothing to do.
+    let wrote = |step: &StepReport| !matches!(step.action, Action::Keep | Action::Foreign(_));
+    let done = applied.reports.iter().all(|step| step.outcome.is_done());
+    let wrote = met_another && done && applied.reports.iter().any(wrote);
+    wrote.then_some("another run may have done the same")
 }
 
 /// Between a round and the next.

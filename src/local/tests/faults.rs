@@ -92,8 +92,12 @@ impl Here {
             let group = format!("/aws/lambda/{function}");
             let found = logs.filter_log_events().log_group_name(group);
             let found = found.filter_pattern(format!("\"{}\"", part.replace('"', "\\\"")));
-            if !found.send().await.unwrap().events().is_empty() {
-                return;
+            // A page may be empty, and another come after it.
+            let mut pages = found.into_paginator().send();
+            while let Some(page) = pages.next().await {
+                if !page.unwrap().events().is_empty() {
+                    return;
+                }
             }
             assert!(Instant::now() < patience, "{function} has not logged {part}");
             tokio::time::sleep(Duration::from_millis(20)).await;
