@@ -26,7 +26,7 @@ fn called_by_slack() -> Project {
 
 #[test]
 fn hints_lead_to_the_same_stage() {
-    let (cloud, project) = (LocalCloud::new(), called_by_slack());
+    let (cloud, project) = (LocalCloud::with_secret("test"), called_by_slack());
     let blue = cloud.cli(project.path()).arg("--stage").arg("blue");
     let commands = [&["say", "hi"][..], &["logs", "front"]];
     for args in commands {

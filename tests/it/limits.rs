@@ -69,7 +69,7 @@ fn few_routes_have_a_statement_each_and_many_share_one() {
     // With a route goes its statement.
     let fewer = &few[..3];
     local.project.write("advent.toml", &manifest(&routes(fewer.iter().map(|&it| it.to_owned()))));
-    cli.ok(["up"]);
+    cli.ok(["up", "--yes"]);
     let sources: BTreeSet<_> = statements(&boto).into_iter().map(|(_, source)| source).collect();
     let exact = ["/$default", "/GET/users/*/posts", "/*/files/*"].map(source);
     assert_eq!(sources, BTreeSet::from(exact));
@@ -77,8 +77,9 @@ fn few_routes_have_a_statement_each_and_many_share_one() {
     let many = (0..298).map(|number| format!("GET /some/where/{number}"));
     let many: Vec<_> = many.chain(["$default".to_owned(), "ANY /{path+}".to_owned()]).collect();
     local.project.write("advent.toml", &manifest(&routes(many)));
-    // What the routes no longer need is no loss, and so nobody is asked.
-    cli.ok(["up"]);
+    // The routes that go are asked for, and not what they no longer need.
+    cli.run(["up"]).code(2).says("delete route ").lacks("permission");
+    cli.ok(["up", "--yes"]);
     assert_eq!(statements(&boto), [("advent-routes".to_owned(), source(""))]);
     answers(&boto, &["/some/where/0", "/some/where/297", "/some/where/else", "/"]);
     assert_eq!(cli.ok(["status"]).json()["in_step"], true);

@@ -162,8 +162,7 @@ fn no_failure_shows_a_secret() {
     no_secret_in_logs(&cloud.dir());
     no_secret_in("the local cloud's log", running.stderr_so_far().as_bytes());
     no_secret_in("the local cloud's output", running.stdout_so_far().as_bytes());
-    let healthy = Cli::new(&folder).endpoint(&proxy.url);
-    healthy.ok(["down", "--yes"]);
+    advent.ok(["down", "--yes"]);
 }
 
 /// Values that functions have, and this operator's environment and advent.toml have not.

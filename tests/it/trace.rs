@@ -21,7 +21,7 @@ const SECRET: &str = "a-key-that-nobody-may-read";
 
 impl Scene {
     fn new() -> Self {
-        let local = Local::start();
+        let local = Local::with_secret(SECRET);
         let proxy = Proxy::start(&local.url);
         let cli = Cli::new(local.project.path()).endpoint(&proxy.url).arg("--yes");
         let cli = cli.env("AWS_SECRET_ACCESS_KEY", SECRET);

@@ -22,8 +22,13 @@ pub struct Local {
 impl Local {
     /// Starts the local cloud, with nothing in it.
     pub fn start() -> Self {
+        Self::with_secret("test")
+    }
+
+    /// The same, with this secret key.
+    pub fn with_secret(secret: &str) -> Self {
         let state = TempDir::new().expect("a folder for the local cloud");
-        give_key(&state.path().join("local"), "test");
+        give_key(&state.path().join("local"), secret);
         let project = Project::new();
         let cli = Cli::new(project.path()).local(&state.path().join("local"));
         cli.ok(["status", "--quiet"]);
