@@ -81,9 +81,9 @@ fn refuse_protected(session: &Session<'_>, plan: &Plan) -> Result<()> {
             target = format!("{target} --{option} {}", invocation::shell_word(value));
         }
     }
-    for (step, lift) in plan.protected() {
+    for step in plan.protected() {
         what.push(format!("the {} {} is protected from being deleted", step.kind, step.name));
-        lifts.push(format!("aws {lift}{target}"));
+        lifts.extend(step.protection.iter().map(|lift| format!("aws {lift}{target}")));
     }
     if what.is_empty() {
         return Ok(());

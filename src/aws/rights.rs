@@ -110,6 +110,7 @@ const ROWS: &[Row] = &[
     ("iam:PutRolePolicy", WRITTEN, &[("iam:PutRolePolicy", Roles)]),
     ("iam:DeleteRolePolicy", BOTH, &[("iam:DeleteRolePolicy", Roles)]),
     ("iam:ListAttachedRolePolicies", READ, &[("iam:ListAttachedRolePolicies", Roles)]),
+    ("iam:ListInstanceProfilesForRole", DELETED, &[("iam:ListInstanceProfilesForRole", Roles)]),
     ("iam:DetachRolePolicy", BOTH, &[("iam:DetachRolePolicy", Roles)]),
     ("iam:DeleteRole", DELETED, &[("iam:DeleteRole", Roles)]),
     ("iam:DeleteRole", WRITTEN, &[("iam:DeleteRole", OtherRoles)]),

@@ -97,13 +97,13 @@ impl Resource for LogGroup {
         Some("the logs in it".to_owned())
     }
 
-    fn protection(&self, state: &State) -> Option<String> {
+    fn protection(&self, state: &State) -> Vec<String> {
         let lift = format!(
             "logs put-log-group-deletion-protection --log-group-identifier {} \
              --no-deletion-protection-enabled",
             self.name
         );
-        state.protected.then_some(lift)
+        state.protected.then_some(lift).into_iter().collect()
     }
 
     fn notices(&self, state: &State) -> Notices {

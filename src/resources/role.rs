@@ -1,6 +1,7 @@
 //! An IAM role with its inline policies.
 
 mod document;
+mod looks;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -19,70 +20,16 @@ use crate::engine::{
     AlreadyExists, Changes, Diff, Found, Notices, Part, Purpose, Resource, Unread,
 };
 
+use crate::failure::Failure;
+
 use self::document::{normal, parse};
-use super::watch::{Look, Usual, identity, ignored, optional, ours, watched};
+pub use self::looks::LOOKS;
+use super::watch::optional;
 
 /// Name of the policy that lets a function publish, after that of its first policy.
 pub const PUBLISH: &str = "_snspublish";
 /// How long IAM's replicas may take to see that a role's last policy is gone.
 const IN_USE: Duration = Duration::from_mins(2);
-
-/// What is done about each property.
-pub const LOOKS: &[Look] = &[
-    Look {
-        call: "iam:GetRole",
-        root: "Role",
-        properties: &[
-            identity("Path", "it is found by"),
-            identity("RoleName", "it is found by"),
-            identity("RoleId", "IAM gives it; that a role was made again is seen by its date"),
-            identity("Arn", "follows from path and name"),
-            identity("CreateDate", "a function older than its role is pointed at it again"),
-            ours("AssumeRolePolicyDocument", "trust policy", "only Lambda may assume it"),
-            watched("Description", Usual::Nothing, "a text for people"),
-            watched(
-                "MaxSessionDuration",
-                Usual::Any(&["3600"]),
-                "Lambda asks for sessions of its own",
-            ),
-            identity("PermissionsBoundary.PermissionsBoundaryType", "there is one type"),
-            watched(
-                "PermissionsBoundary",
-                Usual::Nothing,
-                "organisations set it; ours where advent.toml says one (field permissions boundary)",
-            ),
-            ours("Tags", "tag ", "those of advent.toml; others belong to whoever set them"),
-            ignored("RoleLastUsed", "changes with every use"),
-            ignored("SourceRoleTemplate", "how it was created, which advent did itself"),
-        ],
-    },
-    Look {
-        call: "iam:ListAttachedRolePolicies",
-        root: "AttachedPolicies[]",
-        properties: &[
-            identity("PolicyName", "follows from the ARN"),
-            ours(
-                "PolicyArn",
-                "attached policy ",
-                "a right that advent.toml does not give; what a function needs more is a `statement` there",
-            ),
-        ],
-    },
-    Look {
-        call: "iam:ListRolePolicies",
-        root: "",
-        properties: &[ours("PolicyNames", "policy ", "as attached policies")],
-    },
-    Look {
-        call: "iam:GetRolePolicy",
-        root: "",
-        properties: &[
-            identity("RoleName", "it is found by"),
-            identity("PolicyName", "it is found by"),
-            ours("PolicyDocument", "policy ", "exactly the rights of advent.toml"),
-        ],
-    },
-];
 
 pub struct Role {
     pub name: String,
@@ -95,6 +42,9 @@ pub struct Role {
 
 #[derive(Debug, Clone)]
 pub struct State {
+    path: String,
+    /// Those that it is in, which keeps it from being deleted.
+    instance_profiles: Vec<String>,
     /// When it was created: a function older than its role must be pointed at it again.
     pub created: DateTime,
     trust: Value,
@@ -140,8 +90,12 @@ impl Resource for Role {
     async fn read(&self, cx: &Context<'_>) -> Result<Found<State>> {
         let role = Call::new("iam:GetRole", &self.name)
             .send(|| cx.cloud.iam.get_role().role_name(&self.name).send());
-        let (role, policies, attached) =
-            tokio::join!(role, self.read_policies(cx), self.read_attached(cx));
+        let (role, policies, attached, profiles) = tokio::join!(
+            role,
+            self.read_policies(cx),
+            self.read_attached(cx),
+            self.read_instance_profiles(cx)
+        );
         let attached = attached?;
         let role = match role {
             Ok(answer) => answer.role,
@@ -169,6 +123,8 @@ impl Resource for Role {
             notices.watched = LOOKS[0].notices("", &seen, &self.name);
         }
         Ok(Found::Ours(State {
+            path: role.path.clone(),
+            instance_profiles: profiles?,
             created: role.create_date,
             trust: role.assume_role_policy_document().map(parse).unwrap_or_default(),
             policies: policies?,
@@ -179,8 +135,18 @@ impl Resource for Role {
         }))
     }
 
+    fn protection(&self, state: &State) -> Vec<String> {
+        state.instance_profiles.iter().map(|profile| self.leave(profile)).collect()
+    }
+
     fn diff(&self, (): &(), state: &State) -> Diff {
         let mut changes = Changes::default();
+        // A path stays as long as the role.
+        let path = self.names.role_path();
+        if state.path != path {
+            changes.compare("path", state.path.as_str(), path.as_str());
+            return Diff::Replace(changes.0);
+        }
         changes.compare("trust policy", &normal(&state.trust), &normal(&trust()));
         if let Some(boundary) = &self.boundary {
             let from = state.boundary.as_deref().unwrap_or("none");
@@ -244,6 +210,8 @@ impl Resource for Role {
             Err(error) => return Err(error.into()),
         };
         let state = State {
+            path: self.names.role_path(),
+            instance_profiles: Vec::new(),
             created: role.create_date,
             trust: trust(),
             policies: BTreeMap::default(),
@@ -306,6 +274,8 @@ impl Resource for Role {
         let extra = state.policies.keys().filter(|name| !self.policies.contains_key(*name));
         try_join_all(extra.map(|name| self.delete_policy(name, cx))).await?;
         Ok(State {
+            path: state.path.clone(),
+            instance_profiles: Vec::new(),
             created: state.created,
             trust: trust(),
             policies: self.policies.clone(),
@@ -325,6 +295,16 @@ impl Resource for Role {
                 .send(|| cx.cloud.iam.delete_role().role_name(&self.name).send())
                 .await;
             match deleted {
+                // Put there since it was read.
+                Err(error) if error.is("DeleteConflict") && error.message.contains("profile") => {
+                    let what = format!("the role {} is in an instance profile", self.name);
+                    let hint = format!(
+                        "`aws iam list-instance-profiles-for-role --role-name {}` names it; then `aws {}`",
+                        self.name,
+                        self.leave("PROFILE")
+                    );
+                    return Err(Failure::new(what).hint(hint).source(error).into());
+                }
                 Err(error) if error.is("DeleteConflict") && begun.elapsed() < IN_USE => {
                     cx.note("waiting for IAM to see that the role's policies are gone");
                     self.strip(cx).await?;
@@ -413,6 +393,32 @@ impl Role {
         let mut unread = Vec::new();
         let attached = optional("attached policies", self.attached(cx).await, &mut unread)?;
         Ok((attached.unwrap_or_default(), unread))
+    }
+
+    /// Names of the instance profiles that it is in, where it is to be deleted.
+    async fn read_instance_profiles(&self, cx: &Context<'_>) -> Result<Vec<String>, ApiError> {
+        if cx.purpose == Purpose::Compare {
+            return Ok(Vec::new());
+        }
+        let answer = Call::new("iam:ListInstanceProfilesForRole", &self.name)
+            .send(|| cx.cloud.iam.list_instance_profiles_for_role().role_name(&self.name).send())
+            .await;
+        let mut unread = Vec::new();
+        let answer = optional("instance profiles", answer, &mut unread)?;
+        for Unread { what, why } in unread {
+            cx.note(&format!("whether {what} keep it from being deleted is not known: {why}"));
+        }
+        let profiles = answer.map(|answer| answer.instance_profiles).unwrap_or_default();
+        Ok(profiles.into_iter().map(|profile| profile.instance_profile_name).collect())
+    }
+
+    /// What to call, after `aws`, to take it out of an instance profile.
+    fn leave(&self, profile: &str) -> String {
+        let name = &self.name;
+        format!(
+            "iam remove-role-from-instance-profile --instance-profile-name {profile} \
+             --role-name {name}"
+        )
     }
 
     /// ARNs of the managed policies that it has. A page holds more than a role can have.

@@ -95,11 +95,11 @@ impl Resource for Table {
         })
     }
 
-    fn protection(&self, state: &State) -> Option<String> {
+    fn protection(&self, state: &State) -> Vec<String> {
         let name = &self.name;
         let lift =
             format!("dynamodb update-table --table-name {name} --no-deletion-protection-enabled");
-        state.deletion_protected.then_some(lift)
+        state.deletion_protected.then_some(lift).into_iter().collect()
     }
 
     fn notices(&self, state: &State) -> Notices {

@@ -8,13 +8,13 @@ use aws_sdk_sns::types::Tag;
 pub use looks::LOOKS;
 use serde_json::{Value, json};
 
-use super::subscription::subscriptions;
+use super::subscription::{Subscribed, subscriptions};
 use super::watch::optional;
 use crate::aws::index::own_tags;
 use crate::aws::naming::{Lacking, Tags};
 use crate::aws::retry::gone;
 use crate::aws::{ApiError, Call, Cloud, Context, Names};
-use crate::engine::{AlreadyExists, Changes, Diff, Found, Notices, Purpose, Resource};
+use crate::engine::{AlreadyExists, Changes, Diff, Found, Notices, Part, Purpose, Resource};
 
 pub struct Topic {
     pub name: String,
@@ -34,6 +34,8 @@ pub struct State {
     /// What it lacks of the author's own tags.
     lacking: Lacking,
     notices: Notices,
+    /// Subscriptions of others, which are deleted with it.
+    others: Vec<Part>,
 }
 
 impl Resource for Topic {
@@ -51,6 +53,10 @@ impl Resource for Topic {
         Some(self.arn())
     }
 
+    fn removals(&self, state: &State, purpose: Purpose) -> Vec<Part> {
+        if purpose == Purpose::Delete { state.others.clone() } else { Vec::new() }
+    }
+
     fn notices(&self, state: &State) -> Notices {
         state.notices.clone()
     }
@@ -66,16 +72,19 @@ impl Resource for Topic {
                 self.subscribers.iter().all(|arn| subscribed.iter().any(|s| s.is_function(arn)));
             if indexed && complete {
                 let notices = self.read_notices(cx).await?;
-                return Ok(Found::Ours(State { notices, ..State::default() }));
+                let others = self.others(subscribed.iter());
+                return Ok(Found::Ours(State { notices, others, ..State::default() }));
             }
         }
-        let (tags, notices) = tokio::join!(tags(cx, &arn), self.read_notices(cx));
+        let (tags, notices, subscribed) =
+            tokio::join!(tags(cx, &arn), self.read_notices(cx), subscriptions(cx, &arn));
         Ok(match tags? {
             None => Found::Missing,
             Some(tags) => self.names.stranger(&tags).map_or_else(
                 || {
                     let lacking = self.names.lacking(&tags);
-                    Ok::<_, ApiError>(Found::Ours(State { lacking, notices: notices? }))
+                    let others = self.others(subscribed?.iter().flatten());
+                    Ok::<_, ApiError>(Found::Ours(State { lacking, notices: notices?, others }))
                 },
                 |whose| Ok(Found::Foreign(whose)),
             )?,
@@ -111,7 +120,7 @@ impl Resource for Topic {
             let request = cx.cloud.sns.tag_resource().resource_arn(self.arn()).set_tags(Some(tags));
             Call::new("sns:TagResource", &self.name).send(|| request.clone().send()).await?;
         }
-        Ok(State { notices: state.notices.clone(), ..State::default() })
+        Ok(State { lacking: Lacking::default(), ..state.clone() })
     }
 
     async fn delete(&self, _: &State, cx: &Context<'_>) -> Result<()> {
@@ -125,6 +134,15 @@ impl Resource for Topic {
 }
 
 impl Topic {
+    fn others<'a>(&self, all: impl Iterator<Item = &'a Subscribed>) -> Vec<Part> {
+        let other = |it: &&Subscribed| !self.subscribers.iter().any(|arn| it.is_function(arn));
+        let part = |it: &Subscribed| Part {
+            kind: "subscription",
+            name: format!("{} {}", it.protocol, it.endpoint),
+        };
+        all.filter(other).map(part).collect()
+    }
+
     /// What somebody has set that advent.toml does not speak of.
     async fn read_notices(&self, cx: &Context<'_>) -> Result<Notices, ApiError> {
         let mut notices = Notices::default();

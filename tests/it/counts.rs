@@ -23,7 +23,7 @@ const IDLE_UP: Cost = (41, 3);
 const CODE: Cost = (43, 5);
 const ENVIRONMENT: Cost = (43, 5);
 const STATUS: Cost = (41, 3);
-const DOWN: Cost = (48, 7);
+const DOWN: Cost = (51, 7);
 /// Of a stack that is not there.
 const DOWN_AGAIN: Cost = (26, 2);
 

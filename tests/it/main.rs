@@ -24,6 +24,7 @@ mod operators;
 mod order;
 mod pages;
 mod properties;
+mod protection;
 mod proxy;
 mod readme;
 mod removals;

@@ -222,6 +222,7 @@ fn names(rig: &Rig, policy: &Value, command: &str, action: &str) {
         "dynamodb:DescribeContinuousBackups",
         "dynamodb:GetResourcePolicy",
         "iam:ListAttachedRolePolicies",
+        "iam:ListInstanceProfilesForRole",
         "lambda:ListFunctionUrlConfigs",
         "sns:GetSubscriptionAttributes",
         "sns:GetTopicAttributes",

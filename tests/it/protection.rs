@@ -1,0 +1,83 @@
+//! What `down` cannot finish it does not begin, and what of others goes with ours it says before.
+
+use std::time::Instant;
+
+use serde_json::json;
+
+use crate::support::python::python;
+use crate::support::rig::Rig;
+
+const ROLE: &str = "small-front-us-east-1";
+const TOPIC: &str = "arn:aws:sns:us-east-1:123456789012:small-news";
+
+#[test]
+fn a_role_in_an_instance_profile_is_named_before_anything_is_deleted() {
+    let Some(python) = python() else { return };
+    let rig = Rig::moto(python);
+    rig.cli.ok(["up"]);
+    let boto = &rig.boto;
+    for name in ["one", "two"] {
+        boto.call("iam", "create_instance_profile", json!({ "InstanceProfileName": name }));
+        let with = json!({ "InstanceProfileName": name, "RoleName": ROLE });
+        boto.call("iam", "add_role_to_instance_profile", with);
+    }
+    let before = rig.world();
+    rig.proxy.take();
+    let begun = Instant::now();
+    let mut refused = rig.people.run(["down"]).code(2).says(ROLE).says("nothing was changed");
+    for name in ["one", "two"] {
+        refused = refused.says(&format!(
+            "aws iam remove-role-from-instance-profile --instance-profile-name {name} --role-name {ROLE}"
+        ));
+    }
+    assert!(begun.elapsed().as_secs() < 20, "{:?}", begun.elapsed());
+    assert_eq!(rig.proxy.take().mutating(), [""; 0]);
+    before.assert_same(&rig.world(), "refused");
+    for name in ["one", "two"] {
+        let with = json!({ "InstanceProfileName": name, "RoleName": ROLE });
+        boto.call("iam", "remove_role_from_instance_profile", with);
+    }
+    rig.assert_down("lifted");
+}
+
+#[test]
+fn a_role_at_another_path_is_replaced() {
+    let Some(python) = python() else { return };
+    let rig = Rig::moto(python);
+    rig.cli.ok(["up"]);
+    let clean = rig.world();
+    let boto = &rig.boto;
+    let role = boto.call("iam", "get_role", json!({ "RoleName": ROLE }));
+    let policies = boto.call("iam", "list_role_policies", json!({ "RoleName": ROLE }));
+    for name in policies["PolicyNames"].as_array().expect("names") {
+        let with = json!({ "RoleName": ROLE, "PolicyName": name });
+        boto.call("iam", "delete_role_policy", with);
+    }
+    boto.call("iam", "delete_role", json!({ "RoleName": ROLE }));
+    let with = json!({
+        "RoleName": ROLE, "Path": "/elsewhere/", "Tags": role["Role"]["Tags"],
+        "AssumeRolePolicyDocument": role["Role"]["AssumeRolePolicyDocument"].to_string(),
+    });
+    boto.call("iam", "create_role", with);
+
+    let plan = rig.people.run(["plan"]).code(2);
+    plan.says("must be replaced").says("path: /elsewhere/ -> /advent/");
+    let begun = Instant::now();
+    rig.assert_up(&clean, "at another path");
+    assert!(begun.elapsed().as_secs() < 60, "{:?}", begun.elapsed());
+    rig.assert_down("at another path");
+}
+
+#[test]
+fn what_others_lose_with_ours_is_said() {
+    let Some(python) = python() else { return };
+    let rig = Rig::moto(python);
+    rig.cli.ok(["up"]);
+    let queue = "arn:aws:sqs:us-east-1:123456789012:theirs";
+    let with = json!({ "TopicArn": TOPIC, "Protocol": "sqs", "Endpoint": queue });
+    rig.boto.call("sns", "subscribe", with);
+    rig.people.run(["plan"]).code(0);
+    let said = rig.people.ok(["down"]);
+    said.says(&format!("- subscription sqs {queue}"));
+    rig.world().assert_empty("down");
+}
