@@ -25,7 +25,7 @@ const ENVIRONMENT: Cost = (43, 5);
 const STATUS: Cost = (41, 3);
 const DOWN: Cost = (51, 7);
 /// Of a stack that is not there.
-const DOWN_AGAIN: Cost = (26, 2);
+const DOWN_AGAIN: Cost = (29, 2);
 
 /// What every request takes at least. Those that need not wait for each other overlap then, even
 /// on a busy machine.
