@@ -60,6 +60,10 @@ fn no_secret_in_logs(folder: &Path) {
     let mut logs = 0;
     for entry in fs::read_dir(folder).expect("its folder") {
         let path = entry.expect("an entry").path();
+        // The owner's own file, which nobody else can read.
+        if path.ends_with("key.json") {
+            continue;
+        }
         if path.extension().is_some_and(|of| of == "log" || of == "json") {
             no_secret_in(&path.display().to_string(), &fs::read(&path).expect("a file"));
             logs += 1;
