@@ -74,22 +74,19 @@ pub async fn run(cli: Cli, report: &Report) -> Result<u8> {
 /// A refusal that names everything that would be deleted and is protected from it.
 fn refuse_protected(session: &Session<'_>, plan: &Plan) -> Result<()> {
     let (mut what, mut lifts) = (Vec::new(), Vec::new());
-    let mut target = format!(" --region {}", session.cloud.names.region);
-    let named = [("endpoint-url", &session.cloud.endpoint), ("profile", &session.global.profile)];
-    for (option, value) in named {
-        if let Some(value) = value {
-            target = format!("{target} --{option} {}", invocation::shell_word(value));
-        }
-    }
     for step in plan.protected() {
         what.push(format!("the {} {} is protected from being deleted", step.kind, step.name));
-        lifts.extend(step.protection.iter().map(|lift| format!("aws {lift}{target}")));
+        lifts.extend(step.protection.iter().map(|lift| session.cloud.command(lift)));
     }
     if what.is_empty() {
         return Ok(());
     }
     let what = format!("{}; nothing was changed", what.join("; "));
-    let hint = format!("lift the protection if you mean to:\n  {}", lifts.join("\n  "));
+    let key = match session.local {
+        Some(_) => " (with the variables that `advent local env` prints)",
+        None => "",
+    };
+    let hint = format!("lift the protection if you mean to{key}:\n  {}", lifts.join("\n  "));
     Err(Failure::refused(what).hint(hint).into())
 }
 

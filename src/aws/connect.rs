@@ -25,6 +25,7 @@ use super::pace;
 use super::record;
 use super::retry::{ApiError, Call, Scouts};
 use crate::failure::Failure;
+use crate::invocation::shell_word;
 use crate::local::{Access, Key};
 use crate::resources::function;
 use crate::resources::log_group;
@@ -55,6 +56,8 @@ pub struct Cloud {
     pub names: Names,
     /// Address that stands in for AWS's own, if any.
     pub endpoint: Option<String>,
+    /// Of `aws`, so that it calls this very cloud.
+    options: String,
     /// What all of it is sent through.
     pub http: Http,
     /// As in [`Target`].
@@ -104,6 +107,13 @@ impl Cloud {
         let config = record::recording(config);
         let region = config.region().map(ToString::to_string).unwrap_or_default();
         let endpoint = config.endpoint_url().map(str::to_owned);
+        let mut options = format!(" --region {region}");
+        let profile = target.profile.as_ref().filter(|_| target.local.is_none());
+        for (option, value) in [("endpoint-url", endpoint.as_ref()), ("profile", profile)] {
+            if let Some(value) = value {
+                options = format!("{options} --{option} {}", shell_word(value));
+            }
+        }
         let (account, partition) = identity(&config, &http).await?;
         Ok(Self {
             names: Names {
@@ -115,6 +125,7 @@ impl Cloud {
                 own_tags: Tags::new(),
             },
             endpoint,
+            options,
             http,
             timeout: target.timeout,
             dynamodb: aws_sdk_dynamodb::Client::new(&config),
@@ -135,6 +146,12 @@ impl Cloud {
             policies: Cache::default(),
             policy_locks: Mutex::default(),
         })
+    }
+
+    /// `aws` with these arguments, as a shell has to be given it so that it calls this very cloud.
+    /// Whoever calls the local one needs its key besides: `advent local env`.
+    pub fn command(&self, arguments: &str) -> String {
+        format!("aws {arguments}{}", self.options)
     }
 
     /// The cloud is not as it was read: lets all be asked again, and directly.

@@ -175,7 +175,7 @@ impl Permission {
             };
             let policy = policy(&cx.fresh(), &self.function).await?;
             let Some(superseded) = self.superseded(&policy, &removed) else {
-                return Err(self.no_room(&policy, error));
+                return Err(self.no_room(&policy, error, cx));
             };
             let lost = if superseded.missed == Missed::Route {
                 "; calls of its route fail until the one that replaces it is in place"
@@ -225,7 +225,12 @@ impl Permission {
         policy.iter().filter(unwanted).map(missed).min_by_key(|superseded| superseded.missed)
     }
 
-    fn no_room(&self, policy: &[Statement], error: anyhow::Error) -> anyhow::Error {
+    fn no_room(
+        &self,
+        policy: &[Statement],
+        error: anyhow::Error,
+        cx: &Context<'_>,
+    ) -> anyhow::Error {
         let theirs = policy.iter().filter(|statement| !statement.sid.starts_with(SID_PREFIX));
         let theirs: Vec<_> = theirs.map(|statement| statement.sid.as_str()).collect();
         let what = format!(
@@ -235,12 +240,15 @@ impl Permission {
         let hint = if theirs.is_empty() {
             "Lambda takes 20,480 bytes: share the triggers among several functions".to_owned()
         } else {
+            let remove = format!(
+                "lambda remove-permission --function-name {} --statement-id ID",
+                self.function
+            );
             format!(
                 "Lambda takes 20,480 bytes, and these statements were not made by advent: {}; \
-                 remove those that nobody needs with `aws lambda remove-permission \
-                 --function-name {} --statement-id ID`",
+                 remove those that nobody needs with `{}`",
                 theirs.join(", "),
-                self.function
+                cx.cloud.command(&remove)
             )
         };
         Failure::new(what).hint(hint).source(error).into()

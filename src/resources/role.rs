@@ -19,12 +19,11 @@ use crate::aws::{ApiError, Call, Cloud, Context, Names};
 use crate::engine::{
     AlreadyExists, Changes, Diff, Found, Notices, Part, Purpose, Resource, Unread,
 };
-
 use crate::failure::Failure;
 
 use self::document::{normal, parse};
 pub use self::looks::LOOKS;
-use super::watch::optional;
+use super::watch::{is_wanted, optional};
 
 /// Name of the policy that lets a function publish, after that of its first policy.
 pub const PUBLISH: &str = "_snspublish";
@@ -114,7 +113,7 @@ impl Resource for Role {
         let boundary = role.permissions_boundary.as_ref();
         let boundary = boundary.and_then(|set| set.permissions_boundary_arn()).map(str::to_owned);
         let mut notices = Notices { unread: attached.1, ..Notices::default() };
-        if cx.purpose == Purpose::Compare {
+        if is_wanted(cx) {
             let seen = json!({
                 "Description": role.description,
                 "MaxSessionDuration": role.max_session_duration,
@@ -298,10 +297,12 @@ impl Resource for Role {
                 // Put there since it was read.
                 Err(error) if error.is("DeleteConflict") && error.message.contains("profile") => {
                     let what = format!("the role {} is in an instance profile", self.name);
+                    let list =
+                        format!("iam list-instance-profiles-for-role --role-name {}", self.name);
                     let hint = format!(
-                        "`aws iam list-instance-profiles-for-role --role-name {}` names it; then `aws {}`",
-                        self.name,
-                        self.leave("PROFILE")
+                        "`{}` names it; then `{}`",
+                        cx.cloud.command(&list),
+                        cx.cloud.command(&self.leave("PROFILE"))
                     );
                     return Err(Failure::new(what).hint(hint).source(error).into());
                 }
@@ -387,7 +388,7 @@ impl Role {
 
     /// The managed policies that it has, if they are of interest and may be asked for.
     async fn read_attached(&self, cx: &Context<'_>) -> Result<(Vec<String>, Vec<Unread>)> {
-        if cx.purpose == Purpose::Delete {
+        if !is_wanted(cx) {
             return Ok((Vec::new(), Vec::new()));
         }
         let mut unread = Vec::new();

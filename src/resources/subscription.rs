@@ -12,7 +12,7 @@ use crate::aws::retry::{gone, poll_pause};
 use crate::aws::{ApiError, Call, Cloud, Context, Names, Pages};
 use crate::engine::{Diff, Found, Notices, Overtaken, Purpose, Resource};
 
-use super::watch::{Look, Usual, identity, ignored, optional, watched};
+use super::watch::{HAND, Look, Usual, identity, ignored, optional, watched};
 
 /// How long SNS may take to list a subscription, or to forget the one of a deleted topic of the
 /// same name, whose ARN `Subscribe` then answers although it delivers nothing.
@@ -23,8 +23,6 @@ const SUBSCRIBE_AGAIN: Duration = Duration::from_secs(3);
 const TOPIC_UNKNOWN: Duration = Duration::from_secs(15);
 /// How long a listing waits for the topic's other subscriptions, to be one for all.
 const GATHER: Duration = Duration::from_secs(3);
-
-const HAND: &str = "advent.toml has no word for it: set by hand, and left to whoever did";
 
 /// What is done about each property.
 pub const LOOKS: &[Look] = &[

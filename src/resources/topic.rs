@@ -9,7 +9,7 @@ pub use looks::LOOKS;
 use serde_json::{Value, json};
 
 use super::subscription::{Subscribed, subscriptions};
-use super::watch::optional;
+use super::watch::{is_wanted, optional};
 use crate::aws::index::own_tags;
 use crate::aws::naming::{Lacking, Tags};
 use crate::aws::retry::gone;
@@ -146,7 +146,7 @@ impl Topic {
     /// What somebody has set that advent.toml does not speak of.
     async fn read_notices(&self, cx: &Context<'_>) -> Result<Notices, ApiError> {
         let mut notices = Notices::default();
-        if cx.purpose == Purpose::Delete {
+        if !is_wanted(cx) {
             return Ok(notices);
         }
         let arn = self.arn();

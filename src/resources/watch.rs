@@ -6,6 +6,9 @@ use serde_json::{Map, Value};
 use crate::aws::{ApiError, Context};
 use crate::engine::{Purpose, Unread, Watched};
 
+/// Why a property is watched that nothing but a person can have set.
+pub const HAND: &str = "advent.toml has no word for it: set by hand, and left to whoever did";
+
 /// What a call tells of a kind of resource.
 #[derive(Debug, Clone, Copy)]
 pub struct Look {

@@ -310,8 +310,7 @@ fn every_drift_is_named_and_repaired() {
             assert!(changes.iter().any(named), "{what}: {found:#}");
         }
         if field == "delete" || !deletes(found).is_empty() {
-            local.cli.run(["up"]).code(2).says("--yes");
-            World::read(&boto).assert_same(&drifted, &format!("{what}, refused"));
+            World::refused(&boto, &local.cli, ["up"]);
         }
         local.cli.ok(["up", "--yes"]);
         clean.assert_same(&World::read(&boto), &format!("{what}, after up"));
@@ -322,9 +321,7 @@ fn every_drift_is_named_and_repaired() {
 
 /// Refused without --yes, with nothing changed; done with it.
 fn asks(local: &Local, boto: &Boto<'_>, more: &[&str]) -> Run {
-    let before = World::read(boto);
-    let refused = local.cli.run(["up"]).code(2).says("--yes");
-    World::read(boto).assert_same(&before, "refused");
+    let refused = World::refused(boto, &local.cli, ["up"]);
     let mut cli = local.cli.clone();
     for arg in more {
         cli = cli.arg(arg);

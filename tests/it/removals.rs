@@ -27,12 +27,9 @@ fn parts(boto: &Boto<'_>, api: &str, method: &str) -> Vec<Value> {
 
 /// `plan` shows this and counts so many deletions, `up` refuses without --yes and changes nothing.
 fn announced(cli: &Cli, boto: &Boto<'_>, part: &str, count: usize) {
-    let before = World::read(boto);
     let plan = cli.run(["plan"]).code(2);
     plan.says(&format!("- {part}")).says(&format!("{count} to delete"));
-    let refused = cli.run(["up"]).code(2);
-    refused.says("--yes").says(part);
-    World::read(boto).assert_same(&before, "refused");
+    World::refused(boto, cli, ["up"]).says(part);
 }
 
 #[test]

@@ -1,8 +1,6 @@
 //! What is done about each property of a function.
 
-use super::super::watch::{Look, Usual, identity, ignored, ours, watched};
-
-const HAND: &str = "advent.toml has no word for it: set by hand, and left to whoever did";
+use super::super::watch::{HAND, Look, Usual, identity, ignored, ours, watched};
 
 pub const LOOKS: &[Look] = &[
     Look {

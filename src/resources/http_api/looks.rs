@@ -1,8 +1,7 @@
 //! What is done about each property of an HTTP API and its parts.
 
-use super::super::watch::{Look, Usual, identity, ignored, ours, watched};
+use super::super::watch::{HAND, Look, Usual, identity, ignored, ours, watched};
 
-const HAND: &str = "advent.toml has no word for it: set by hand, and left to whoever did";
 const SOCKETS: &str = "of WebSocket APIs only";
 const KEEPER: &str = "quick create manages its parts itself; advent never does";
 

@@ -2,13 +2,13 @@
 
 use serde_json::{Value, json};
 
-use super::super::watch::{Look, Usual, identity, ignored, optional, ours, watched};
+use super::super::watch::{
+    HAND, Look, Usual, identity, ignored, is_wanted, optional, ours, watched,
+};
 use super::Table;
 use crate::aws::raw::Raw;
 use crate::aws::{ApiError, Call, Context};
-use crate::engine::{Notices, Purpose};
-
-const HAND: &str = "advent.toml has no word for it: set by hand, and left to whoever did";
+use crate::engine::Notices;
 
 pub const TABLE: Look = Look {
     call: "dynamodb:DescribeTable",
@@ -124,7 +124,7 @@ impl Table {
         cx: &Context<'_>,
     ) -> Result<Notices, ApiError> {
         let mut notices = Notices::default();
-        if cx.purpose == Purpose::Delete {
+        if !is_wanted(cx) {
             return Ok(notices);
         }
         notices.watched = TABLE.notices("", table, &self.name);

@@ -2,9 +2,8 @@
 
 use serde_json::Value;
 
-use super::super::watch::{Look, Usual, identity, ignored, ours, watched};
+use super::super::watch::{HAND, Look, Usual, identity, ignored, ours, watched};
 
-const HAND: &str = "advent.toml has no word for it: set by hand, and left to whoever did";
 const FIFO: &str = "of FIFO topics only, which is fixed when they are created";
 const FEEDBACK: &str = "where SNS logs its deliveries";
 

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use serde_json::Value;
 
+use super::cli::{Cli, Run};
 use super::python::Boto;
 
 /// The document that `client.py` makes: tables, topics, roles, functions, log groups, APIs.
@@ -48,6 +49,15 @@ impl World {
     pub fn assert_same(&self, that: &Self, when: &str) {
         let difference = self.difference(that);
         assert!(difference.is_empty(), "{when}, the world differs:\n{difference}");
+    }
+
+    /// The command is refused for want of `--yes`, and leaves all as it is.
+    #[track_caller]
+    pub fn refused<const N: usize>(boto: &Boto<'_>, cli: &Cli, args: [&str; N]) -> Run {
+        let before = Self::read(boto);
+        let run = cli.run(args).code(2).says("--yes");
+        before.assert_same(&Self::read(boto), "refused");
+        run
     }
 
     #[track_caller]
