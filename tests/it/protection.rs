@@ -4,8 +4,9 @@ use std::time::Instant;
 
 use serde_json::json;
 
+use crate::support::proxy::{Answer, Fault, Rule};
 use crate::support::python::python;
-use crate::support::rig::Rig;
+use crate::support::rig::{Backend, Rig};
 
 const ROLE: &str = "small-front-us-east-1";
 const TOPIC: &str = "arn:aws:sns:us-east-1:123456789012:small-news";
@@ -40,10 +41,59 @@ fn a_role_in_an_instance_profile_is_named_before_anything_is_deleted() {
     rig.assert_down("lifted");
 }
 
+/// Without the right to look, it is said that nobody looked, and soon what keeps the role.
+#[test]
+fn what_could_not_be_looked_at_is_said_and_soon_found_out() {
+    let Some(python) = python() else { return };
+    let rig = Rig::moto(python);
+    rig.cli.ok(["up"]);
+    let boto = &rig.boto;
+    boto.call("iam", "create_instance_profile", json!({ "InstanceProfileName": "one" }));
+    let with = json!({ "InstanceProfileName": "one", "RoleName": ROLE });
+    boto.call("iam", "add_role_to_instance_profile", with.clone());
+    let denied = Fault::Answer(Answer::denied);
+    rig.proxy.inject(Rule::operation("iam", "ListInstanceProfilesForRole", denied));
+    let run = rig.people.run(["down"]).code(1).says("iam:ListInstanceProfilesForRole");
+    assert!(run.took.as_secs() < 30, "{:?}", run.took);
+    let target = format!("--region us-east-1 --endpoint-url {}", rig.proxy.url);
+    run.says(&format!(
+        "`aws iam remove-role-from-instance-profile --instance-profile-name PROFILE \
+         --role-name {ROLE} {target}`"
+    ));
+    rig.proxy.heal();
+    boto.call("iam", "remove_role_from_instance_profile", with);
+    rig.assert_down("lifted");
+}
+
+/// All that is in the way is named at once.
+#[test]
+fn a_table_and_a_role_are_named_together() {
+    let Some(python) = python() else { return };
+    let rig = Rig::moto(python);
+    rig.cli.ok(["up"]);
+    let boto = &rig.boto;
+    let protect = |on: bool| {
+        let with = json!({ "TableName": "small-items", "DeletionProtectionEnabled": on });
+        boto.call("dynamodb", "update_table", with);
+    };
+    protect(true);
+    boto.call("iam", "create_instance_profile", json!({ "InstanceProfileName": "one" }));
+    let with = json!({ "InstanceProfileName": "one", "RoleName": ROLE });
+    boto.call("iam", "add_role_to_instance_profile", with.clone());
+    let before = rig.world();
+    let refused = rig.people.run(["down"]).code(2);
+    refused.says("small-items is protected").says(&format!("{ROLE} is protected"));
+    before.assert_same(&rig.world(), "refused");
+    protect(false);
+    boto.call("iam", "remove_role_from_instance_profile", with);
+    rig.assert_down("lifted");
+}
+
 #[test]
 fn a_role_at_another_path_is_replaced() {
     let Some(python) = python() else { return };
-    let rig = Rig::moto(python);
+    // moto lets a function stay as old as it was when its role is set.
+    let rig = Rig::new(python, Backend::Local);
     rig.cli.ok(["up"]);
     let clean = rig.world();
     let boto = &rig.boto;

@@ -148,6 +148,33 @@ async fn of_many_copies_at_once_one_counts() {
     assert_eq!(world.sns.published().len(), 1);
 }
 
+/// However many words it has, and whether or not it is signed.
+#[tokio::test]
+async fn whatever_is_copied_is_published_once() {
+    let words: Vec<_> = (0..250).map(|n| format!("w{n}")).collect();
+    let many = WEBHOOK.replace("some", &words.join("+"));
+    let event = json!({
+        "type": "event_callback", "team_id": "T1", "event_id": "Ev1",
+        "event": {"type": "app_mention", "channel": "C1", "user": "U1", "ts": "1.2", "text": "some"},
+    });
+    let event = post_event("application/json", &event.to_string());
+    for (secret, last, event) in [
+        (None, "some", post_event(FORM, WEBHOOK)),
+        (None, "some", event),
+        (Some("secret"), "w249", signed("secret", now(), &many)),
+        (Some("secret"), "some", signed("secret", now(), WEBHOOK)),
+    ] {
+        let mut world = World::new().await;
+        world.function.secrets.signing_secret = secret.map(str::to_owned);
+        let sends = (0..30).map(|_| world.send(event.clone()).boxed_local());
+        let answers = futures::future::join_all(sends).await;
+        let accepted = answers.iter().filter(|(status, _)| *status == 200).count();
+        assert_eq!(accepted, if secret.is_some() { 1 } else { 30 }, "{event}");
+        assert_eq!(world.table.count(last).await, 1, "{event}");
+        assert_eq!(world.sns.published().len(), 1, "{event}");
+    }
+}
+
 #[tokio::test]
 async fn of_slacks_attempts_at_once_one_publishes_and_all_are_answered() {
     let mut world = World::new().await;
