@@ -2,16 +2,18 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use anyhow::Result;
 use aws_sdk_cloudwatchlogs::types::LogGroup as LogGroupDescription;
+use aws_smithy_types::DateTime;
 
 use crate::aws::index::own_tags;
 use crate::aws::naming::{Lacking, Tags};
 use crate::aws::raw::Raw;
 use crate::aws::retry::gone;
 use crate::aws::{ApiError, Call, Cloud, Context, Names, Pages};
-use crate::engine::{AlreadyExists, Changes, Diff, Found, Notices, Purpose, Resource};
+use crate::engine::{AlreadyExists, Changes, Diff, Found, Notices, Part, Purpose, Resource};
 
 use super::watch::{Look, Usual, identity, ignored, ours, watched};
 
@@ -23,7 +25,7 @@ pub const LOOKS: &[Look] = &[
         root: "logGroups[]",
         properties: &[
             identity("logGroupName", "it is found by"),
-            ignored("creationTime", "says nothing of what it is"),
+            ignored("creationTime", "tells only whether a shorter expiry would delete something"),
             ours("retentionInDays", "expiry", "advent.toml says it"),
             watched("metricFilterCount", Usual::Nothing, "they go with the group"),
             identity("arn", "follows from the name"),
@@ -60,6 +62,9 @@ pub const LOOKS: &[Look] = &[
     },
 ];
 
+/// In milliseconds.
+const DAY: i64 = 86_400_000;
+
 pub struct LogGroup {
     pub name: String,
     /// Beginning of the names of all that are looked up in one go.
@@ -73,6 +78,8 @@ pub struct LogGroup {
 pub struct State {
     /// `None`: for ever.
     retention: Option<i32>,
+    /// Whole days since it was made, when it was read. 0 where that is not told.
+    age: i64,
     protected: bool,
     notices: Notices,
     lacking: Lacking,
@@ -95,6 +102,15 @@ impl Resource for LogGroup {
 
     fn data(&self, _: &State) -> Option<String> {
         Some("the logs in it".to_owned())
+    }
+
+    /// A shorter expiry deletes what is older (CloudWatch Logs' `PutRetentionPolicy`). What is in a
+    /// group is no older than the group.
+    fn removals(&self, state: &State, purpose: Purpose) -> Vec<Part> {
+        let shorter = state.retention.is_none_or(|days| days > self.retention);
+        let loses = shorter && state.age >= i64::from(self.retention);
+        let part = Part { kind: "log events", name: format!("older than {} days", self.retention) };
+        (purpose == Purpose::Compare && loses).then_some(part).into_iter().collect()
     }
 
     fn protection(&self, state: &State) -> Vec<String> {
@@ -193,12 +209,8 @@ impl Resource for LogGroup {
                 .send(|| request.clone().send())
                 .await?;
         }
-        let wanted = State {
-            retention: Some(self.retention),
-            protected: state.protected,
-            notices: state.notices.clone(),
-            lacking: Lacking::default(),
-        };
+        let wanted =
+            State { retention: Some(self.retention), lacking: Lacking::default(), ..state.clone() };
         if state.retention == wanted.retention {
             return Ok(wanted);
         }
@@ -230,6 +242,7 @@ async fn listed(cx: &Context<'_>, prefix: &str, name: &str) -> Result<Listed, Ap
     let ask = || async {
         let (mut all, mut token) = (BTreeMap::new(), None);
         let mut pages = Pages::of("logs:DescribeLogGroups", prefix);
+        let now = DateTime::from(SystemTime::now()).to_millis().unwrap_or_default();
         loop {
             let request = cx
                 .cloud
@@ -251,8 +264,10 @@ async fn listed(cx: &Context<'_>, prefix: &str, name: &str) -> Result<Listed, Ap
             let state = |group: LogGroupDescription| {
                 let protected = group.deletion_protection_enabled.unwrap_or_default();
                 let name = group.log_group_name?;
+                let made = group.creation_time.unwrap_or(now);
                 let state = State {
                     retention: group.retention_in_days,
+                    age: (now - made) / DAY,
                     protected,
                     notices: notices(&name),
                     lacking: Lacking::default(),

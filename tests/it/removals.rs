@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use crate::support::cli::Cli;
 use crate::support::local::Local;
+use crate::support::proxy::{Answer, Fault, Operation, Proxy, Rule};
 use crate::support::python::{Boto, python};
 use crate::support::rig::Rig;
 use crate::support::world::World;
@@ -94,6 +95,47 @@ fn of_two_apis_the_one_that_lives_stays() {
     local.cli.ok(["down", "--yes"]);
     let refused = boto.try_call("apigatewayv2", "get_api", delete);
     assert!(refused.is_err(), "{refused:?}");
+}
+
+/// The log groups as they will be in a month.
+fn a_month_old(_: &Operation, mut answer: Answer) -> Answer {
+    let mut body: Value = serde_json::from_slice(&answer.body).expect("JSON");
+    for group in body["logGroups"].as_array_mut().into_iter().flatten() {
+        let made = group["creationTime"].as_i64().expect("a time");
+        group["creationTime"] = json!(made - 30 * 86_400_000);
+    }
+    answer.body = body.to_string().into();
+    answer
+}
+
+#[test]
+fn a_shorter_expiry_deletes_what_is_older_only_if_allowed() {
+    let Some(python) = python() else { return };
+    let local = Local::start();
+    let boto = local.boto(python);
+    let proxy = Proxy::start(&local.url);
+    let cli = Cli::new(local.project.path()).endpoint(&proxy.url);
+    cli.ok(["up"]);
+    let clean = World::read(&boto);
+    let group = "/aws/lambda/small-front";
+    let retention = |days: i32| {
+        let with = json!({ "logGroupName": group, "retentionInDays": days });
+        boto.call("logs", "put_retention_policy", with);
+    };
+    let part = "log events older than 14 days";
+    // In a new group there is nothing so old.
+    retention(90);
+    let plan = cli.run(["plan"]).code(2);
+    assert!(!plan.stdout.contains(part), "{}", plan.stdout);
+    proxy.inject(Rule::operation("logs", "DescribeLogGroups", Fault::Rewrite(a_month_old)));
+    announced(&cli, &boto, part, 1);
+    // As it is when nobody has set one.
+    boto.call("logs", "delete_retention_policy", json!({ "logGroupName": group }));
+    announced(&cli, &boto, part, 1);
+    // A longer one deletes nothing.
+    retention(3);
+    cli.ok(["up"]);
+    clean.assert_same(&World::read(&boto), "with a longer expiry");
 }
 
 #[test]
