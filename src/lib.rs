@@ -10,6 +10,8 @@ pub mod engine;
 pub mod failure;
 #[cfg(test)]
 mod fuzz;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 pub mod hidden;
 pub mod invocation;
 pub mod local;

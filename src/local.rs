@@ -13,6 +13,8 @@ mod environment;
 mod error;
 mod executable;
 mod folder;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod gateway;
 mod http_api;
 mod iam;

@@ -17,6 +17,8 @@ mod tests;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
+#[cfg(any(test, fuzzing))]
+pub(crate) use find::decode;
 pub use place::refusal;
 
 use crate::failure::Failure;

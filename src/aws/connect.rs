@@ -105,37 +105,48 @@ impl Cloud {
             None => user_config(target).await?,
         };
         let config = record::recording(config);
-        let region = config.region().map(ToString::to_string).unwrap_or_default();
+        let profile = target.profile.as_deref().filter(|_| target.local.is_none());
+        let (account, partition) = identity(&config, &http).await?;
+        let names = Names {
+            stack: stack.to_owned(),
+            stage: stage.to_owned(),
+            region: config.region().map(ToString::to_string).unwrap_or_default(),
+            account,
+            partition,
+            own_tags: Tags::new(),
+        };
+        Ok(Self::new(&config, http, names, profile, target.timeout))
+    }
+
+    /// What this configuration leads to. `timeout` is as in [`Target`].
+    pub fn new(
+        config: &SdkConfig,
+        http: Http,
+        names: Names,
+        profile: Option<&str>,
+        timeout: Duration,
+    ) -> Self {
         let endpoint = config.endpoint_url().map(str::to_owned);
-        let mut options = format!(" --region {region}");
-        let profile = target.profile.as_ref().filter(|_| target.local.is_none());
-        for (option, value) in [("endpoint-url", endpoint.as_ref()), ("profile", profile)] {
+        let mut options = format!(" --region {}", names.region);
+        for (option, value) in [("endpoint-url", endpoint.as_deref()), ("profile", profile)] {
             if let Some(value) = value {
                 options = format!("{options} --{option} {}", shell_word(value));
             }
         }
-        let (account, partition) = identity(&config, &http).await?;
-        Ok(Self {
-            names: Names {
-                stack: stack.to_owned(),
-                stage: stage.to_owned(),
-                region,
-                account,
-                partition,
-                own_tags: Tags::new(),
-            },
+        Self {
+            names,
             endpoint,
             options,
             http,
-            timeout: target.timeout,
-            dynamodb: aws_sdk_dynamodb::Client::new(&config),
-            sns: aws_sdk_sns::Client::new(&config),
-            iam: aws_sdk_iam::Client::new(&config),
-            lambda: aws_sdk_lambda::Client::new(&config),
-            apigateway: aws_sdk_apigatewayv2::Client::new(&config),
-            logs: aws_sdk_cloudwatchlogs::Client::new(&config),
-            tagging: aws_sdk_resourcegroupstagging::Client::new(&config),
-            sts: aws_sdk_sts::Client::new(&config),
+            timeout,
+            dynamodb: aws_sdk_dynamodb::Client::new(config),
+            sns: aws_sdk_sns::Client::new(config),
+            iam: aws_sdk_iam::Client::new(config),
+            lambda: aws_sdk_lambda::Client::new(config),
+            apigateway: aws_sdk_apigatewayv2::Client::new(config),
+            logs: aws_sdk_cloudwatchlogs::Client::new(config),
+            tagging: aws_sdk_resourcegroupstagging::Client::new(config),
+            sts: aws_sdk_sts::Client::new(config),
             index: Index::default(),
             functions: Cache::default(),
             log_groups: Cache::default(),
@@ -145,7 +156,7 @@ impl Cloud {
             listings: Listings::default(),
             policies: Cache::default(),
             policy_locks: Mutex::default(),
-        })
+        }
     }
 
     /// `aws` with these arguments, as a shell has to be given it so that it calls this very cloud.

@@ -2,8 +2,8 @@
 
 mod authorise;
 mod depth;
-mod engine;
-mod partiql;
+pub(super) mod engine;
+pub(super) mod partiql;
 mod tokens;
 
 use std::collections::HashMap;

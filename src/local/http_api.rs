@@ -2,7 +2,7 @@
 
 mod api;
 mod children;
-mod event;
+pub(super) mod event;
 mod route;
 mod serve;
 mod throttle;

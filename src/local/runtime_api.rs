@@ -188,7 +188,7 @@ async fn finish(pool: &Arc<Pool>, worker: &Worker, id: &str, outcome: Outcome) -
 }
 
 /// The runtime's own error object, or one made from its header.
-async fn error_payload(request: Request) -> Bytes {
+pub(super) async fn error_payload(request: Request) -> Bytes {
     let kind = header(request.headers(), "lambda-runtime-function-error-type").to_owned();
     let body = to_bytes(request.into_body(), ERROR_LIMIT).await.unwrap_or_default();
     if serde_json::from_slice::<Value>(&body).is_ok() {

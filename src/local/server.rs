@@ -302,7 +302,7 @@ impl InProcess {
     }
 
     /// What is behind it.
-    #[cfg(test)]
+    #[cfg(any(test, fuzzing))]
     pub(super) fn cloud(&self) -> &Arc<Cloud> {
         &self.cloud
     }

@@ -1,6 +1,6 @@
 //! SNS: standard topics that deliver to functions.
 
-mod filter;
+pub(super) mod filter;
 mod publish;
 mod subscription;
 mod topic;

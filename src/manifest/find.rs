@@ -60,7 +60,7 @@ fn read(path: &Path, file: File) -> Result<String, Failure> {
     decode(bytes, &shown(path))
 }
 
-pub(super) fn decode(bytes: Vec<u8>, path: &str) -> Result<String, Failure> {
+pub(crate) fn decode(bytes: Vec<u8>, path: &str) -> Result<String, Failure> {
     String::from_utf8(bytes).map_err(|error| {
         let at = error.utf8_error().valid_up_to();
         let text = String::from_utf8_lossy(error.as_bytes());

@@ -3,6 +3,8 @@
 pub mod aws;
 pub mod connections;
 pub mod counter;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 pub mod http;
 pub mod lambda;
 pub mod log;

@@ -179,7 +179,7 @@ fn log_time(now: OffsetDateTime) -> String {
 }
 
 /// The response out of a function's answer. None: the answer has no form that API Gateway takes.
-pub(super) fn response(payload: &[u8]) -> Option<Response<Body>> {
+pub fn response(payload: &[u8]) -> Option<Response<Body>> {
     let answer: Value = serde_json::from_slice(payload).ok()?;
     let envelope = answer.as_object().filter(|answer| answer.contains_key("statusCode"));
     let Some(envelope) = envelope else {

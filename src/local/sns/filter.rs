@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value};
 
 /// Says why a filter policy would not be accepted.
-pub(super) fn check(policy: &str) -> Result<(), String> {
+pub fn check(policy: &str) -> Result<(), String> {
     let policy: Value = serde_json::from_str(policy).map_err(|_| "failed to parse JSON.")?;
     let Value::Object(members) = policy else {
         return Err("the policy must be a JSON object".to_owned());
@@ -49,7 +49,7 @@ fn check_condition(condition: &Value) -> Result<(), String> {
 }
 
 /// Whether a subscription with these attributes wants a message.
-pub(super) fn accepts(
+pub fn accepts(
     subscription: &BTreeMap<String, String>,
     attributes: &Map<String, Value>,
     text: &str,

@@ -16,6 +16,7 @@ use serde_json::Value;
 
 use super::Here;
 use crate::fuzz::{Change, changed, changes, config, odd, with_odd};
+use crate::local::fuzzing::check;
 use crate::local::gateway;
 use seeds::{Names, Seed, seeds};
 
@@ -151,7 +152,7 @@ impl World {
                 continue;
             }
             let answer = self.ask(&Asked::of(seed)).unwrap();
-            if let Err(why) = check(&answer) {
+            if let Err(why) = answer.check() {
                 panic!("{} {}: {why}", seed.line, seed.target);
             }
             // What is refused at once tests little.
@@ -192,52 +193,10 @@ struct Answer {
     body: Bytes,
 }
 
-/// Why an answer is none that AWS could give.
-fn check(answer: &Answer) -> Result<(), String> {
-    let text = String::from_utf8_lossy(&answer.body);
-    // What the local cloud does not have is said with a status that AWS does not use.
-    let unknown = answer.status == 501 && text.contains("the local cloud does not know");
-    // As on AWS: what an API says when its function fails or may not be invoked.
-    let function_failed = text == r#"{"message":"Internal Server Error"}"#;
-    if answer.status >= 500 && !unknown && !function_failed {
-        return Err(format!("{} {text}", answer.status));
-    }
-    if answer.kind == "text/xml" {
-        return well_formed(&answer.body).map_err(|why| format!("{why}: {text}"));
-    }
-    if answer.kind.contains("json") && !answer.body.is_empty() {
-        let value: Value =
-            serde_json::from_slice(&answer.body).map_err(|error| format!("{error}: {text}"))?;
-        let said = |name: &str| value[name].as_str().is_some_and(|text| !text.is_empty());
-        // DynamoDB does not say why it cannot read a request.
-        let silent =
-            value["__type"].as_str().is_some_and(|of| of.ends_with("SerializationException"));
-        if answer.status >= 400 && !silent && !["message", "Message"].iter().any(|name| said(name))
-        {
-            return Err(format!("an error without a message: {text}"));
-        }
-    }
-    Ok(())
-}
-
-fn well_formed(xml: &[u8]) -> Result<(), String> {
-    use quick_xml::events::Event;
-    let mut reader = quick_xml::Reader::from_reader(xml);
-    let mut depth = 0;
-    loop {
-        match reader.read_event().map_err(|error| error.to_string())? {
-            Event::Start(_) => depth += 1,
-            Event::End(_) => depth -= 1,
-            Event::Text(text) => {
-                let illegal = |c: char| c < ' ' && !"\t\r\n".contains(c);
-                if text.contains(illegal) {
-                    return Err("a character that XML cannot carry".to_owned());
-                }
-            }
-            Event::Eof if depth == 0 => return Ok(()),
-            Event::Eof => return Err("it is cut off".to_owned()),
-            _ => {}
-        }
+impl Answer {
+    /// Why it is none that AWS could give.
+    fn check(&self) -> Result<(), String> {
+        check(self.status, &self.kind, &self.body)
     }
 }
 
@@ -334,7 +293,7 @@ fn every_service_answers_whatever_it_is_asked() {
             twist.apply(&mut asked);
         }
         let Some(answer) = world.ask(&asked) else { return Ok(()) };
-        check(&answer).map_err(|why| TestCaseError::fail(format!("{asked}: {why}")))?;
+        answer.check().map_err(|why| TestCaseError::fail(format!("{asked}: {why}")))?;
         tried.set(tried.get() + 1);
         if tried.get() % 100 == 0 {
             world.restore(false);
