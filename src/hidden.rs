@@ -15,6 +15,10 @@ pub const INSTEAD: &str = "(hidden)";
 /// Bytes. What is shorter is a part of many words; Slack's secrets have 24 and more.
 const SHORTEST: usize = 6;
 
+/// Signs of one kind in a row that are looked at together: JSON within JSON doubles its backslashes,
+/// and nothing is quoted six times over. What a hostile service sends is read in linear time so.
+const RUN: usize = 64;
+
 /// Texts to hide, as they are and as they become when they are quoted: escaped as in JSON (any
 /// number of times) or as Rust shows strings, percent-encoded, as HTML, in base64, with their
 /// lines moved in.
@@ -80,7 +84,7 @@ impl Needles {
     fn add(&mut self, secret: &str) {
         for text in forms_of(secret) {
             if !self.texts.contains(&text) {
-                self.beginning.entry(text[0]).or_default().push(self.texts.len());
+                self.index(&text, self.texts.len());
                 self.texts.push(text);
             }
         }
@@ -94,8 +98,19 @@ impl Needles {
         let forms = forms_of(secret);
         self.texts.retain(|text| !forms.contains(text));
         self.beginning.clear();
-        for (number, text) in self.texts.iter().enumerate() {
-            self.beginning.entry(text[0]).or_default().push(number);
+        let texts = std::mem::take(&mut self.texts);
+        texts.iter().enumerate().for_each(|(number, text)| self.index(text, number));
+        self.texts = texts;
+    }
+
+    /// Line breaks may have lost their carriage returns, the first one too.
+    fn index(&mut self, text: &[char], number: usize) {
+        let returns = text.iter().take_while(|char| **char == '\r').count();
+        for first in [text.first(), text.get(returns)].into_iter().flatten() {
+            let texts = self.beginning.entry(*first).or_default();
+            if !texts.contains(&number) {
+                texts.push(number);
+            }
         }
     }
 
@@ -106,16 +121,23 @@ impl Needles {
             return found;
         }
         for (start, char) in text.char_indices() {
+            let run = run(&text[start..], '\\');
             // What is escaped may be any of them.
-            let candidates = if matches!(char, '\\' | '%' | '&' | '+') {
-                (0..self.texts.len()).collect()
+            let candidates: Vec<usize> = if matches!(char, '\\' | '%' | '&' | '+') && run <= RUN {
+                let stands_for = |first: char| {
+                    let mut any = first == '\r';
+                    forms(&text[start..], first, &mut |_| any = true);
+                    any
+                };
+                let all = self.beginning.iter().filter(|(first, _)| stands_for(**first));
+                all.flat_map(|(_, texts)| texts).copied().collect()
             } else {
                 self.beginning.get(&char).cloned().unwrap_or_default()
             };
             let ends = candidates
                 .into_iter()
                 .filter_map(|number| end(&text[start..], &self.texts[number]));
-            let Some(length) = ends.max() else { continue };
+            let Some(length) = ends.max().filter(|length| *length > 0) else { continue };
             let range = start..start + length;
             match found.last_mut() {
                 Some(last) if range.start <= last.end => last.end = last.end.max(range.end),
@@ -158,18 +180,21 @@ fn forms(text: &str, char: char, found: &mut dyn FnMut(usize)) {
     if let Some(rest) = text.strip_prefix(char) {
         found(char.len_utf8());
         if char == '\n' {
-            let moved = rest.len() - rest.trim_start_matches(' ').len();
-            (1..=moved).for_each(|spaces| found(1 + spaces));
+            (1..=run(rest, ' ')).for_each(|spaces| found(1 + spaces));
         }
+    }
+    if char == '\r' {
+        found(0);
     }
     match text.as_bytes().first() {
         Some(b'\\') => {
-            let rest = text.trim_start_matches('\\');
-            let slashes = text.len() - rest.len();
+            let slashes = run(text, '\\');
             if char == '\\' {
                 (2..=slashes).for_each(&mut *found);
             }
-            found_if(escaped(rest, char).map(|length| slashes + length), found);
+            if slashes <= RUN {
+                found_if(escaped(&text[slashes..], char).map(|length| slashes + length), found);
+            }
         }
         Some(b'%') => percent(text, char, found),
         Some(b'+') if char == ' ' => found(1),
@@ -189,6 +214,11 @@ fn forms(text: &str, char: char, found: &mut dyn FnMut(usize)) {
         }
         _ => {}
     }
+}
+
+/// How often `text` has this ASCII sign at its beginning, up to one time more than [`RUN`].
+fn run(text: &str, sign: char) -> usize {
+    text.chars().take(RUN + 1).take_while(|char| *char == sign).count()
 }
 
 fn found_if(length: Option<usize>, found: &mut dyn FnMut(usize)) {
@@ -244,7 +274,7 @@ fn percent(text: &str, char: char, found: &mut dyn FnMut(usize)) {
         let mut next = Vec::new();
         for start in starts {
             let Some(mut rest) = start.strip_prefix('%') else { continue };
-            loop {
+            for _ in 0..RUN {
                 let code = rest.get(..2).and_then(|code| u8::from_str_radix(code, 16).ok());
                 if code == Some(byte) {
                     next.push(&rest[2..]);
@@ -291,10 +321,11 @@ mod tests {
 
     use super::*;
 
-    const SECRETS: [&str; 7] = [
+    const SECRETS: [&str; 8] = [
         "xoxb-plain-secret",
         "with \"quotes\" and \\ back\\\\slashes\\",
         "two\nlines\tand\r\nmore",
+        "-----BEGIN KEY-----\r\nabc\r\n-----END KEY-----",
         "ä😀 beyond ASCII & <tags>",
         "100% +plus/slash=",
         "'single' %25 twice",
@@ -342,6 +373,7 @@ mod tests {
             form,
             html,
             secret.replace('\n', "\n    "),
+            secret.lines().collect::<Vec<_>>().join("\n  "),
             BASE64.encode(secret),
             BASE64_URL.encode(secret),
             percent(&BASE64.encode(secret)),
@@ -391,6 +423,20 @@ mod tests {
         let hidden = hidden(&["abc-middle", "middle-xyz"]);
         assert_eq!(hidden.without("<abc-middle-xyz>"), "<(hidden)>");
         assert_eq!(hidden.without("abc-middleabc-middle"), "(hidden)");
+    }
+
+    #[test]
+    fn long_texts_take_no_longer_than_they_are_long() {
+        let hidden = hidden(&SECRETS);
+        let begun = std::time::Instant::now();
+        for piece in ["\\", "%25", "%", "\n ", " ", "\\u005c", "&amp;", "\r"] {
+            let text = piece.repeat(10_000);
+            assert_eq!(hidden.without(&text), text);
+            let with_one = format!("{text}xoxb-plain-secret{text}");
+            assert_eq!(hidden.without(&with_one), format!("{text}(hidden){text}"));
+        }
+        // Minutes for one of them, where the time grew with the square.
+        assert!(begun.elapsed() < std::time::Duration::from_mins(1), "{:?}", begun.elapsed());
     }
 
     #[test]

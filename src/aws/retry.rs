@@ -93,7 +93,7 @@ impl ApiError {
             operation,
             target: target.to_owned(),
             code: meta.and_then(|meta| meta.code()).map(str::to_owned),
-            message: message.unwrap_or_else(|| innermost(error)),
+            message: readable(message.unwrap_or_else(|| innermost(error))),
             status,
             gave_up: None,
             unanswered: !unsent && (cut_off || status.is_none_or(|status| status < 400)),
@@ -109,7 +109,7 @@ impl ApiError {
             operation,
             target: target.to_owned(),
             code: Some(code.to_owned()),
-            message: message.to_owned(),
+            message: readable(message.to_owned()),
             status: None,
             gave_up: None,
             unanswered: false,
@@ -258,6 +258,16 @@ fn innermost(error: &dyn std::error::Error) -> String {
         error = source;
     }
     error.to_string()
+}
+
+/// As much of a message as anybody reads: AWS's longest repeat a request's 4 KB.
+fn readable(mut message: String) -> String {
+    const LONGEST: usize = 16 * 1024;
+    if message.len() > LONGEST {
+        message.truncate(message.floor_char_boundary(LONGEST));
+        message.push_str(" …");
+    }
+    message
 }
 
 /// One call of an AWS API, repeated as long as that can help.
