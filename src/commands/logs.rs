@@ -284,6 +284,9 @@ impl Source<'_> {
                 Err(error) => return Err(error),
             };
             self.page = page.events.unwrap_or_default().into_iter();
+            if !self.page.as_slice().is_empty() {
+                self.pages.not_empty();
+            }
             self.token = self.pages.next(page.next_token)?;
             self.more = self.token.is_some();
         }

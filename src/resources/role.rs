@@ -2,6 +2,7 @@
 
 mod document;
 mod looks;
+mod read;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -16,14 +17,12 @@ use tokio::time::{Instant, sleep};
 use crate::aws::naming::{Lacking, Tags};
 use crate::aws::retry::{gone, poll_pause};
 use crate::aws::{ApiError, Call, Cloud, Context, Names};
-use crate::engine::{
-    AlreadyExists, Changes, Diff, Found, Notices, Part, Purpose, Resource, Unread,
-};
+use crate::engine::{AlreadyExists, Changes, Diff, Found, Notices, Part, Purpose, Resource};
 use crate::failure::Failure;
 
 use self::document::{normal, parse};
 pub use self::looks::LOOKS;
-use super::watch::{is_wanted, optional};
+use super::watch::is_wanted;
 
 /// Name of the policy that lets a function publish, after that of its first policy.
 pub const PUBLISH: &str = "_snspublish";
@@ -89,12 +88,14 @@ impl Resource for Role {
     async fn read(&self, cx: &Context<'_>) -> Result<Found<State>> {
         let role = Call::new("iam:GetRole", &self.name)
             .send(|| cx.cloud.iam.get_role().role_name(&self.name).send());
-        let (role, policies, attached, profiles) = tokio::join!(
-            role,
-            self.read_policies(cx),
-            self.read_attached(cx),
-            self.read_instance_profiles(cx)
-        );
+        let profiles = async {
+            match cx.purpose {
+                Purpose::Compare => Ok(Vec::new()),
+                Purpose::Delete => self.read_instance_profiles(cx).await,
+            }
+        };
+        let (role, policies, attached, mut profiles) =
+            tokio::join!(role, self.read_policies(cx), self.read_attached(cx), profiles);
         let attached = attached?;
         let role = match role {
             Ok(answer) => answer.role,
@@ -109,6 +110,10 @@ impl Resource for Role {
         let Some(tags) = tags else { return Ok(Found::Missing) };
         if let Some(whose) = self.names.stranger(&tags) {
             return Ok(Found::Foreign(whose));
+        }
+        // It is to be replaced.
+        if cx.purpose == Purpose::Compare && role.path != self.names.role_path() {
+            profiles = self.read_instance_profiles(cx).await;
         }
         let boundary = role.permissions_boundary.as_ref();
         let boundary = boundary.and_then(|set| set.permissions_boundary_arn()).map(str::to_owned);
@@ -321,59 +326,6 @@ impl Resource for Role {
 }
 
 impl Role {
-    /// The tags of a role that seems to have none, asked for by themselves; `None` if it is gone.
-    async fn read_tags(&self, cx: &Context<'_>) -> Result<Option<Tags>, ApiError> {
-        let answer = Call::new("iam:ListRoleTags", &self.name)
-            .send(|| cx.cloud.iam.list_role_tags().role_name(&self.name).send())
-            .await;
-        match answer {
-            // A page holds more than a role can have.
-            Ok(answer) => Ok(Some(tags_in(answer.tags()))),
-            Err(error) if error.is_not_found() => Ok(None),
-            Err(error) => Err(error),
-        }
-    }
-
-    /// The inline policies: all names, and for a comparison what they say.
-    async fn read_policies(&self, cx: &Context<'_>) -> Result<BTreeMap<String, Value>> {
-        let iam = &cx.cloud.iam;
-        let listed = async {
-            let answer = Call::new("iam:ListRolePolicies", &self.name)
-                .send(|| iam.list_role_policies().role_name(&self.name).send())
-                .await;
-            match answer {
-                Ok(answer) => Ok(answer.policy_names),
-                // No such role, or none any longer.
-                Err(error) if error.is_not_found() => Ok(Vec::new()),
-                Err(error) => Err(error),
-            }
-        };
-        if cx.purpose == Purpose::Delete {
-            let names = listed.await?;
-            return Ok(names.into_iter().map(|name| (name, Value::Null)).collect());
-        }
-        // The policies that should be there can be asked for before their names are listed.
-        let expected = try_join_all(self.policies.keys().map(|name| self.read_policy(name, cx)));
-        let (listed, expected) = tokio::join!(listed, expected);
-        let listed = listed?;
-        let mut policies: BTreeMap<_, _> = expected?.into_iter().flatten().collect();
-        let unexpected = listed.iter().filter(|name| !self.policies.contains_key(*name));
-        let unexpected = try_join_all(unexpected.map(|name| self.read_policy(name, cx))).await?;
-        policies.extend(unexpected.into_iter().flatten());
-        Ok(policies)
-    }
-
-    async fn read_policy(&self, name: &str, cx: &Context<'_>) -> Result<Option<(String, Value)>> {
-        let answer = Call::new("iam:GetRolePolicy", &self.name)
-            .send(|| cx.cloud.iam.get_role_policy().role_name(&self.name).policy_name(name).send())
-            .await;
-        match answer {
-            Ok(answer) => Ok(Some((name.to_owned(), parse(&answer.policy_document)))),
-            Err(error) if error.is_not_found() => Ok(None),
-            Err(error) => Err(error.into()),
-        }
-    }
-
     /// Takes away the policies that it did not have when it was read: put by another run, or
     /// attached by hand.
     async fn strip(&self, cx: &Context<'_>) -> Result<()> {
@@ -386,33 +338,6 @@ impl Role {
         }
     }
 
-    /// The managed policies that it has, if they are of interest and may be asked for.
-    async fn read_attached(&self, cx: &Context<'_>) -> Result<(Vec<String>, Vec<Unread>)> {
-        if !is_wanted(cx) {
-            return Ok((Vec::new(), Vec::new()));
-        }
-        let mut unread = Vec::new();
-        let attached = optional("attached policies", self.attached(cx).await, &mut unread)?;
-        Ok((attached.unwrap_or_default(), unread))
-    }
-
-    /// Names of the instance profiles that it is in, where it is to be deleted.
-    async fn read_instance_profiles(&self, cx: &Context<'_>) -> Result<Vec<String>, ApiError> {
-        if cx.purpose == Purpose::Compare {
-            return Ok(Vec::new());
-        }
-        let answer = Call::new("iam:ListInstanceProfilesForRole", &self.name)
-            .send(|| cx.cloud.iam.list_instance_profiles_for_role().role_name(&self.name).send())
-            .await;
-        let mut unread = Vec::new();
-        let answer = optional("instance profiles", answer, &mut unread)?;
-        for Unread { what, why } in unread {
-            cx.note(&format!("whether {what} keep it from being deleted is not known: {why}"));
-        }
-        let profiles = answer.map(|answer| answer.instance_profiles).unwrap_or_default();
-        Ok(profiles.into_iter().map(|profile| profile.instance_profile_name).collect())
-    }
-
     /// What to call, after `aws`, to take it out of an instance profile.
     fn leave(&self, profile: &str) -> String {
         let name = &self.name;
@@ -420,15 +345,6 @@ impl Role {
             "iam remove-role-from-instance-profile --instance-profile-name {profile} \
              --role-name {name}"
         )
-    }
-
-    /// ARNs of the managed policies that it has. A page holds more than a role can have.
-    async fn attached(&self, cx: &Context<'_>) -> Result<Vec<String>, ApiError> {
-        let answer = Call::new("iam:ListAttachedRolePolicies", &self.name)
-            .send(|| cx.cloud.iam.list_attached_role_policies().role_name(&self.name).send())
-            .await?;
-        let attached = answer.attached_policies.unwrap_or_default();
-        Ok(attached.into_iter().filter_map(|policy| policy.policy_arn).collect())
     }
 
     async fn detach(&self, attached: &[String], cx: &Context<'_>) -> Result<()> {

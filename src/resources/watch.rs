@@ -150,7 +150,12 @@ pub fn optional<T>(
         }
         // What a Region or an emulator does not know nobody can have set there.
         Err(error) if is_unknown_call(&error) => Ok(None),
-        Err(error) if !error.is_fault() && !error.is_throttling() && !error.is_clock() => {
+        Err(error)
+            if !error.is_fault()
+                && !error.is_throttling()
+                && !error.is_clock()
+                && !error.is_endless() =>
+        {
             let why = format!("{} is refused here", error.operation);
             unread.push(Unread { what: what.to_owned(), why });
             Ok(None)

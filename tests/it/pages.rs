@@ -11,12 +11,14 @@ use crate::support::python::python;
 use crate::support::rig::{Backend, Rig};
 
 /// Lists, each with its token for the next page; in XML below this element.
-const LISTS: [(&str, &str, &str, &str); 7] = [
+const LISTS: [(&str, &str, &str, &str); 9] = [
     ("tagging", "GetResources", "PaginationToken", ""),
     ("apigateway", "GetApis", "nextToken", ""),
     ("apigateway", "GetIntegrations", "nextToken", ""),
     ("apigateway", "GetRoutes", "nextToken", ""),
     ("iam", "ListRoles", "Marker", "ListRolesResult"),
+    ("iam", "ListRolePolicies", "Marker", "ListRolePoliciesResult"),
+    ("iam", "ListAttachedRolePolicies", "Marker", "ListAttachedRolePoliciesResult"),
     ("sns", "ListSubscriptionsByTopic", "NextToken", "ListSubscriptionsByTopicResult"),
     ("logs", "FilterLogEvents", "nextToken", ""),
 ];

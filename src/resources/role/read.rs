@@ -1,0 +1,121 @@
+//! What IAM tells of a role, by calls of its own each.
+
+use std::collections::BTreeMap;
+
+use anyhow::Result;
+use futures::future::try_join_all;
+use serde_json::Value;
+
+use super::super::watch::{is_wanted, optional};
+use super::document::parse;
+use super::{Role, tags_in};
+use crate::aws::naming::Tags;
+use crate::aws::{ApiError, Call, Context, Pages};
+use crate::engine::{Purpose, Unread};
+
+impl Role {
+    /// The tags of a role that seems to have none, asked for by themselves; `None` if it is gone.
+    pub(super) async fn read_tags(&self, cx: &Context<'_>) -> Result<Option<Tags>, ApiError> {
+        let answer = Call::new("iam:ListRoleTags", &self.name)
+            .send(|| cx.cloud.iam.list_role_tags().role_name(&self.name).send())
+            .await;
+        match answer {
+            // A page holds more than a role can have.
+            Ok(answer) => Ok(Some(tags_in(answer.tags()))),
+            Err(error) if error.is_not_found() => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The inline policies: all names, and for a comparison what they say.
+    pub(super) async fn read_policies(&self, cx: &Context<'_>) -> Result<BTreeMap<String, Value>> {
+        let listed = self.policy_names(cx);
+        if cx.purpose == Purpose::Delete {
+            let names = listed.await?;
+            return Ok(names.into_iter().map(|name| (name, Value::Null)).collect());
+        }
+        // The policies that should be there can be asked for before their names are listed.
+        let expected = try_join_all(self.policies.keys().map(|name| self.read_policy(name, cx)));
+        let (listed, expected) = tokio::join!(listed, expected);
+        let listed = listed?;
+        let mut policies: BTreeMap<_, _> = expected?.into_iter().flatten().collect();
+        let unexpected = listed.iter().filter(|name| !self.policies.contains_key(*name));
+        let unexpected = try_join_all(unexpected.map(|name| self.read_policy(name, cx))).await?;
+        policies.extend(unexpected.into_iter().flatten());
+        Ok(policies)
+    }
+
+    /// Names of the inline policies; none where there is no such role, or none any longer.
+    async fn policy_names(&self, cx: &Context<'_>) -> Result<Vec<String>, ApiError> {
+        const CALL: &str = "iam:ListRolePolicies";
+        let names = Pages::of(CALL, &self.name).all(|marker| async move {
+            let list = cx.cloud.iam.list_role_policies().role_name(&self.name).set_marker(marker);
+            let page = Call::new(CALL, &self.name).send(|| list.clone().send()).await?;
+            Ok((page.policy_names, page.marker))
+        });
+        match names.await {
+            Err(error) if error.is_not_found() => Ok(Vec::new()),
+            names => names,
+        }
+    }
+
+    async fn read_policy(&self, name: &str, cx: &Context<'_>) -> Result<Option<(String, Value)>> {
+        let answer = Call::new("iam:GetRolePolicy", &self.name)
+            .send(|| cx.cloud.iam.get_role_policy().role_name(&self.name).policy_name(name).send())
+            .await;
+        match answer {
+            Ok(answer) => Ok(Some((name.to_owned(), parse(&answer.policy_document)))),
+            Err(error) if error.is_not_found() => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// The managed policies that it has, if they are of interest and may be asked for.
+    pub(super) async fn read_attached(
+        &self,
+        cx: &Context<'_>,
+    ) -> Result<(Vec<String>, Vec<Unread>)> {
+        if !is_wanted(cx) {
+            return Ok((Vec::new(), Vec::new()));
+        }
+        let mut unread = Vec::new();
+        let attached = optional("attached policies", self.attached(cx).await, &mut unread)?;
+        Ok((attached.unwrap_or_default(), unread))
+    }
+
+    /// Names of the instance profiles that it is in, which keep it from being deleted.
+    pub(super) async fn read_instance_profiles(
+        &self,
+        cx: &Context<'_>,
+    ) -> Result<Vec<String>, ApiError> {
+        const CALL: &str = "iam:ListInstanceProfilesForRole";
+        let profiles = Pages::of(CALL, &self.name).all(|marker| async move {
+            let list = cx.cloud.iam.list_instance_profiles_for_role().role_name(&self.name);
+            let list = list.set_marker(marker);
+            let page = Call::new(CALL, &self.name).send(|| list.clone().send()).await?;
+            Ok((page.instance_profiles, page.marker))
+        });
+        let mut unread = Vec::new();
+        let profiles = optional("instance profiles", profiles.await, &mut unread)?;
+        for Unread { what, why } in unread {
+            cx.note(&format!("whether {what} keep it from being deleted is not known: {why}"));
+        }
+        Ok(profiles
+            .unwrap_or_default()
+            .into_iter()
+            .map(|profile| profile.instance_profile_name)
+            .collect())
+    }
+
+    /// ARNs of the managed policies that it has.
+    pub(super) async fn attached(&self, cx: &Context<'_>) -> Result<Vec<String>, ApiError> {
+        const CALL: &str = "iam:ListAttachedRolePolicies";
+        let attached = Pages::of(CALL, &self.name).all(|marker| async move {
+            let list = cx.cloud.iam.list_attached_role_policies().role_name(&self.name);
+            let list = list.set_marker(marker);
+            let page = Call::new(CALL, &self.name).send(|| list.clone().send()).await?;
+            Ok((page.attached_policies.unwrap_or_default(), page.marker))
+        });
+        Ok(attached.await?.into_iter().filter_map(|policy| policy.policy_arn).collect())
+    }
+}
