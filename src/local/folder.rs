@@ -48,18 +48,14 @@ pub(super) fn make(dir: &Path) -> std::io::Result<()> {
 /// are no local cloud's: whoever shares these may want to go on.
 #[cfg(unix)]
 pub(super) fn close(dir: &Path) -> Result<(), Failure> {
-    use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+    use std::os::unix::fs::PermissionsExt as _;
     let failed = |error: std::io::Error| {
         Failure::new(format!("cannot close the local cloud's folder {} to others", dir.display()))
             .source(error)
             .hint("Choose another folder with ADVENT_LOCAL_DIR.")
     };
+    check_owner(dir)?;
     let found = fs::metadata(dir).map_err(failed)?;
-    if found.uid() != rustix::process::geteuid().as_raw() {
-        let what = format!("the local cloud's folder {} belongs to another user", dir.display());
-        let hint = "Choose another folder with ADVENT_LOCAL_DIR.";
-        return Err(Failure::refused(what).hint(hint));
-    }
     let is_open = found.permissions().mode() & 0o077 != 0;
     if !is_open {
         return Ok(());
@@ -78,6 +74,27 @@ pub(super) fn close(dir: &Path) -> Result<(), Failure> {
         )));
     }
     close_all(dir).map_err(failed)
+}
+
+/// Refuses what is another user's: the local cloud's folder, or a file in it.
+///
+/// # Errors
+/// A refusal that names it, or it cannot be looked at.
+pub(super) fn check_owner(path: &Path) -> Result<(), Failure> {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::MetadataExt as _;
+        let hint = "Choose another folder with ADVENT_LOCAL_DIR.";
+        let found = fs::metadata(path).map_err(|error| {
+            let what = format!("cannot look at the local cloud's {}", path.display());
+            Failure::new(what).source(error).hint(hint)
+        })?;
+        if found.uid() != rustix::process::geteuid().as_raw() {
+            let what = format!("the local cloud's {} belongs to another user", path.display());
+            return Err(Failure::refused(what).hint(hint));
+        }
+    }
+    Ok(())
 }
 
 /// What is behind links is not touched.

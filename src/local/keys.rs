@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::call::Principal;
+use super::folder;
 use crate::failure::Failure;
 use crate::invocation::shell_word;
 
@@ -34,11 +35,16 @@ impl Key {
     /// version that makes them.
     ///
     /// # Errors
-    /// A [`Failure`] for another user, and for a file that is damaged.
+    /// A [`Failure`] for another user, for a folder of another user's (whoever keeps the key could
+    /// stand in for the local cloud, and be given what is deployed), and for a file that is damaged.
     pub fn read(dir: &Path) -> Result<Option<Self>, Failure> {
         let path = dir.join(FILE);
         let text = match std::fs::read(&path) {
-            Ok(text) => text,
+            Ok(text) => {
+                folder::check_owner(dir)?;
+                folder::check_owner(&path)?;
+                text
+            }
             Err(error)
                 if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) =>
             {

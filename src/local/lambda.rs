@@ -75,7 +75,7 @@ fn start_with(
 ) -> anyhow::Result<()> {
     host::end_leftovers(&cloud.dir);
     strays::end_of_folder(&cloud.dir);
-    let code = CodeStore::open(cloud.dir.join("code"))?;
+    let code = CodeStore::open(cloud.dir.join(code::CODE))?;
     let pool = Pool::new(Arc::new(host::CloudHost::new(cloud)?), code.clone(), limits);
     let queue = queue::Queue::new(retry);
     let runtime = Runtime { pool, code, code_in_use: tokio::sync::Mutex::default(), queue };
@@ -248,7 +248,7 @@ pub fn package(cloud: &Cloud, file: &str, query: &str) -> Option<std::path::Path
         .strip_suffix(".zip")?
         .bytes()
         .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'));
-    let path = cloud.dir.join("code").join(Path::new(file));
+    let path = cloud.dir.join(code::CODE).join(Path::new(file));
     (legal && path.is_file()).then_some(path)
 }
 

@@ -5,6 +5,7 @@ use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -167,8 +168,83 @@ fn another_user_of_this_machine_gets_nowhere() {
     let (_, out, err) = as_other(&["bash", "-c", &simple]);
     assert!(out.contains("403"), "{out} {err}");
     assert_eq!(cloud.url(), Some(url), "it runs as before");
+
+    // Nor by the port of a function's runtime, which knows no signatures.
+    let project = crate::support::local::article();
+    let cli = cloud.cli(&project);
+    cli.ok(["up"]);
+    cli.ok(["say", "hello"]);
+    let api = runtime_api(&cloud.dir());
+    let ask = format!(
+        "exec 3<>/dev/tcp/{}; printf 'POST /2018-06-01/runtime/invocation/x/response HTTP/1.0\\r\\n\
+         Host: {api}\\r\\nContent-Length: 0\\r\\n\\r\\n' >&3; head -1 <&3",
+        api.replace(':', "/")
+    );
+    let own = Command::new("bash").args(["-c", &ask]).output().expect("bash");
+    assert!(String::from_utf8_lossy(&own.stdout).contains("400"), "{own:?}");
+    let (_, out, err) = as_other(&["bash", "-c", &ask]);
+    assert!(out.is_empty(), "{out} {err}");
+    cli.ok(["down", "--yes"]);
     cloud.stop();
     running.wait().code(0);
+}
+
+/// Where a function that this local cloud runs asks for its events.
+fn runtime_api(dir: &Path) -> String {
+    let code = dir.join("code");
+    let variable = |process: fs::DirEntry| {
+        let program = fs::read_link(process.path().join("exe")).ok()?;
+        let environment = fs::read(process.path().join("environ")).ok()?;
+        let variables = environment.split(|byte| *byte == 0);
+        let mut variables = variables.filter_map(|variable| std::str::from_utf8(variable).ok());
+        let found = variables.find_map(|it| it.strip_prefix("AWS_LAMBDA_RUNTIME_API="))?;
+        program.starts_with(&code).then(|| found.to_owned())
+    };
+    let processes = fs::read_dir("/proc").expect("Linux").flatten();
+    processes.filter_map(variable).next().expect("a function that runs")
+}
+
+/// Whoever keeps the folder could be given the secrets of what is deployed.
+#[test]
+fn a_local_cloud_in_another_users_folder_is_not_trusted() {
+    if !is_root() {
+        return;
+    }
+    let folder = TempDir::new().expect("a folder");
+    let open = Permissions::from_mode(0o755);
+    fs::set_permissions(folder.path(), open.clone()).expect("permissions");
+    let advent = folder.path().join("advent");
+    fs::copy(env!("CARGO_BIN_EXE_advent"), &advent).expect("a copy");
+    let dir = folder.path().join("theirs");
+    fs::create_dir(&dir).expect("a folder");
+    std::os::unix::fs::chown(&dir, Some(65534), Some(65534)).expect("another owner");
+    let user = ["--reuid", "65534", "--regid", "65534", "--clear-groups"];
+    let mut theirs = Command::new("setpriv")
+        .args(user)
+        .arg(&advent)
+        .args(["local", "start", "--dir"])
+        .arg(&dir)
+        .env("HOME", folder.path())
+        .stdout(std::process::Stdio::null())
+        .spawn()
+        .expect("their local cloud");
+    let key = dir.join("key.json");
+    let up = Instant::now();
+    while !dir.join("endpoint.json").exists() {
+        assert!(up.elapsed() < Duration::from_secs(30), "it does not come up");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    // They let others in, so as to be believed.
+    fs::set_permissions(&dir, open.clone()).expect("permissions");
+    fs::set_permissions(&key, open).expect("permissions");
+    let project = crate::support::local::article();
+    let cli = Cli::new(&project).env("ADVENT_LOCAL_DIR", &dir);
+    for command in [["up", "--local"], ["status", "--local"], ["local", "env"]] {
+        let run = cli.run(command).code(2);
+        run.says("belongs to another user");
+    }
+    theirs.kill().expect("its end");
+    drop(theirs.wait());
 }
 
 fn is_root() -> bool {

@@ -11,6 +11,8 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use sha2::{Digest, Sha256};
 use zip::ZipArchive;
 
+/// The folder of all packages, in that of the local cloud.
+pub const CODE: &str = "code";
 /// What a package may hold unpacked, in bytes (AWS: Lambda quotas, 250 MB).
 const UNPACKED_LIMIT: u64 = 262_144_000;
 

@@ -6,6 +6,8 @@ use std::path::Path;
 
 use rustix::process::{Pid, Signal, getpid, kill_process};
 
+use super::code::CODE;
+
 /// Others may be started while some are ended.
 const PASSES: usize = 5;
 
@@ -17,7 +19,8 @@ pub(super) fn end_of_worker(stream: &str) {
 
 /// Ends what was started by any function of the local cloud in this folder.
 pub(super) fn end_of_folder(dir: &Path) {
-    let mark = format!("LAMBDA_TASK_ROOT={}/", dir.display());
+    // Another local cloud's folder may be below this one's.
+    let mark = format!("LAMBDA_TASK_ROOT={}/", dir.join(CODE).display());
     end(|variable| variable.starts_with(mark.as_bytes()));
 }
 
