@@ -7,7 +7,8 @@ use super::{document, secrets, url};
 use crate::cli::{Global, Plan};
 use crate::report::Report;
 
-/// Exit code 0 without changes, 2 with; code that is not known counts as a change.
+/// Exit code 0 without changes, 2 with; what is not known, of code or for want of a right, counts as
+/// a change.
 pub async fn run(global: &Global, args: &Plan, report: &Report) -> Result<u8> {
     let session = Session::open(global, report).await?;
     session.check_limits()?;
@@ -22,5 +23,6 @@ pub async fn run(global: &Global, args: &Plan, report: &Report) -> Result<u8> {
     } else {
         report.planned(&plan);
     }
-    Ok(if plan.in_step() { 0 } else { 2 })
+    let sure = plan.unread().next().is_none();
+    Ok(if plan.in_step() && sure { 0 } else { 2 })
 }

@@ -31,7 +31,7 @@ pub const LOOKS: &[Look] = &[
         root: "Subscriptions[]",
         properties: &[
             identity("SubscriptionArn", "SNS gives it"),
-            identity("Owner", "the account"),
+            identity("Owner", "the account, of those that are wanted; others are watched"),
             identity("Protocol", "it is found by"),
             identity("Endpoint", "it is found by"),
             identity("TopicArn", "it is found by"),

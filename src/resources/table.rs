@@ -304,7 +304,15 @@ impl Table {
     }
 
     fn state(&self, table: &TableDescription, ttl: Ttl) -> State {
-        let key: Vec<_> = table.key_schema().iter().map(KeySchemaElement::attribute_name).collect();
+        // Strings are not named: a key of another type is another key.
+        let attribute = |name: &str| {
+            let defined = table.attribute_definitions().iter().find(|it| it.attribute_name == name);
+            let kind = defined.map(|it| &it.attribute_type);
+            let other = kind.filter(|kind| **kind != ScalarAttributeType::S);
+            other.map_or_else(|| name.to_owned(), |kind| format!("{name} ({kind})"))
+        };
+        let key = table.key_schema().iter().map(|part| attribute(part.attribute_name()));
+        let key: Vec<_> = key.collect();
         let billing = table.billing_mode_summary().and_then(|summary| summary.billing_mode());
         State {
             key: key.join(", "),

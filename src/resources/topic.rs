@@ -14,7 +14,9 @@ use crate::aws::index::own_tags;
 use crate::aws::naming::{Lacking, Tags};
 use crate::aws::retry::gone;
 use crate::aws::{ApiError, Call, Cloud, Context, Names};
-use crate::engine::{AlreadyExists, Changes, Diff, Found, Notices, Part, Purpose, Resource};
+use crate::engine::{
+    AlreadyExists, Changes, Diff, Found, Notices, Part, Purpose, Resource, Watched,
+};
 
 pub struct Topic {
     pub name: String,
@@ -72,8 +74,7 @@ impl Resource for Topic {
                 self.subscribers.iter().all(|arn| subscribed.iter().any(|s| s.is_function(arn)));
             if indexed && complete {
                 let notices = self.read_notices(cx).await?;
-                let others = self.others(subscribed.iter());
-                return Ok(Found::Ours(State { notices, others, ..State::default() }));
+                return Ok(Found::Ours(self.state(&subscribed, notices, Lacking::default())));
             }
         }
         let (tags, notices, subscribed) =
@@ -83,8 +84,8 @@ impl Resource for Topic {
             Some(tags) => self.names.stranger(&tags).map_or_else(
                 || {
                     let lacking = self.names.lacking(&tags);
-                    let others = self.others(subscribed?.iter().flatten());
-                    Ok::<_, ApiError>(Found::Ours(State { lacking, notices: notices?, others }))
+                    let subscribed = subscribed?.unwrap_or_default();
+                    Ok::<_, ApiError>(Found::Ours(self.state(&subscribed, notices?, lacking)))
                 },
                 |whose| Ok(Found::Foreign(whose)),
             )?,
@@ -134,13 +135,23 @@ impl Resource for Topic {
 }
 
 impl Topic {
-    fn others<'a>(&self, all: impl Iterator<Item = &'a Subscribed>) -> Vec<Part> {
-        let other = |it: &&Subscribed| !self.subscribers.iter().any(|arn| it.is_function(arn));
-        let part = |it: &Subscribed| Part {
+    fn state(&self, subscribed: &[Subscribed], mut notices: Notices, lacking: Lacking) -> State {
+        let wanted = |it: &&Subscribed| self.subscribers.iter().any(|arn| it.is_function(arn));
+        let others: Vec<_> = subscribed.iter().filter(|it| !wanted(it)).collect();
+        // Those of functions that advent.toml no longer has are deleted.
+        let earlier = self.names.function_arn(&self.names.physical(None, ""));
+        let foreign = others.iter().filter(|it| !it.endpoint.starts_with(&earlier));
+        notices.watched.extend(foreign.map(|it| Watched {
+            property: "Subscriptions".to_owned(),
+            found: format!("{} {}", it.protocol, it.endpoint),
+            usual: None,
+            alarm: Some("whoever that is gets a copy of every message".to_owned()),
+        }));
+        let part = |it: &&Subscribed| Part {
             kind: "subscription",
             name: format!("{} {}", it.protocol, it.endpoint),
         };
-        all.filter(other).map(part).collect()
+        State { others: others.iter().map(part).collect(), notices, lacking }
     }
 
     /// What somebody has set that advent.toml does not speak of.

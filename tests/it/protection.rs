@@ -2,9 +2,10 @@
 
 use std::time::Instant;
 
+use hyper::{HeaderMap, StatusCode};
 use serde_json::json;
 
-use crate::support::proxy::{Answer, Fault, Rule};
+use crate::support::proxy::{Answer, Fault, Operation, Rule};
 use crate::support::python::python;
 use crate::support::rig::{Backend, Rig};
 
@@ -89,6 +90,15 @@ fn a_table_and_a_role_are_named_together() {
     rig.assert_down("lifted");
 }
 
+fn in_a_profile(_: &Operation) -> Answer {
+    let body = "<ListInstanceProfilesForRoleResponse xmlns=\"https://iam.amazonaws.com/doc/2010-05-08/\">\
+        <ListInstanceProfilesForRoleResult><IsTruncated>false</IsTruncated><InstanceProfiles><member>\
+        <Path>/</Path><InstanceProfileName>one</InstanceProfileName><InstanceProfileId>AIPA1</InstanceProfileId>\
+        <Arn>arn:aws:iam::000000000000:instance-profile/one</Arn><CreateDate>2026-01-01T00:00:00Z</CreateDate>\
+        <Roles/></member></InstanceProfiles></ListInstanceProfilesForRoleResult></ListInstanceProfilesForRoleResponse>";
+    Answer { status: StatusCode::OK, headers: HeaderMap::new(), body: body.into() }
+}
+
 #[test]
 fn a_role_at_another_path_is_replaced() {
     let Some(python) = python() else { return };
@@ -112,6 +122,14 @@ fn a_role_at_another_path_is_replaced() {
 
     let plan = rig.people.run(["plan"]).code(2);
     plan.says("must be replaced").says("path: /elsewhere/ -> /advent/");
+    // The strict cloud has no instance profiles; what is asked is answered as IAM does.
+    let profile = Fault::Answer(in_a_profile);
+    rig.proxy.inject(Rule::operation("iam", "ListInstanceProfilesForRole", profile));
+    let before = rig.world();
+    let refused = rig.people.run(["up"]).code(2);
+    refused.says(&format!("{ROLE} is protected")).says("remove-role-from-instance-profile");
+    before.assert_same(&rig.world(), "in an instance profile");
+    rig.proxy.heal();
     let begun = Instant::now();
     rig.assert_up(&clean, "at another path");
     assert!(begun.elapsed().as_secs() < 60, "{:?}", begun.elapsed());
@@ -126,7 +144,12 @@ fn what_others_lose_with_ours_is_said() {
     let queue = "arn:aws:sqs:us-east-1:123456789012:theirs";
     let with = json!({ "TopicArn": TOPIC, "Protocol": "sqs", "Endpoint": queue });
     rig.boto.call("sns", "subscribe", with);
-    rig.people.run(["plan"]).code(0);
+    let plan = rig.people.run(["plan"]).code(0);
+    plan.says(&format!("sqs {queue}")).says("a copy of every message");
+    let status = rig.cli.ok(["status"]).json();
+    let topic = status["resources"].as_array().expect("resources").iter();
+    let topic = topic.clone().find(|it| it["kind"] == "topic").expect("the topic");
+    assert_eq!(topic["watched"][0]["found"], format!("sqs {queue}"), "{topic:#}");
     let said = rig.people.ok(["down"]);
     said.says(&format!("- subscription sqs {queue}"));
     rig.world().assert_empty("down");

@@ -14,7 +14,12 @@ pub const TABLE: Look = Look {
     call: "dynamodb:DescribeTable",
     root: "Table",
     properties: &[
-        ignored("AttributeDefinitions", "follow from the keys of table and indexes"),
+        ignored("AttributeDefinitions.AttributeName", "follow from the keys of table and indexes"),
+        ours(
+            "AttributeDefinitions.AttributeType",
+            "key",
+            "the key is a string; another type is another key. Those of indexes go with these",
+        ),
         identity("TableName", "it is found by"),
         ours(
             "KeySchema.AttributeName",

@@ -27,7 +27,10 @@ pub const LOOKS: &[Look] = &[
                 Usual::Any(&["1"]),
                 "advent's functions check no signatures",
             ),
-            ignored("SubscriptionsConfirmed", "those of its functions are resources of their own"),
+            ignored(
+                "SubscriptionsConfirmed",
+                "each that advent.toml does not name is watched, and loud: a copy of every message goes there",
+            ),
             ignored("SubscriptionsDeleted", "a count"),
             ignored("SubscriptionsPending", "a count"),
             identity("TopicArn", "it is found by"),
