@@ -1,3 +1,5 @@
+//! Inputs for the target `partiql`.
+
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| advent::fuzzing::run("partiql", bytes));

@@ -1,3 +1,5 @@
+//! Inputs for the target `policies`.
+
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| advent::fuzzing::run("policies", bytes));

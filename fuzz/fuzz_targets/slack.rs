@@ -1,3 +1,5 @@
+//! Inputs for the target `slack`.
+
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| common::fuzzing::run("slack", bytes));

@@ -1,3 +1,5 @@
+//! Inputs for the target `sns`.
+
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| common::fuzzing::run("sns", bytes));

@@ -180,6 +180,10 @@ fn versions(source: &Source, sources: &[Source], findings: &mut Vec<Finding>) {
             return;
         }
     };
+    // A workspace of its own has no table to take them from.
+    if source.path != "Cargo.toml" && manifest.contains_key("workspace") {
+        return;
+    }
     let root = sources.iter().find(|source| source.path == "Cargo.toml");
     let shared = root.and_then(|root| root.text.parse::<toml::Table>().ok());
     let shared =
