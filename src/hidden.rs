@@ -198,20 +198,7 @@ fn forms(text: &str, char: char, found: &mut dyn FnMut(usize)) {
         }
         Some(b'%') => percent(text, char, found),
         Some(b'+') if char == ' ' => found(1),
-        Some(b'&') => {
-            let entities: &[&str] = match char {
-                '&' => &["&amp;", "&#38;", "&#x26;"],
-                '<' => &["&lt;", "&#60;", "&#x3c;"],
-                '>' => &["&gt;", "&#62;", "&#x3e;"],
-                '"' => &["&quot;", "&#34;", "&#x22;"],
-                '\'' => &["&apos;", "&#39;", "&#x27;"],
-                _ => &[],
-            };
-            let is_it = |entity: &&&str| {
-                text.get(..entity.len()).is_some_and(|head| head.eq_ignore_ascii_case(entity))
-            };
-            found_if(entities.iter().find(is_it).map(|entity| entity.len()), found);
-        }
+        Some(b'&') => found_if(entity(text, char), found),
         _ => {}
     }
 }
@@ -225,6 +212,28 @@ fn found_if(length: Option<usize>, found: &mut dyn FnMut(usize)) {
     if let Some(length) = length {
         found(length);
     }
+}
+
+/// Length of an entity of HTML or XML that stands for a character.
+fn entity(text: &str, char: char) -> Option<usize> {
+    /// The longest number of a character has 7 digits.
+    const LONGEST: usize = 12;
+    let end = text.bytes().take(LONGEST).position(|byte| byte == b';')?;
+    let name = &text[1..end];
+    let number = name.strip_prefix('#').map(|number| {
+        let hex = number.strip_prefix(['x', 'X']);
+        hex.map_or_else(|| number.parse(), |hex| u32::from_str_radix(hex, 16))
+    });
+    let is_it = match (number, char) {
+        (Some(number), char) => number == Ok(u32::from(char)),
+        (None, '&') => name.eq_ignore_ascii_case("amp"),
+        (None, '<') => name.eq_ignore_ascii_case("lt"),
+        (None, '>') => name.eq_ignore_ascii_case("gt"),
+        (None, '"') => name.eq_ignore_ascii_case("quot"),
+        (None, '\'') => name.eq_ignore_ascii_case("apos"),
+        (None, _) => false,
+    };
+    is_it.then_some(end + 1)
 }
 
 /// Length of what stands for a character behind a backslash.
@@ -247,8 +256,26 @@ fn escaped(text: &str, char: char) -> Option<usize> {
         let same = u32::from_str_radix(code, 16).ok()? == u32::from(char);
         return same.then_some(code.len() + 3);
     }
-    if let Some(code) = text.strip_prefix('x').and_then(|text| text.get(..2)) {
-        return (u32::from_str_radix(code, 16).ok()? == u32::from(char)).then_some(3);
+    if let Some(code) = text.strip_prefix('U').and_then(|text| text.get(..8)) {
+        return (u32::from_str_radix(code, 16).ok()? == u32::from(char)).then_some(9);
+    }
+    if text.starts_with('x') {
+        // One for the character, or for each byte of it in UTF-8.
+        let code = |text: &str| u32::from_str_radix(text.strip_prefix('x')?.get(..2)?, 16).ok();
+        if code(text)? == u32::from(char) {
+            return Some(3);
+        }
+        let (mut rest, mut bytes) = (text, [0; 4]);
+        for (number, byte) in char.encode_utf8(&mut bytes).bytes().enumerate() {
+            if number > 0 {
+                rest = rest.trim_start_matches('\\');
+            }
+            if code(rest)? != u32::from(byte) {
+                return None;
+            }
+            rest = &rest[3..];
+        }
+        return Some(text.len() - rest.len());
     }
     // JSON has two escapes where UTF-16 has two units.
     let (mut at, mut units) = (0, [0; 2]);
@@ -356,6 +383,14 @@ mod tests {
             .collect();
         let debug = format!("{secret:?}");
         let form: String = form_urlencoded::byte_serialize(secret.as_bytes()).collect();
+        let numbers = |before: &str, hex: bool| -> String {
+            let number = |char: char| match hex {
+                true => format!("&#{before}{:x};", u32::from(char)),
+                false => format!("&#{};", u32::from(char)),
+            };
+            secret.chars().map(number).collect()
+        };
+        let bytes: String = secret.bytes().map(|byte| format!("\\x{byte:02x}")).collect();
         let html = secret.replace('&', "&amp;").replace('<', "&lt;").replace('"', "&quot;");
         let mut shown = vec![
             secret.to_owned(),
@@ -372,6 +407,10 @@ mod tests {
             percent(&percent(secret)),
             form,
             html,
+            numbers("", false),
+            numbers("x", true),
+            numbers("X", true),
+            bytes,
             secret.replace('\n', "\n    "),
             secret.lines().collect::<Vec<_>>().join("\n  "),
             BASE64.encode(secret),

@@ -50,7 +50,18 @@ fn color(text: &str) -> Option<&str> {
     let rest = text.strip_prefix("\x1b[")?;
     let end = rest.find(|char: char| !char.is_ascii_digit() && char != ';')?;
     let is_color = rest[end..].starts_with('m') && end <= 32;
-    is_color.then(|| &text[..text.len() - rest[end..].len() + "m".len()])
+    // What is concealed is as good as taken away, and all that comes after it.
+    let mut codes = rest[..end].split(';').map(|code| code.parse().unwrap_or(0_u32));
+    let mut conceals = false;
+    while let Some(code) = codes.next() {
+        match code {
+            8 => conceals = true,
+            // A colour by its number, or by red, green and blue.
+            38 | 48 => drop(codes.next().map(|kind| codes.nth(if kind == 2 { 2 } else { 0 }))),
+            _ => {}
+        }
+    }
+    (is_color && !conceals).then(|| &text[..text.len() - rest[end..].len() + "m".len()])
 }
 
 #[cfg(test)]
@@ -67,6 +78,8 @@ mod tests {
                 "\x1b[31mred\x1b[0m \x1b[1;38;5;9mx\x1b[m",
                 "\x1b[31mred\x1b[0m \x1b[1;38;5;9mx\x1b[m",
             ),
+            ("\x1b[8mgone \x1b[1;08m", "\\u001b[8mgone \\u001b[1;08m"),
+            ("\x1b[38;5;8mgrey\x1b[48;2;8;8;8m", "\x1b[38;5;8mgrey\x1b[48;2;8;8;8m"),
             ("\x1b[2J\x1b[H", "\\u001b[2J\\u001b[H"),
             ("\x1b]0;title\x07", "\\u001b]0;title\\u0007"),
             ("\x1b]52;c;AAAA\x1b\\", "\\u001b]52;c;AAAA\\u001b\\"),
