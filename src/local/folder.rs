@@ -1,9 +1,12 @@
 //! The local cloud's folder: what functions are given and what tables hold is its owner's only.
 
-use std::fs;
+use std::fs::{self, File};
+use std::io::Write as _;
 use std::path::Path;
 
 use crate::failure::Failure;
+
+const CHOOSE: &str = "choose another folder with ADVENT_LOCAL_DIR";
 
 /// What only a local cloud's folder has.
 const OURS: [&str; 2] = ["start.lock", super::server::SERVE_LOCK];
@@ -16,7 +19,7 @@ pub(super) fn check(dir: &Path) -> Result<(), Failure> {
             "the local cloud's folder {} is not UTF-8",
             dir.display()
         ))
-        .hint("Choose another folder with ADVENT_LOCAL_DIR.")),
+        .hint(CHOOSE)),
     }
 }
 
@@ -36,9 +39,17 @@ pub(super) fn make(dir: &Path) -> std::io::Result<()> {
         Err(_) if dir.is_dir() => Ok(()),
         made => {
             made?;
-            fs::write(dir.join(".gitignore"), "*\n")
+            create(&dir.join(".gitignore"))?.write_all(b"*\n")
         }
     }
+}
+
+/// An empty file that is its owner's only.
+pub(super) fn create(path: &Path) -> std::io::Result<File> {
+    let mut options = File::options();
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.write(true).create(true).truncate(true).open(path)
 }
 
 /// Takes the folder and all that is in it from everybody but its owner, where others could get in.
@@ -52,7 +63,7 @@ pub(super) fn close(dir: &Path) -> Result<(), Failure> {
     let failed = |error: std::io::Error| {
         Failure::new(format!("cannot close the local cloud's folder {} to others", dir.display()))
             .source(error)
-            .hint("Choose another folder with ADVENT_LOCAL_DIR.")
+            .hint(CHOOSE)
     };
     check_owner(dir)?;
     let found = fs::metadata(dir).map_err(failed)?;
@@ -62,6 +73,15 @@ pub(super) fn close(dir: &Path) -> Result<(), Failure> {
     }
     let empty =
         fs::read_dir(dir).map_err(failed)?.flatten().all(|entry| entry.file_name() == ".gitignore");
+    // What is in it may be anybody's: a key that he knows, or a link to where he can read.
+    if !empty && found.permissions().mode() & 0o022 != 0 {
+        let what = format!("other users can write to the local cloud's folder {}", dir.display());
+        return Err(Failure::refused(what).hint(format!(
+            "What is in it may be theirs. Choose another folder with ADVENT_LOCAL_DIR, or begin \
+             anew: rm -r {}",
+            crate::invocation::shell_word(&dir.to_string_lossy())
+        )));
+    }
     if !empty && !OURS.iter().any(|name| dir.join(name).exists()) {
         return Err(Failure::refused(format!(
             "other users can read the folder {}, which has files that are no local cloud's",
@@ -76,7 +96,7 @@ pub(super) fn close(dir: &Path) -> Result<(), Failure> {
     close_all(dir).map_err(failed)
 }
 
-/// Refuses what is another user's: the local cloud's folder, or a file in it.
+/// Refuses a folder, or a link to one, that is another user's.
 ///
 /// # Errors
 /// A refusal that names it, or it cannot be looked at.
@@ -84,17 +104,32 @@ pub(super) fn check_owner(path: &Path) -> Result<(), Failure> {
     #[cfg(unix)]
     {
         use std::os::unix::fs::MetadataExt as _;
-        let hint = "Choose another folder with ADVENT_LOCAL_DIR.";
-        let found = fs::metadata(path).map_err(|error| {
-            let what = format!("cannot look at the local cloud's {}", path.display());
-            Failure::new(what).source(error).hint(hint)
-        })?;
-        if found.uid() != rustix::process::geteuid().as_raw() {
-            let what = format!("the local cloud's {} belongs to another user", path.display());
-            return Err(Failure::refused(what).hint(hint));
+        let own = rustix::process::geteuid().as_raw();
+        for found in [fs::symlink_metadata(path), fs::metadata(path)] {
+            let found = found.map_err(|error| {
+                let what = format!("cannot look at the local cloud's {}", path.display());
+                Failure::new(what).source(error).hint(CHOOSE)
+            })?;
+            if found.uid() != own {
+                let what = format!("the local cloud's {} belongs to another user", path.display());
+                return Err(Failure::refused(what).hint(CHOOSE));
+            }
         }
     }
     Ok(())
+}
+
+/// Refuses a file that is another user's, or none: a link leads to where others may read, and of a
+/// pipe nobody knows when it ends.
+///
+/// # Errors
+/// As [`check_owner`].
+pub(super) fn check_file(path: &Path) -> Result<(), Failure> {
+    if fs::symlink_metadata(path).is_ok_and(|found| !found.is_file()) {
+        let what = format!("the local cloud's {} is not a file", path.display());
+        return Err(Failure::refused(what).hint(CHOOSE));
+    }
+    check_owner(path)
 }
 
 /// What is behind links is not touched.
@@ -178,6 +213,23 @@ mod tests {
             assert_eq!(mode(&dir.join(name)), 0o700, "{name}");
         }
         assert_eq!(mode(Path::new("/")) & 0o055, 0o055);
+    }
+
+    #[test]
+    fn what_others_could_have_put_there_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let dir = dir.path();
+        let writable = || fs::set_permissions(dir, fs::Permissions::from_mode(0o777)).unwrap();
+        writable();
+        close(dir).unwrap();
+        assert_eq!(mode(dir), 0o700, "an empty one");
+        std::os::unix::fs::symlink("/etc/hostname", dir.join("start.lock")).unwrap();
+        writable();
+        let refused = close(dir).unwrap_err();
+        assert!(refused.what.contains("other users can write"), "{refused}");
+        let link = dir.join("start.lock");
+        assert!(check_file(&link).unwrap_err().what.contains("is not a file"));
+        assert!(check_file(dir).unwrap_err().what.contains("is not a file"));
     }
 
     #[test]

@@ -39,12 +39,13 @@ impl Key {
     /// stand in for the local cloud, and be given what is deployed), and for a file that is damaged.
     pub fn read(dir: &Path) -> Result<Option<Self>, Failure> {
         let path = dir.join(FILE);
-        let text = match std::fs::read(&path) {
-            Ok(text) => {
-                folder::check_owner(dir)?;
-                folder::check_owner(&path)?;
-                text
-            }
+        let found = std::fs::symlink_metadata(&path);
+        if found.is_ok() {
+            folder::check_owner(dir)?;
+            folder::check_file(&path)?;
+        }
+        let text = match found.and_then(|_| std::fs::read(&path)) {
+            Ok(text) => text,
             Err(error)
                 if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) =>
             {

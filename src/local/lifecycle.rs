@@ -139,7 +139,7 @@ pub async fn ensure(dir: &Path) -> anyhow::Result<Running> {
     folder::check(dir)?;
     folder::make(dir).map_err(|error| failed(&error))?;
     folder::close(dir)?;
-    let lock = File::create(dir.join("start.lock")).map_err(|error| failed(&error))?;
+    let lock = folder::create(&dir.join("start.lock")).map_err(|error| failed(&error))?;
     let deadline = Instant::now() + 2 * PATIENCE;
     while let Err(error) = lock.try_lock() {
         if let TryLockError::Error(error) = error {
@@ -205,7 +205,7 @@ fn last_words(child: &mut Child) -> Option<Failure> {
 
 /// This executable as `local start --json --dir DIR`, apart from this terminal and its Ctrl-C.
 fn spawn(dir: &Path, log: &Path) -> std::io::Result<Child> {
-    let log = File::create(log)?;
+    let log = folder::create(log)?;
     let mut command = Command::new(std::env::current_exe()?);
     command
         .args(["local", "start", "--json", "--dir"])
