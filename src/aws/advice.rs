@@ -36,8 +36,8 @@ fn for_api(error: &ApiError) -> Option<String> {
         | "InvalidSignature"
         | "SignatureDoesNotMatch"
         | "MissingAuthenticationToken" => {
-            "AWS does not accept these credentials: check AWS_PROFILE or AWS_ACCESS_KEY_ID, and \
-             `aws sts get-caller-identity`"
+            "these credentials are not accepted there: check AWS_PROFILE or AWS_ACCESS_KEY_ID, and \
+             `aws sts get-caller-identity`; a local cloud has a key of its own: `advent local env`"
         }
         "LimitExceeded"
         | "TopicLimitExceeded"
@@ -56,6 +56,7 @@ fn for_api(error: &ApiError) -> Option<String> {
             "begin anew: `advent local stop`, then delete the local cloud's folder, and all that \
              is in it"
         }
+        "DiskFull" => "make room on the disk that the local cloud's folder is on",
         _ => return None,
     };
     Some(advice.to_owned())

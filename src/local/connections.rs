@@ -15,7 +15,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use super::cloud::Cloud;
 use super::gateway;
@@ -23,9 +23,10 @@ use super::gateway;
 /// How long the head of a request may take, and a connection without one may stay.
 pub(super) const HEAD: Duration = Duration::from_secs(30);
 /// How long the next part of a body may take.
-pub(super) const PART: Duration = Duration::from_secs(30);
-/// How long a whole body may take: 70 MB at the pace of a slow line.
-const BODY: Duration = Duration::from_mins(10);
+pub(super) const PART: Duration = Duration::from_secs(10);
+/// Bytes a second that a body must have come at after its first [`PART`]: nobody is far away from
+/// here, and whoever drips holds a connection that others wait for.
+const SLOWEST: usize = 16 * 1024;
 /// Pause after a connection could not be taken.
 const PAUSE: Duration = Duration::from_millis(20);
 
@@ -183,22 +184,24 @@ pub(super) enum Unread {
 /// A whole body of at most so many bytes.
 pub(super) async fn read(body: Body, most: usize) -> Result<Bytes, Unread> {
     let mut body = body;
-    let all = async {
-        let mut bytes = Vec::new();
-        loop {
-            let Some(frame) = timeout(PART, body.frame()).await.map_err(|_| Unread::Late)? else {
-                return Ok(bytes.into());
-            };
-            // Whoever went away meanwhile hears nothing anyway.
-            let frame = frame.map_err(|_| Unread::Late)?;
-            let Ok(data) = frame.into_data() else { continue };
-            if bytes.len() + data.len() > most {
-                return Err(Unread::TooLarge);
-            }
-            bytes.extend_from_slice(&data);
+    let begun = Instant::now();
+    let mut bytes = Vec::new();
+    loop {
+        let Some(frame) = timeout(PART, body.frame()).await.map_err(|_| Unread::Late)? else {
+            return Ok(bytes.into());
+        };
+        // Whoever went away meanwhile hears nothing anyway.
+        let frame = frame.map_err(|_| Unread::Late)?;
+        let Ok(data) = frame.into_data() else { continue };
+        if bytes.len() + data.len() > most {
+            return Err(Unread::TooLarge);
         }
-    };
-    timeout(BODY, all).await.unwrap_or(Err(Unread::Late))
+        bytes.extend_from_slice(&data);
+        let due = u64::try_from(bytes.len() / SLOWEST).unwrap_or(u64::MAX);
+        if begun.elapsed() > PART.saturating_add(Duration::from_secs(due)) {
+            return Err(Unread::Late);
+        }
+    }
 }
 
 #[cfg(test)]

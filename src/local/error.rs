@@ -4,8 +4,15 @@ use serde_json::{Map, Value};
 
 use super::call::Call;
 
-/// What SQLite says of a damaged file, through whatever it comes.
-const SQLITE_DAMAGED: [&str; 2] = ["database disk image is malformed", "file is not a database"];
+/// What SQLite, and the tables' engine, say of a damaged file, through whatever it comes.
+const SQLITE_DAMAGED: [&str; 3] = [
+    "database disk image is malformed",
+    "file is not a database",
+    "encrypted or not a valid SQLite database",
+];
+
+/// What SQLite and the system say of a disk without room.
+const FULL: [&str; 2] = ["database or disk is full", "No space left on device"];
 
 /// The code for that, which AWS does not use.
 pub const DAMAGED: &str = "DamagedStateException";
@@ -32,7 +39,13 @@ impl AwsError {
     pub fn internal(cause: impl std::fmt::Display) -> Self {
         let cause = cause.to_string();
         if SQLITE_DAMAGED.iter().any(|text| cause.contains(text)) {
+            // The engine goes on about encryption, which nobody has here.
+            let cause = cause.split(" If encrypted").next().unwrap_or_default();
             return Self::new(400, DAMAGED, format!("the local cloud's state is damaged: {cause}"));
+        }
+        if FULL.iter().any(|text| cause.contains(text)) {
+            let message = format!("the local cloud's disk is full: {cause}");
+            return Self::new(400, "DiskFullException", message);
         }
         Self::new(500, "InternalFailure", format!("the local cloud failed: {cause}"))
     }

@@ -230,12 +230,13 @@ fn a_damaged_state_is_said() {
     let cli = cloud.cli(&folder);
     cli.ok(["up"]);
     cloud.stop();
-    for name in ["state.sqlite", "dynamodb/us-east-1.sqlite"] {
+    let files = ["state.sqlite", "dynamodb/us-east-1.sqlite"];
+    // All but the first page, which says that it is a database, and all.
+    for (name, from) in files.into_iter().flat_map(|name| [(name, 4096), (name, 0)]) {
         let path = cloud.dir().join(name);
         let whole = std::fs::read(&path).expect("a state");
         let mut damaged = whole.clone();
-        // All but the first page, which says that it is a database.
-        let from = damaged.len().min(4096);
+        let from = damaged.len().min(from);
         damaged[from..].fill(0xa5);
         std::fs::write(&path, damaged).expect("a damaged state");
         let run = cli.run(["status"]).code(1);
