@@ -109,6 +109,30 @@ fn rights_that_hang_on_tags_are_waited_for_and_no_others() {
     rig.assert_down("at last");
 }
 
+/// What this run has made and nobody knows a while later is gone: no wait for minutes.
+#[test]
+fn what_was_made_and_stays_unknown_is_an_error_soon() {
+    let Some(python) = python() else { return };
+    let rig = Rig::new(python, Backend::Local);
+    let unread = [
+        [("lambda", "AddPermission")].as_slice(),
+        &[("dynamodb", "DescribeTable"), ("lambda", "GetFunction")],
+    ];
+    for operations in unread {
+        for (service, operation) in operations {
+            rig.proxy.inject(Rule::operation(service, operation, Fault::Answer(unknown)));
+        }
+        let begun = Instant::now();
+        let run = rig.people.run(["up"]).code(1);
+        let took = begun.elapsed();
+        assert!(took < Duration::from_secs(110), "{took:?}\n{}", run.stderr);
+        assert!(run.stderr.contains(FRONT), "{}", run.stderr);
+        rig.proxy.heal();
+    }
+    rig.cli.ok(["up"]);
+    rig.assert_down("at last");
+}
+
 #[test]
 fn a_topic_of_a_deleted_ones_name_is_created_and_really_subscribed() {
     let Some(python) = python() else { return };

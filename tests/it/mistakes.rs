@@ -59,7 +59,7 @@ fn expired_credentials_are_named() {
     for (code, hint) in [
         ("ExpiredToken", "sign in again"),
         ("ExpiredTokenException", "sign in again"),
-        ("InvalidClientTokenId", "AWS does not accept these credentials"),
+        ("InvalidClientTokenId", "these credentials are not accepted there"),
     ] {
         proxy.heal();
         let rule = proxy.inject(Rule::any(Fault::Error(403, code, message)));
