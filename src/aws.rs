@@ -14,12 +14,14 @@ pub mod raw;
 pub mod record;
 pub mod retry;
 pub mod rights;
+pub mod told;
 pub mod young;
 
 pub use connect::{Cloud, Target};
 pub use naming::Names;
 pub use pages::Pages;
 pub use retry::{ApiError, Call, Wait};
+pub use told::told;
 
 /// What every kind is handed.
 pub type Context<'a> = crate::engine::Context<'a, Cloud>;

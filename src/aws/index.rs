@@ -10,7 +10,7 @@ use aws_sdk_resourcegroupstagging::types::TagFilter;
 
 use super::cache::Cache;
 use super::naming::Tags;
-use super::{ApiError, Call, Cloud, Context, Pages};
+use super::{ApiError, Call, Cloud, Context, Pages, told};
 use crate::engine::Purpose;
 
 /// Pause before the tags of what should have some are asked for again.
@@ -100,7 +100,8 @@ async fn ask(cloud: &Cloud) -> Result<HashMap<String, Tags>, ApiError> {
         let page = Call::new("tag:GetResources", "all tagged resources")
             .send(|| request.clone().send())
             .await?;
-        let found = page.resource_tag_mapping_list.unwrap_or_default();
+        let asked = ("tag:GetResources", "all tagged resources");
+        let found = told(page.resource_tag_mapping_list, "ResourceTagMappingList", asked)?;
         arns.extend(found.into_iter().filter_map(|found| {
             let tags = found.tags.unwrap_or_default().into_iter();
             // Log groups come with and without `:*`.

@@ -12,7 +12,7 @@ use crate::aws::index::own_tags;
 use crate::aws::naming::{Lacking, Tags};
 use crate::aws::raw::Raw;
 use crate::aws::retry::gone;
-use crate::aws::{ApiError, Call, Cloud, Context, Names, Pages};
+use crate::aws::{ApiError, Call, Cloud, Context, Names, Pages, told};
 use crate::engine::{AlreadyExists, Changes, Diff, Found, Notices, Part, Purpose, Resource};
 
 use super::watch::{Look, Usual, identity, ignored, ours, watched};
@@ -260,7 +260,8 @@ async fn listed(cx: &Context<'_>, prefix: &str, name: &str) -> Result<Listed, Ap
                 let watched = group.map(|group| LOOKS[0].notices("", group, name));
                 Notices { watched: watched.unwrap_or_default(), ..Notices::default() }
             };
-            let groups = page.log_groups.unwrap_or_default().into_iter();
+            let asked = ("logs:DescribeLogGroups", prefix);
+            let groups = told(page.log_groups, "logGroups", asked)?.into_iter();
             let state = |group: LogGroupDescription| {
                 let protected = group.deletion_protection_enabled.unwrap_or_default();
                 let name = group.log_group_name?;

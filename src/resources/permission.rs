@@ -10,7 +10,7 @@ use serde_json::Value;
 use super::function;
 use super::watch::{Look, identity, ignored, ours};
 use crate::aws::retry::gone;
-use crate::aws::{ApiError, Call, Cloud, Context, Names, Wait};
+use crate::aws::{ApiError, Call, Cloud, Context, Names, Wait, told};
 use crate::engine::{AlreadyExists, Changes, Diff, Found, Purpose, Resource, Watched};
 use crate::failure::Failure;
 
@@ -350,7 +350,8 @@ pub async fn policy(cx: &Context<'_>, function: &str) -> Result<Policy, ApiError
             .send(|| cx.cloud.lambda.get_policy().function_name(function).send())
             .await;
         match answer {
-            Ok(answer) => Ok(answer.policy.as_deref().map(statements).unwrap_or_default()),
+            Ok(answer) => told(answer.policy, "Policy", ("lambda:GetPolicy", function))
+                .map(|it| statements(&it)),
             Err(error) if error.is_not_found() => Ok(Policy::new()),
             Err(error) => Err(error),
         }

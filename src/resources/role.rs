@@ -16,7 +16,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::aws::naming::{Lacking, Tags};
 use crate::aws::retry::{gone, poll_pause};
-use crate::aws::{ApiError, Call, Cloud, Context, Names};
+use crate::aws::{ApiError, Call, Cloud, Context, Names, told};
 use crate::engine::{AlreadyExists, Changes, Diff, Found, Notices, Part, Purpose, Resource};
 use crate::failure::Failure;
 
@@ -98,11 +98,10 @@ impl Resource for Role {
             tokio::join!(role, self.read_policies(cx), self.read_attached(cx), profiles);
         let attached = attached?;
         let role = match role {
-            Ok(answer) => answer.role,
-            Err(error) if error.is_not_found() => None,
+            Ok(answer) => told(answer.role, "Role", ("iam:GetRole", &self.name))?,
+            Err(error) if error.is_not_found() => return Ok(Found::Missing),
             Err(error) => return Err(error.into()),
         };
-        let Some(role) = role else { return Ok(Found::Missing) };
         let tags = match tags_in(role.tags()) {
             tags if tags.is_empty() => self.read_tags(cx).await?,
             tags => Some(tags),

@@ -9,7 +9,7 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::aws::retry::{gone, poll_pause};
-use crate::aws::{ApiError, Call, Cloud, Context, Names, Pages};
+use crate::aws::{ApiError, Call, Cloud, Context, Names, Pages, told};
 use crate::engine::{Diff, Found, Notices, Overtaken, Purpose, Resource};
 
 use super::watch::{HAND, Look, Usual, identity, ignored, optional, watched};
@@ -275,7 +275,9 @@ async fn list(cx: &Context<'_>, topic: &str) -> Result<Option<Vec<Subscribed>>, 
             Err(error) if error.is_not_found() => return Ok(None),
             Err(error) => return Err(error),
         };
-        let known = answer.subscriptions().iter().map(|subscription| Subscribed {
+        let asked = ("sns:ListSubscriptionsByTopic", topic);
+        let listed = told(answer.subscriptions, "Subscriptions", asked)?;
+        let known = listed.iter().map(|subscription| Subscribed {
             arn: subscription.subscription_arn().unwrap_or_default().to_owned(),
             protocol: subscription.protocol().unwrap_or_default().to_owned(),
             endpoint: subscription.endpoint().unwrap_or_default().to_owned(),

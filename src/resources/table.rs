@@ -18,7 +18,7 @@ use crate::aws::index::own_tags;
 use crate::aws::naming::{Lacking, Tags};
 use crate::aws::raw::Raw;
 use crate::aws::retry::poll_pause;
-use crate::aws::{ApiError, Call, Cloud, Context, Names, Pages, Wait};
+use crate::aws::{ApiError, Call, Cloud, Context, Names, Pages, Wait, told};
 use crate::engine::{AlreadyExists, Changes, Diff, Found, Notices, Overtaken, Purpose, Resource};
 use crate::failure::Failure;
 
@@ -338,11 +338,10 @@ impl Table {
             };
             let described = Call::new("dynamodb:DescribeTable", &self.name).send(request).await;
             let table = match described {
-                Ok(answer) => answer.table,
-                Err(error) if error.is_not_found() => None,
+                Ok(answer) => told(answer.table, "Table", ("dynamodb:DescribeTable", &self.name))?,
+                Err(error) if error.is_not_found() => return Ok(None),
                 Err(error) => return Err(error.into()),
             };
-            let Some(table) = table else { return Ok(None) };
             // While it is being deleted its tags are gone already: wait to see what is left.
             if table.table_status() != Some(&TableStatus::Deleting) {
                 return Ok(Some((table, raw.take()["Table"].take())));
@@ -376,7 +375,10 @@ impl Table {
                 .send(|| cx.cloud.dynamodb.describe_table().table_name(&self.name).send())
                 .await;
             let status = match &described {
-                Ok(answer) => answer.table().and_then(|table| table.table_status()),
+                Ok(answer) => {
+                    told(answer.table(), "Table", ("dynamodb:DescribeTable", &self.name))?
+                        .table_status()
+                }
                 Err(error) if error.is_not_found() => None,
                 Err(_) => {
                     described?;
@@ -408,7 +410,8 @@ impl Table {
         let answer = Call::new("dynamodb:DescribeTimeToLive", &self.name)
             .send(|| cx.cloud.dynamodb.describe_time_to_live().table_name(&self.name).send())
             .await?;
-        let Some(found) = answer.time_to_live_description else { return Ok(Ttl::Off) };
+        let asked = ("dynamodb:DescribeTimeToLive", self.name.as_str());
+        let found = told(answer.time_to_live_description, "TimeToLiveDescription", asked)?;
         let attribute = found.attribute_name.unwrap_or_default();
         Ok(match found.time_to_live_status {
             Some(TimeToLiveStatus::Enabled | TimeToLiveStatus::Enabling) => Ttl::On(attribute),

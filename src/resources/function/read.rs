@@ -14,7 +14,7 @@ use super::super::watch::{is_wanted, optional};
 use super::{LOOKS, State};
 use crate::aws::naming::{Lacking, Tags};
 use crate::aws::raw::Raw;
-use crate::aws::{ApiError, Call, Context, Names};
+use crate::aws::{ApiError, Call, Context, Names, told};
 use crate::engine::Notices;
 
 /// What Lambda says of a function.
@@ -43,7 +43,11 @@ async fn get_raw(
     };
     let answer = Call::new("lambda:GetFunction", name).wait(cx, &[]).send(request).await;
     match answer {
-        Ok(answer) => Ok(Some(answer)),
+        Ok(answer) => {
+            let asked = ("lambda:GetFunction", name);
+            told(answer.configuration.as_ref(), "Configuration", asked)?;
+            Ok(Some(answer))
+        }
         Err(error) if error.is_not_found() => Ok(None),
         Err(error) => Err(error),
     }

@@ -16,7 +16,7 @@ use super::looks;
 use super::{Integration, Route, STAGE, Stage, State};
 use crate::aws::naming::Tags;
 use crate::aws::raw::Raw;
-use crate::aws::{ApiError, Call, Context, Names, Pages};
+use crate::aws::{ApiError, Call, Context, Names, Pages, told};
 use crate::engine::{Notices, Purpose, Watched};
 use crate::failure::Failure;
 use crate::resources::permission;
@@ -40,7 +40,7 @@ pub(super) async fn list(cx: &Context<'_>) -> Result<(Vec<Api>, Vec<Value>)> {
             .send(|| request.clone().customize().interceptor(raw.clone()).send())
             .await
             .map_err(|error| unavailable(cx, error))?;
-        all.extend(page.items.unwrap_or_default());
+        all.extend(told(page.items, "items", ("apigateway:GetApis", "all APIs"))?);
         seen.extend(items(&raw));
         token = pages.next(page.next_token)?;
         if token.is_none() {
@@ -57,7 +57,8 @@ fn items(raw: &Raw) -> Vec<Value> {
 }
 
 pub(super) fn function_name(arn: &str) -> &str {
-    arn.rsplit(':').next().unwrap_or(arn)
+    let is_arn = arn.starts_with("arn:");
+    arn.rsplit(':').next().filter(|_| is_arn).unwrap_or(arn)
 }
 
 pub(super) fn stranger(names: &Names, api: &Api) -> Option<String> {
@@ -245,7 +246,7 @@ pub(super) async fn integrations(
             let label = format!("integration of {}: ", function_name(function));
             watched.extend(looks::INTEGRATIONS.notices(&label, &seen, ""));
         }
-        for found in page.items.unwrap_or_default() {
+        for found in told(page.items, "items", ("apigateway:GetIntegrations", id))? {
             let uri = found.integration_uri.unwrap_or_default();
             let integration = Integration {
                 id: found.integration_id.unwrap_or_default(),
@@ -286,7 +287,7 @@ async fn seen_routes(
             let label = format!("route {}: ", seen["routeKey"].as_str().unwrap_or_default());
             watched.extend(looks::ROUTES.notices(&label, &seen, ""));
         }
-        for found in page.items.unwrap_or_default() {
+        for found in told(page.items, "items", ("apigateway:GetRoutes", id))? {
             let route = Route {
                 id: found.route_id.unwrap_or_default(),
                 target: found.target.unwrap_or_default(),

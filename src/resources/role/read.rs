@@ -10,7 +10,7 @@ use super::super::watch::{is_wanted, optional};
 use super::document::parse;
 use super::{Role, tags_in};
 use crate::aws::naming::Tags;
-use crate::aws::{ApiError, Call, Context, Pages};
+use crate::aws::{ApiError, Call, Context, Pages, told};
 use crate::engine::{Purpose, Unread};
 
 impl Role {
@@ -114,7 +114,7 @@ impl Role {
             let list = cx.cloud.iam.list_attached_role_policies().role_name(&self.name);
             let list = list.set_marker(marker);
             let page = Call::new(CALL, &self.name).send(|| list.clone().send()).await?;
-            Ok((page.attached_policies.unwrap_or_default(), page.marker))
+            Ok((told(page.attached_policies, "AttachedPolicies", (CALL, &self.name))?, page.marker))
         });
         Ok(attached.await?.into_iter().filter_map(|policy| policy.policy_arn).collect())
     }
