@@ -18,9 +18,9 @@ type Context = BTreeMap<String, Vec<String>>;
 
 /// Keys that AWS leaves out of requests like all those to this cloud, so that to miss them says
 /// something: no VPC, no MFA device, no federation, no
-/// service that calls on; and what is told of each request that has it. A trailing `*` stands
-/// for anything.
-const ABSENT: [&str; 22] = [
+/// service that calls on. What a service knows to be absent it tells without values. A trailing
+/// `*` stands for anything.
+const ABSENT: [&str; 18] = [
     "aws:calledvia*",
     "aws:chatbotsourcearn",
     "aws:ec2instancesourceprivateipv4",
@@ -39,10 +39,6 @@ const ABSENT: [&str; 22] = [
     "aws:sourcevpce",
     "aws:username",
     "aws:vpcsourceip",
-    "dynamodb:attributes",
-    "dynamodb:enclosingoperation",
-    "dynamodb:returnvalues",
-    "dynamodb:select",
 ];
 
 /// The operators that hold where another does not. No other has such a twin.
@@ -128,8 +124,9 @@ fn one(
 ) -> Result<bool, Doubt> {
     let unknown = || Doubt(format!("the condition operator {operator}"));
     let illegal = |value: &str| Doubt(format!("the value {value} of the condition key {key}"));
-    let actual = values(context, key).filter(|values| !values.is_empty());
-    if actual.is_none() && !is_absent(key) {
+    let told = values(context, key);
+    let actual = told.filter(|values| !values.is_empty());
+    if told.is_none() && !is_absent(key) {
         return Err(Doubt(format!("the condition key {key}")));
     }
     let (set, operator) = match operator.split_once(':') {
