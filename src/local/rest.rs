@@ -29,7 +29,7 @@ pub fn pattern(operations: Operations, method: &str, operation: &str) -> Option<
 }
 
 /// The operation's name and its decoded labels.
-fn operation(
+pub fn operation(
     operations: Operations,
     method: &str,
     path: &str,

@@ -36,6 +36,7 @@ impl Seed {
 pub struct Names {
     pub api: String,
     integration: String,
+    route: String,
     pub subscription: String,
     pub stream: String,
     shard: String,
@@ -46,8 +47,9 @@ impl Default for Names {
     fn default() -> Self {
         let subscription = "arn:aws:sns:us-east-1:000000000000:t:0".to_owned();
         let none = || "none".to_owned();
-        let (api, integration, stream) = (none(), none(), none());
-        Self { api, integration, subscription, stream, shard: none(), iterator: none() }
+        let (api, integration, route) = (none(), none(), none());
+        let (stream, shard, iterator) = (none(), none(), none());
+        Self { api, integration, route, subscription, stream, shard, iterator }
     }
 }
 
@@ -63,6 +65,7 @@ impl Names {
         for (pointer, name) in [
             ("/apiId", &mut self.api),
             ("/integrationId", &mut self.integration),
+            ("/routeId", &mut self.route),
             ("/TableDescription/LatestStreamArn", &mut self.stream),
             ("/StreamDescription/Shards/0/ShardId", &mut self.shard),
             ("/ShardIterator", &mut self.iterator),
@@ -76,6 +79,7 @@ impl Names {
     pub fn fill_in(&self, text: &str) -> String {
         text.replace("$API", &self.api)
             .replace("$INTEGRATION", &self.integration)
+            .replace("$ROUTE", &self.route)
             .replace("$SUBSCRIPTION", &self.subscription)
             .replace("$STREAM", &self.stream)
             .replace("$SHARD", &self.shard)
