@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::super::{Here, create_role};
-use super::{Asked, ask, denied};
+use super::{Asked, ask, ask_raw, denied};
 
 const TABLE: &str = "arn:aws:dynamodb:us-east-1:000000000000:table/table";
 
@@ -54,8 +54,11 @@ async fn leading_keys_are_those_of_the_items_that_are_meant() {
     let policy = allow(json!({"ForAllValues:StringEquals": {"dynamodb:LeadingKeys": ["a"]}}));
     let here = with_items(&[("r", policy)]).await;
     let key = |word: &str| json!({"word": {"S": word}});
-    let values = json!({":a": {"S": "a"}, ":b": {"S": "b"}});
-    let query = |expression: &str| json!({"KeyConditionExpression": expression, "ExpressionAttributeValues": values});
+    let query = |expression: &str| {
+        let used = [":a", ":b"].into_iter().filter(|name| expression.contains(name));
+        let values: Value = used.map(|name| (name.to_owned(), json!({"S": name[1..]}))).collect();
+        json!({"KeyConditionExpression": expression, "ExpressionAttributeValues": values})
+    };
     let with_key = |mut value: Value| {
         value["Key"] = key("a");
         value["Item"] = key("a");
@@ -190,10 +193,10 @@ async fn attributes_are_all_that_are_named_in_any_way_that_counts() {
     check(&here, "none", true, vec![("DescribeTable", json!({})), ("Scan", json!({}))]).await;
 }
 
-/// A member that is there twice counts once, for whoever authorises and for whoever carries it out.
+/// By an ARN of whatever form, or twice.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_table_is_the_same_however_it_is_named() {
-    let deny = json!({"Effect": "Deny", "Action": "*", "Resource": [TABLE, format!("{TABLE}/*")]});
+    let deny = json!({"Effect": "Deny", "Action": "*", "Resource": TABLE});
     let all = json!([{"Effect": "Allow", "Action": "*", "Resource": "*"}, deny]);
     let here = with_items(&[("r", all)]).await;
     let engines = "arn:aws:dynamodb:dynoxide:000000000000:table/table";
@@ -212,6 +215,14 @@ async fn a_table_is_the_same_however_it_is_named() {
         ],
     )
     .await;
+    let twice = format!("{}", json!({"TableName": "table", "Key": {"word": {"S": "a"}}}));
+    for body in [
+        twice.replace("{\"Key", "{\"TableName\": \"other\", \"Key"),
+        twice.replace("\"table\"}", "\"table\", \"TableName\": \"other\"}"),
+    ] {
+        let (_, text) = ask_raw(&here, Some("r"), &asked("GetItem", json!({})), body).await;
+        assert!(denied(&text) || text.contains("not found"), "{text}");
+    }
     for elsewhere in ["arn:aws:dynamodb:eu-west-1:000000000000:table/table", "x/table/stream/y"] {
         for (operation, member) in
             [("ListTagsOfResource", "ResourceArn"), ("DescribeStream", "StreamArn")]

@@ -136,7 +136,8 @@ impl World {
             let own = |own: &'static str, other: &'static str| if foreign { other } else { own };
             let api = if foreign { &self.api } else { &self.names.api };
             let group = own("/aws/lambda/f", "/foreign");
-            let (role, table) = (own("p/r", "foreign"), own("table", "foreign"));
+            // Under any path.
+            let (role, table) = (own("p/r", "*foreign"), own("table", "foreign"));
             let (topic, name) = (own("t", "foreign"), own("f", "foreign"));
             let policy = own("own", "foreign");
             [
@@ -307,7 +308,13 @@ impl World {
             let to = |api: &str, name: &str| {
                 let path = path.replace(&self.names.api, api);
                 let path = path.replace("functions/f", &format!("functions/{name}"));
-                format!("{method} {}", path.replace("%3Af", &format!("%3A{name}")))
+                format!(
+                    "{method} {}",
+                    path.replace(
+                        "function%3Af",
+                        &format!("function%3A{}", name.rsplit(':').next().unwrap())
+                    )
+                )
             };
             let partial = "000000000000:function:foreign";
             vec![
