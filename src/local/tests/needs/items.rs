@@ -7,8 +7,8 @@ use super::{Asked, ask, ask_raw, denied};
 
 const TABLE: &str = "arn:aws:dynamodb:us-east-1:000000000000:table/table";
 
-fn asked(operation: &str, more: Value) -> Asked {
-    let mut asked = Asked::new("dynamodb", &format!("D.{operation}"), &more);
+fn asked(operation: &str, more: &Value) -> Asked {
+    let mut asked = Asked::new("dynamodb", &format!("D.{operation}"), more);
     let lists = ["Batch", "Transact", "Execute"];
     if !lists.iter().any(|start| operation.starts_with(start)) {
         asked.fields.insert("TableName".to_owned(), json!("table"));
@@ -26,7 +26,7 @@ async fn with_items(roles: &[(&str, Value)]) -> Here {
     for (operation, fields) in
         [("CreateTable", table), ("PutItem", item("a")), ("PutItem", item("b"))]
     {
-        let (status, text) = ask(&here, None, &asked(operation, fields)).await;
+        let (status, text) = ask(&here, None, &asked(operation, &fields)).await;
         assert_eq!(status, 200, "{text}");
     }
     for (role, statements) in roles {
@@ -35,14 +35,14 @@ async fn with_items(roles: &[(&str, Value)]) -> Here {
     here
 }
 
-fn allow(condition: Value) -> Value {
+fn allow(condition: &Value) -> Value {
     json!({"Effect": "Allow", "Action": "dynamodb:*", "Resource": [TABLE, format!("{TABLE}/*")],
         "Condition": condition})
 }
 
 async fn check(here: &Here, role: &str, may: bool, requests: Vec<(&str, Value)>) {
     for (operation, more) in requests {
-        let request = asked(operation, more);
+        let request = asked(operation, &more);
         let (status, text) = ask(here, Some(role), &request).await;
         assert_eq!(denied(&text), !may, "{role}: {request:?}: {text}");
         assert!(!may || status == 200, "{role}: {request:?}: {text}");
@@ -51,7 +51,7 @@ async fn check(here: &Here, role: &str, may: bool, requests: Vec<(&str, Value)>)
 
 #[tokio::test(flavor = "multi_thread")]
 async fn leading_keys_are_those_of_the_items_that_are_meant() {
-    let policy = allow(json!({"ForAllValues:StringEquals": {"dynamodb:LeadingKeys": ["a"]}}));
+    let policy = allow(&json!({"ForAllValues:StringEquals": {"dynamodb:LeadingKeys": ["a"]}}));
     let here = with_items(&[("r", policy)]).await;
     let key = |word: &str| json!({"word": {"S": word}});
     let query = |expression: &str| {
@@ -130,12 +130,12 @@ async fn leading_keys_are_those_of_the_items_that_are_meant() {
 #[tokio::test(flavor = "multi_thread")]
 async fn attributes_are_all_that_are_named_in_any_way_that_counts() {
     let only =
-        allow(json!({"ForAllValues:StringEquals": {"dynamodb:Attributes": ["word", "count"]}}));
+        allow(&json!({"ForAllValues:StringEquals": {"dynamodb:Attributes": ["word", "count"]}}));
     let named = json!({"ForAnyValue:StringEquals": {"dynamodb:Attributes": ["secret"]}});
-    let mut deny = allow(named);
+    let mut deny = allow(&named);
     deny["Effect"] = json!("Deny");
-    let none = allow(json!({"Null": {"dynamodb:Attributes": "true"}}));
-    let but = json!([allow(json!({})), deny]);
+    let none = allow(&json!({"Null": {"dynamodb:Attributes": "true"}}));
+    let but = json!([allow(&json!({})), deny]);
     let here = with_items(&[("only", only), ("but", but), ("none", none)]).await;
     let key = json!({"word": {"S": "a"}});
     let equals = json!({"ComparisonOperator": "EQ", "AttributeValueList": [{"S": "a"}]});
@@ -220,14 +220,14 @@ async fn a_table_is_the_same_however_it_is_named() {
         twice.replace("{\"Key", "{\"TableName\": \"other\", \"Key"),
         twice.replace("\"table\"}", "\"table\", \"TableName\": \"other\"}"),
     ] {
-        let (_, text) = ask_raw(&here, Some("r"), &asked("GetItem", json!({})), body).await;
+        let (_, text) = ask_raw(&here, Some("r"), &asked("GetItem", &json!({})), body).await;
         assert!(denied(&text) || text.contains("not found"), "{text}");
     }
     for elsewhere in ["arn:aws:dynamodb:eu-west-1:000000000000:table/table", "x/table/stream/y"] {
         for (operation, member) in
             [("ListTagsOfResource", "ResourceArn"), ("DescribeStream", "StreamArn")]
         {
-            let request = asked(operation, json!({ member: elsewhere }));
+            let request = asked(operation, &json!({ member: elsewhere }));
             let (status, text) = ask(&here, Some("r"), &request).await;
             assert!(status == 400 && text.contains("of this Region"), "{request:?}: {text}");
         }

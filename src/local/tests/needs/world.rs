@@ -18,89 +18,86 @@ pub struct World {
     iterator: String,
 }
 
+/// What makes that which is somebody else's, in order.
+fn others_things() -> Vec<(&'static str, &'static str, Value)> {
+    let zip = seeds(&Names::default())
+        .iter()
+        .find(|seed| seed.line == "POST /2015-03-31/functions")
+        .map(|seed| serde_json::from_str::<Value>(&seed.body).unwrap()["Code"]["ZipFile"].clone());
+    let arn = "arn:aws:lambda:us-east-1:000000000000:function:foreign";
+    let allow = json!({"Statement": {"Effect": "Allow", "Action": "sns:Publish",
+            "Resource": format!("arn:aws:sns:*:*:{SECRET}")}})
+    .to_string();
+    let item = json!({"word": {"S": "a"}, "v": {"S": SECRET}});
+    let table = json!({"TableName": "foreign", "BillingMode": "PAY_PER_REQUEST",
+            "AttributeDefinitions": [{"AttributeName": "word", "AttributeType": "S"}],
+            "KeySchema": [{"AttributeName": "word", "KeyType": "HASH"}],
+            "StreamSpecification": {"StreamEnabled": true, "StreamViewType": "NEW_IMAGE"}});
+    let event = json!({"timestamp": crate::local::clock::now_ms(), "message": SECRET});
+    let line = "POST /";
+    vec![
+        ("logs", "L.CreateLogGroup", json!({"logGroupName": "/foreign", "tags": {"a": SECRET}})),
+        ("logs", "L.CreateLogStream", json!({"logGroupName": "/foreign", "logStreamName": "s"})),
+        (
+            "logs",
+            "L.PutLogEvents",
+            json!({
+                "logGroupName": "/foreign", "logStreamName": "s", "logEvents": [event]}),
+        ),
+        (
+            "sns",
+            line,
+            json!({"Action": "CreateTopic", "Name": "foreign",
+                "Tags.member.1.Key": "a", "Tags.member.1.Value": SECRET}),
+        ),
+        (
+            "sns",
+            line,
+            json!({"Action": "Subscribe", "Protocol": "lambda", "Endpoint": arn,
+                "TopicArn": "arn:aws:sns:us-east-1:000000000000:foreign"}),
+        ),
+        (
+            "iam",
+            line,
+            json!({"Action": "CreateRole", "RoleName": "foreign",
+                "AssumeRolePolicyDocument": TRUST, "Description": SECRET}),
+        ),
+        (
+            "iam",
+            line,
+            json!({"Action": "PutRolePolicy", "RoleName": "foreign",
+                "PolicyName": "p", "PolicyDocument": allow}),
+        ),
+        (
+            "iam",
+            line,
+            json!({"Action": "CreatePolicy", "PolicyName": "foreign",
+                "PolicyDocument": allow}),
+        ),
+        (
+            "lambda",
+            "POST /2015-03-31/functions",
+            json!({"FunctionName": "foreign",
+                "Code": {"ZipFile": zip}, "Handler": "bootstrap", "Runtime": "provided.al2023",
+                "Role": "arn:aws:iam::000000000000:role/foreign", "Description": SECRET}),
+        ),
+        ("dynamodb", "D.CreateTable", table),
+        ("dynamodb", "D.PutItem", json!({"TableName": "foreign", "Item": item})),
+        (
+            "apigateway",
+            "POST /v2/apis",
+            json!({"name": "foreign", "protocolType": "HTTP",
+                "description": SECRET}),
+        ),
+    ]
+}
+
 impl World {
     pub async fn new() -> Self {
         let (mut names, mut others) = (Names::default(), Names::default());
         let here = Here::start();
         restore(&here, &mut names).await;
-        let zip = seeds(&names).iter().find(|seed| seed.line == "POST /2015-03-31/functions").map(
-            |seed| serde_json::from_str::<Value>(&seed.body).unwrap()["Code"]["ZipFile"].clone(),
-        );
-        let arn = "arn:aws:lambda:us-east-1:000000000000:function:foreign";
-        let allow = json!({"Statement": {"Effect": "Allow", "Action": "sns:Publish",
-            "Resource": format!("arn:aws:sns:*:*:{SECRET}")}})
-        .to_string();
-        let item = json!({"word": {"S": "a"}, "v": {"S": SECRET}});
-        let table = json!({"TableName": "foreign", "BillingMode": "PAY_PER_REQUEST",
-            "AttributeDefinitions": [{"AttributeName": "word", "AttributeType": "S"}],
-            "KeySchema": [{"AttributeName": "word", "KeyType": "HASH"}],
-            "StreamSpecification": {"StreamEnabled": true, "StreamViewType": "NEW_IMAGE"}});
-        let event = json!({"timestamp": crate::local::clock::now_ms(), "message": SECRET});
-        let line = "POST /";
-        let made = [
-            (
-                "logs",
-                "L.CreateLogGroup",
-                json!({"logGroupName": "/foreign", "tags": {"a": SECRET}}),
-            ),
-            (
-                "logs",
-                "L.CreateLogStream",
-                json!({"logGroupName": "/foreign", "logStreamName": "s"}),
-            ),
-            (
-                "logs",
-                "L.PutLogEvents",
-                json!({
-                "logGroupName": "/foreign", "logStreamName": "s", "logEvents": [event]}),
-            ),
-            (
-                "sns",
-                line,
-                json!({"Action": "CreateTopic", "Name": "foreign",
-                "Tags.member.1.Key": "a", "Tags.member.1.Value": SECRET}),
-            ),
-            (
-                "sns",
-                line,
-                json!({"Action": "Subscribe", "Protocol": "lambda", "Endpoint": arn,
-                "TopicArn": "arn:aws:sns:us-east-1:000000000000:foreign"}),
-            ),
-            (
-                "iam",
-                line,
-                json!({"Action": "CreateRole", "RoleName": "foreign",
-                "AssumeRolePolicyDocument": TRUST, "Description": SECRET}),
-            ),
-            (
-                "iam",
-                line,
-                json!({"Action": "PutRolePolicy", "RoleName": "foreign",
-                "PolicyName": "p", "PolicyDocument": allow}),
-            ),
-            (
-                "iam",
-                line,
-                json!({"Action": "CreatePolicy", "PolicyName": "foreign",
-                "PolicyDocument": allow}),
-            ),
-            (
-                "lambda",
-                "POST /2015-03-31/functions",
-                json!({"FunctionName": "foreign",
-                "Code": {"ZipFile": zip}, "Handler": "bootstrap", "Runtime": "provided.al2023",
-                "Role": "arn:aws:iam::000000000000:role/foreign", "Description": SECRET}),
-            ),
-            ("dynamodb", "D.CreateTable", table),
-            ("dynamodb", "D.PutItem", json!({"TableName": "foreign", "Item": item})),
-            (
-                "apigateway",
-                "POST /v2/apis",
-                json!({"name": "foreign", "protocolType": "HTTP",
-                "description": SECRET}),
-            ),
-        ];
-        for (service, what, fields) in made {
+        for (service, what, fields) in others_things() {
             let (status, text) = ask(&here, None, &Asked::new(service, what, &fields)).await;
             assert!(status < 300, "{what} {fields}: {text}");
             others.learn(text.as_bytes());
