@@ -22,6 +22,7 @@ mod keys;
 mod lambda;
 mod lifecycle;
 mod logs;
+mod need;
 mod params;
 mod policy;
 mod rest;

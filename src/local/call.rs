@@ -56,6 +56,8 @@ pub struct Call {
     pub method: Method,
     /// As received: still percent-encoded.
     pub path: String,
+    /// Of REST services: what stands in the path for the operation's labels, decoded.
+    pub labels: Vec<String>,
     /// Decoded, in order, with repetitions.
     pub query: Vec<(String, String)>,
     pub headers: HeaderMap,
@@ -79,6 +81,11 @@ impl Call {
             Protocol::Query => AwsError::new(400, "ValidationError", error.to_string()),
             _ => AwsError::new(400, "SerializationException", error.to_string()),
         })
+    }
+
+    /// What the path names in this place; empty if nothing.
+    pub fn label(&self, index: usize) -> &str {
+        self.labels.get(index).map_or("", String::as_str)
     }
 
     /// A parameter that is a text, if it was sent.

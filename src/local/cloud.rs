@@ -9,6 +9,7 @@ use super::call::{Call, Principal};
 use super::connections::Bounds;
 use super::error::AwsError;
 use super::keys::{Holder, Key, Sessions};
+use super::need::Need;
 use super::policy::{self, Decision, Request};
 use super::signature::{self, SigningKeys};
 use super::store::Store;
@@ -89,23 +90,13 @@ impl Cloud {
         Some(Holder { principal: Principal::Operator, secret, token: None })
     }
 
-    /// Whether the caller may do `action` (`service:Operation`) on `resource` (an ARN, or `*`).
+    /// Whether the caller may do what a call needs.
     ///
     /// # Errors
     /// AWS's refusal, in the code of the called service.
-    pub fn authorise(&self, call: &Call, action: &str, resource: &str) -> Result<(), AwsError> {
-        self.authorise_with(call, action, resource, &[])
-    }
-
-    /// As [`Cloud::authorise`], with condition keys and their values.
-    pub fn authorise_with(
-        &self,
-        call: &Call,
-        action: &str,
-        resource: &str,
-        context: &[(&str, Vec<String>)],
-    ) -> Result<(), AwsError> {
+    pub fn authorise(&self, call: &Call, need: &Need) -> Result<(), AwsError> {
         let Principal::Function { role, function } = &call.principal else { return Ok(()) };
+        let Need { action, resource, context } = need;
         let decision = self.decide(role, function, &call.region, action, resource, context)?;
         let because = match decision {
             Decision::Allow => return Ok(()),

@@ -1,5 +1,6 @@
 //! DynamoDB: an engine per Region, behind our ARNs and our roles.
 
+mod about;
 mod authorise;
 mod depth;
 pub(super) mod engine;
@@ -18,6 +19,7 @@ use super::ACCOUNT;
 use super::call::{Call, Principal, Reply};
 use super::cloud::Cloud;
 use super::error::AwsError;
+use super::need::Need;
 use super::tagging::Tagged;
 use engine::run;
 use tokens::{Claim, Tokens};
@@ -120,18 +122,25 @@ impl Engines {
     }
 }
 
+/// What a function's call needs; its owner needs nothing, and is not kept waiting for it. The call is
+/// then carried out as it was read here: of members that are there twice, one counts.
+pub fn needs(cloud: &Cloud, call: &mut Call) -> Result<Vec<Need>, AwsError> {
+    if call.principal == Principal::Operator {
+        return Ok(Vec::new());
+    }
+    let request: Value = serde_json::from_slice(&call.body)
+        .map_err(|error| AwsError::new(400, "SerializationException", error.to_string()))?;
+    let needs = authorise::needs(&cloud.dynamodb.get(&call.region)?, call, &request)?;
+    call.body = request.to_string().into();
+    Ok(needs)
+}
+
 pub async fn handle(cloud: &Arc<Cloud>, call: &Call) -> Result<Reply, AwsError> {
     let body = std::str::from_utf8(&call.body)
         .map_err(|_| AwsError::new(400, "SerializationException", "the body is not UTF-8"))?;
     depth::check(body)?;
     let engine = cloud.dynamodb.get(&call.region)?;
     let request: serde_json::Result<Value> = serde_json::from_str(body);
-    if let Principal::Function { .. } = call.principal {
-        let request = request
-            .as_ref()
-            .map_err(|error| AwsError::new(400, "SerializationException", error.to_string()))?;
-        authorise::check(cloud, &engine, call, request)?;
-    }
     let claim = match request {
         Ok(request) if call.operation == TRANSACTION => {
             cloud.dynamodb.tokens.claim(&call.region, request)?

@@ -18,7 +18,9 @@ use super::connections::{self, Unread};
 use super::error::{AwsError, DAMAGED};
 use super::keys::Holder;
 use super::signature::{self, Claim, Refused};
-use super::{dynamodb, executable, http_api, iam, lambda, logs, params, sns, sts, tagging, xml};
+use super::{
+    dynamodb, executable, http_api, iam, lambda, logs, params, rest, sns, sts, tagging, xml,
+};
 
 /// Lambda takes zips of 50 MB, in base64.
 const LAMBDA_BODY: usize = 70 << 20;
@@ -231,6 +233,7 @@ async fn service(cloud: &Arc<Cloud>, request: Request) -> Response {
             request_id: request_id.clone(),
             method: parts.method.clone(),
             path: parts.uri.path().to_owned(),
+            labels: Vec::new(),
             query,
             headers: parts.headers.clone(),
             body,
@@ -261,6 +264,25 @@ fn json_body(service: &str, body: &Bytes) -> Result<Value, AwsError> {
 
 async fn dispatch(cloud: &Arc<Cloud>, call: &mut Call) -> Result<Reply, AwsError> {
     tracing::debug!(service = call.service, operation = call.operation, region = call.region);
+    match call.service.as_str() {
+        "lambda" => rest::resolve(lambda::OPERATIONS, call)?,
+        "apigateway" => rest::resolve(http_api::OPERATIONS, call)?,
+        _ => {}
+    }
+    let needs = match call.service.as_str() {
+        "dynamodb" => dynamodb::needs(cloud, call),
+        "iam" => iam::needs(cloud, call),
+        "sts" => sts::needs(call),
+        "logs" => logs::needs(call),
+        "tagging" => tagging::needs(call),
+        "lambda" => lambda::needs(call),
+        "sns" => sns::needs(call),
+        "apigateway" => http_api::needs(call),
+        _ => Err(AwsError::unknown_call(call)),
+    };
+    for need in needs? {
+        cloud.authorise(call, &need)?;
+    }
     match call.service.as_str() {
         "dynamodb" => dynamodb::handle(cloud, call).await,
         "iam" => iam::handle(cloud, call),

@@ -9,11 +9,13 @@ mod throttle;
 
 use std::sync::Arc;
 
+use percent_encoding::{AsciiSet, CONTROLS, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Value, json};
 
 use super::call::{Call, Reply};
 use super::cloud::Cloud;
 use super::error::AwsError;
+use super::need::Need;
 use super::rest;
 use super::store::Db;
 use super::tagging::Tagged;
@@ -24,21 +26,34 @@ pub use throttle::Throttles;
 /// The store's kind of APIs; their name there is the id.
 pub const KIND: &str = "api";
 
-const OPERATIONS: rest::Operations = include_str!("http_api/operations.txt");
+pub const OPERATIONS: rest::Operations = include_str!("http_api/operations.txt");
+
+/// What may stand unencoded in a part of a path that rights are named after.
+const PART: &AsciiSet = &CONTROLS.add(b'/').add(b'%').add(b' ');
+/// In one that is itself an ARN, as AWS documents those of tags.
+const ARN: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
+
+/// What a call needs. API Gateway's rights are named after methods and paths: those that the call
+/// means, in one form, however they are written.
+pub fn needs(call: &Call) -> Result<Vec<Need>, AwsError> {
+    let unknown = || AwsError::unknown_call(call);
+    let pattern = rest::pattern(OPERATIONS, call.method.as_str(), &call.operation);
+    let mut parts = pattern.ok_or_else(unknown)?.split("{}");
+    let mut path = parts.next().unwrap_or_default().to_owned();
+    let form = if path.starts_with("/v2/tags") { ARN } else { PART };
+    for (index, literal) in parts.enumerate() {
+        path.extend(utf8_percent_encode(call.label(index), form));
+        path.push_str(literal);
+    }
+    let path = path.strip_prefix("/v2").unwrap_or(&path);
+    let resource = format!("arn:aws:apigateway:{}::{path}", call.region);
+    Ok(vec![Need::new(format!("apigateway:{}", call.method), resource)])
+}
 
 #[expect(clippy::unused_async, reason = "all services are called alike")]
 pub async fn handle(cloud: &Arc<Cloud>, call: &mut Call) -> Result<Reply, AwsError> {
-    let Some((operation, labels)) = rest::operation(OPERATIONS, call.method.as_str(), &call.path)
-    else {
-        return Err(AwsError::unknown_call(call));
-    };
-    operation.clone_into(&mut call.operation);
-    // API Gateway's rights are named after methods and paths.
-    let action = format!("apigateway:{}", call.method);
-    let path = call.path.strip_prefix("/v2").unwrap_or(&call.path);
-    cloud.authorise(call, &action, &format!("arn:aws:apigateway:{}::{path}", call.region))?;
-    let id = labels.first().map_or("", String::as_str);
-    let child = labels.get(1).map_or("", String::as_str);
+    let (id, child) = (call.label(0), call.label(1));
+    let operation = call.operation.as_str();
     match operation {
         "CreateApi" => api::create(cloud, call),
         "GetApi" => api::get(cloud, call, id),

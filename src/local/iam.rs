@@ -15,6 +15,7 @@ use super::call::{Call, Reply};
 use super::clock::{iso8601, now_ms};
 use super::cloud::Cloud;
 use super::error::AwsError;
+use super::need::Need;
 use super::policy;
 use super::store::Db;
 
@@ -93,21 +94,39 @@ pub fn role(cloud: &Cloud, name: &str) -> Result<Option<Arc<Role>>, AwsError> {
     cloud.store.read(|db| db.shared(KIND, "", name))
 }
 
+/// What a call needs.
+pub fn needs(cloud: &Cloud, call: &Call) -> Result<Vec<Need>, AwsError> {
+    let name = call.text("RoleName").unwrap_or("*");
+    let resource = match call.operation.as_str() {
+        "CreateRole" => arn(call.text("Path").unwrap_or("/"), name),
+        "ListRoles" => {
+            format!("arn:aws:iam::{ACCOUNT}:role{}", call.text("PathPrefix").unwrap_or("/"))
+        }
+        "GetRole"
+        | "DeleteRole"
+        | "UpdateRole"
+        | "UpdateAssumeRolePolicy"
+        | "PutRolePermissionsBoundary"
+        | "DeleteRolePermissionsBoundary"
+        | "PutRolePolicy"
+        | "GetRolePolicy"
+        | "DeleteRolePolicy"
+        | "ListRolePolicies"
+        | "ListAttachedRolePolicies"
+        | "ListInstanceProfilesForRole"
+        | "TagRole"
+        | "UntagRole"
+        | "ListRoleTags" => role(cloud, name)?.map_or_else(|| arn("/", name), |r| r.arn.clone()),
+        _ => managed::resource(call).ok_or_else(|| AwsError::unknown_call(call))?,
+    };
+    Ok(vec![Need::new(format!("iam:{}", call.operation), resource)])
+}
+
 pub fn handle(cloud: &Arc<Cloud>, call: &Call) -> Result<Reply, AwsError> {
-    let operation = call.operation.as_str();
     if let Some(result) = managed::handle(cloud, call)? {
         return Ok(Reply::query(call, &result));
     }
-    let asked = call.text("RoleName").unwrap_or("*");
-    let resource = match role(cloud, asked)? {
-        Some(role) => role.arn.clone(),
-        None if operation == "ListRoles" => {
-            format!("arn:aws:iam::{ACCOUNT}:role{}", call.text("PathPrefix").unwrap_or("/"))
-        }
-        None => arn(call.text("Path").unwrap_or("/"), asked),
-    };
-    cloud.authorise(call, &format!("iam:{operation}"), &resource)?;
-    let result = match operation {
+    let result = match call.operation.as_str() {
         "CreateRole" => cloud.store.write(|db| create(db, call)),
         "GetRole" => cloud.store.read(|db| Ok(json!({"Role": described(&find(db, call)?, true)}))),
         "DeleteRole" => cloud.store.write(|db| delete(db, call)),

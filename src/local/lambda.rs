@@ -24,6 +24,7 @@ use axum::body::Bytes;
 use super::call::{Call, Reply};
 use super::cloud::Cloud;
 use super::error::AwsError;
+use super::need::Need;
 use super::store::Db;
 use super::tagging::Tagged;
 use super::{clock, rest, signature};
@@ -39,7 +40,7 @@ pub const KIND: &str = "function";
 /// The path under which packages are.
 pub const PACKAGES: &str = "/_aws/lambda/code/";
 
-const OPERATIONS: rest::Operations = include_str!("lambda/operations.txt");
+pub const OPERATIONS: rest::Operations = include_str!("lambda/operations.txt");
 
 /// The running half of Lambda.
 pub struct Runtime {
@@ -104,31 +105,53 @@ pub async fn stop(cloud: &Arc<Cloud>) {
     }
 }
 
+/// The function that a call is about; `None` for one about all of them.
+fn subject(call: &Call) -> Result<Option<String>, AwsError> {
+    Ok(Some(match call.operation.as_str() {
+        "ListFunctions" => return Ok(None),
+        "CreateFunction" => function::name(call, call.need("FunctionName")?)?,
+        "TagResource" | "UntagResource" | "ListTags" => function::name_of_arn(call, call.label(0))?,
+        "GetFunction"
+        | "GetFunctionConfiguration"
+        | "ListFunctionUrlConfigs"
+        | "UpdateFunctionCode"
+        | "UpdateFunctionConfiguration"
+        | "DeleteFunction"
+        | "Invoke"
+        | "AddPermission"
+        | "RemovePermission"
+        | "GetPolicy"
+        | "PutFunctionEventInvokeConfig"
+        | "UpdateFunctionEventInvokeConfig"
+        | "GetFunctionEventInvokeConfig"
+        | "DeleteFunctionEventInvokeConfig" => function::name(call, call.label(0))?,
+        _ => return Err(AwsError::unknown_call(call)),
+    }))
+}
+
+/// What a call needs.
+pub fn needs(call: &Call) -> Result<Vec<Need>, AwsError> {
+    let resource = match subject(call)? {
+        Some(name) => call.arn("lambda", &format!("function:{name}")),
+        None => "*".to_owned(),
+    };
+    let action = match call.operation.as_str() {
+        "Invoke" => "InvokeFunction",
+        operation => operation,
+    };
+    let mut needs = vec![Need::new(format!("lambda:{action}"), resource)];
+    if matches!(call.operation.as_str(), "CreateFunction" | "UpdateFunctionConfiguration")
+        && let Some(role) = call.text("Role")
+    {
+        needs.push(Need::new("iam:PassRole", role));
+    }
+    Ok(needs)
+}
+
 pub async fn handle(cloud: &Arc<Cloud>, call: &mut Call) -> Result<Reply, AwsError> {
-    let Some((operation, labels)) = rest::operation(OPERATIONS, call.method.as_str(), &call.path)
-    else {
-        return Err(AwsError::unknown_call(call));
-    };
-    operation.clone_into(&mut call.operation);
-    let label = |index: usize| labels.get(index).map_or("", String::as_str);
-    if operation == "ListFunctions" {
-        cloud.authorise(call, "lambda:ListFunctions", "*")?;
-        return manage::list(cloud, call);
-    }
-    if matches!(operation, "TagResource" | "UntagResource" | "ListTags") {
-        let name = function::name_of_arn(call, label(0))?;
-        cloud.authorise(call, &format!("lambda:{operation}"), label(0))?;
-        return manage::tags(cloud, call, &name);
-    }
-    let name = if operation == "CreateFunction" {
-        function::name(call, call.need("FunctionName")?)?
-    } else {
-        function::name(call, label(0))?
-    };
-    let arn = call.arn("lambda", &format!("function:{name}"));
-    let action = if operation == "Invoke" { "InvokeFunction" } else { operation };
-    cloud.authorise(call, &format!("lambda:{action}"), &arn)?;
-    match operation {
+    let Some(name) = subject(call)? else { return manage::list(cloud, call) };
+    match call.operation.as_str() {
+        "TagResource" | "UntagResource" | "ListTags" => manage::tags(cloud, call, &name),
         "CreateFunction" => manage::create(cloud, call, &name).await,
         "GetFunction" => manage::get(cloud, call, &name),
         "GetFunctionConfiguration" => {
@@ -144,7 +167,7 @@ pub async fn handle(cloud: &Arc<Cloud>, call: &mut Call) -> Result<Reply, AwsErr
         "DeleteFunction" => manage::delete(cloud, call, &name).await,
         "Invoke" => invoke::handle(cloud, call, &name).await,
         "AddPermission" => permission::add(cloud, call, &name),
-        "RemovePermission" => permission::remove(cloud, call, &name, label(1)),
+        "RemovePermission" => permission::remove(cloud, call, &name, call.label(1)),
         "GetPolicy" => permission::get(cloud, call, &name),
         "PutFunctionEventInvokeConfig" | "UpdateFunctionEventInvokeConfig" => {
             settings::put(cloud, call, &name)

@@ -15,6 +15,7 @@ use super::call::{Call, Reply};
 use super::clock::now_ms;
 use super::cloud::Cloud;
 use super::error::AwsError;
+use super::need::Need;
 use super::store::Db;
 
 pub use groups::tagged;
@@ -31,11 +32,48 @@ CREATE TABLE IF NOT EXISTS log_event (
 );
 CREATE INDEX IF NOT EXISTS log_event_by_time ON log_event (stream, time, id)";
 
+/// What an operation is about.
+enum About {
+    Groups,
+    Group,
+    Stream,
+    /// A group, by the ARN in `resourceArn`.
+    Tagged,
+}
+
+fn about(operation: &str) -> Option<About> {
+    Some(match operation {
+        "DescribeLogGroups" => About::Groups,
+        "CreateLogGroup"
+        | "DeleteLogGroup"
+        | "PutRetentionPolicy"
+        | "DeleteRetentionPolicy"
+        | "DescribeLogStreams"
+        | "FilterLogEvents" => About::Group,
+        "CreateLogStream" | "DeleteLogStream" | "PutLogEvents" | "GetLogEvents" => About::Stream,
+        "TagResource" | "UntagResource" | "ListTagsForResource" => About::Tagged,
+        _ => return None,
+    })
+}
+
+/// What a call needs.
+pub fn needs(call: &Call) -> Result<Vec<Need>, AwsError> {
+    let about = about(&call.operation).ok_or_else(|| AwsError::unknown_call(call))?;
+    let resource = match about {
+        About::Groups => "log-group::log-stream:".to_owned(),
+        About::Group => format!("log-group:{}:log-stream:", group_name(call)?),
+        About::Stream => {
+            let stream = call.need("logStreamName")?;
+            format!("log-group:{}:log-stream:{stream}", group_name(call)?)
+        }
+        About::Tagged => format!("log-group:{}", group_name(call)?),
+    };
+    let action = format!("logs:{}", call.operation);
+    Ok(vec![Need::new(action, call.arn("logs", &resource))])
+}
+
 pub fn handle(cloud: &Arc<Cloud>, call: &Call) -> Result<Reply, AwsError> {
-    let operation = call.operation.as_str();
-    let target = target(call);
-    cloud.authorise(call, &format!("logs:{operation}"), &target)?;
-    match operation {
+    match call.operation.as_str() {
         "CreateLogGroup" => cloud.store.write(|db| groups::create(db, call)),
         "DescribeLogGroups" => cloud.store.read(|db| groups::describe(db, call)),
         "DeleteLogGroup" => cloud.store.write(|db| groups::delete(db, call)),
@@ -62,29 +100,31 @@ fn beside<T>(
     tokio::task::block_in_place(|| cloud.store.read_beside(read))
 }
 
-/// What a call is about, as its policies name it.
-fn target(call: &Call) -> String {
-    if let Some(arn) = call.text("resourceArn") {
-        return arn.to_owned();
-    }
-    match (group_name(call), call.text("logStreamName")) {
-        (Ok(group), Some(stream)) => {
-            call.arn("logs", &format!("log-group:{group}:log-stream:{stream}"))
-        }
-        (Ok(group), None) => call.arn("logs", &format!("log-group:{group}:log-stream:")),
-        (Err(_), _) => call.arn("logs", "log-group::log-stream:"),
-    }
-}
-
-/// The group that a call names, by name or ARN.
+/// The group that a call is about, by the one member that its operation takes: what else may name
+/// one counts for nothing.
 fn group_name(call: &Call) -> Result<&str, AwsError> {
-    if let Some(identifier) = call.text("logGroupIdentifier") {
-        return Ok(match identifier.split_once(":log-group:") {
-            Some((_, name)) => name.trim_end_matches(":*"),
-            None => identifier,
-        });
+    match call.operation.as_str() {
+        // Its ARN without `:*`.
+        "TagResource" | "UntagResource" | "ListTagsForResource" => {
+            let arn = call.need("resourceArn")?;
+            arn.strip_prefix(&call.arn("logs", "log-group:"))
+                .filter(|name| !name.contains(':'))
+                .ok_or_else(|| invalid(format!("Invalid resourceArn: {arn}")))
+        }
+        "DescribeLogStreams" | "FilterLogEvents" | "GetLogEvents" => {
+            match (call.text("logGroupIdentifier"), call.text("logGroupName")) {
+                (Some(_), Some(_)) => Err(invalid(
+                    "LogGroup name and LogGroup identifier are mutually exclusive: give one.",
+                )),
+                (Some(identifier), None) => Ok(match identifier.split_once(":log-group:") {
+                    Some((_, name)) => name.trim_end_matches(":*"),
+                    None => identifier,
+                }),
+                (None, _) => call.need("logGroupName"),
+            }
+        }
+        _ => call.need("logGroupName"),
     }
-    call.need("logGroupName")
 }
 
 /// One line of a log.

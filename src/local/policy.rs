@@ -97,25 +97,21 @@ pub fn evaluate<'p>(
     decision
 }
 
-/// Whether a trust policy lets a service assume its role.
+/// Whether a trust policy lets a service assume its role. Lambda asks before there is a function,
+/// so that the conditions' keys are not known: they let an `Allow` be, and a `Deny` close.
 pub fn trusts_service(document: &Value, service: &str) -> bool {
-    // Lambda's own check cannot know the conditions: it asks before there is a function.
-    let request = Request {
-        principal: Some(("Service", service)),
-        action: "sts:AssumeRole",
-        resource: "*",
-        ..Request::default()
-    };
-    let named = |statement: &Value| names_principal(statement, request.principal);
-    let acts =
-        |statement: &Value| element_matches(&statement["Action"], |p| action(p, request.action));
-    let of = |effect: &'static str| {
-        statements(document)
-            .any(|s| s["Effect"] == effect && s["Condition"].is_null() && named(s) && acts(s))
-    };
-    let conditional = statements(document)
-        .any(|s| s["Effect"] == "Allow" && !s["Condition"].is_null() && named(s) && acts(s));
-    (of("Allow") || conditional) && !of("Deny")
+    let principal = Some(("Service", service));
+    let mut trusted = false;
+    for statement in statements(document) {
+        if !names_principal(statement, principal) || !acts(statement, "sts:AssumeRole") {
+            continue;
+        }
+        match statement["Effect"].as_str() {
+            Some("Allow") => trusted = true,
+            _ => return false,
+        }
+    }
+    trusted && Version::of(document) != Version::Unknown
 }
 
 /// Says what is wrong with a policy document, in the words of IAM where they are known.
@@ -215,12 +211,7 @@ fn applies(statement: &Value, request: &Request<'_>, version: Version) -> Result
     if request.principal.is_some() && !names_principal(statement, request.principal) {
         return Ok(false);
     }
-    let acts = match (&statement["Action"], &statement["NotAction"]) {
-        (Value::Null, Value::Null) => false,
-        (Value::Null, not) => !element_matches(not, |p| action(p, request.action)),
-        (yes, _) => element_matches(yes, |p| action(p, request.action)),
-    };
-    if !acts {
+    if !acts(statement, request.action) {
         return Ok(false);
     }
     let variables = (version != Version::Of2008).then_some(&request.context);
@@ -241,12 +232,18 @@ fn applies(statement: &Value, request: &Request<'_>, version: Version) -> Result
     Ok(true)
 }
 
-fn element_matches(patterns: &Value, matches: impl Fn(&str) -> bool) -> bool {
-    texts(patterns).any(matches)
+/// Whether a statement is about an action.
+fn acts(statement: &Value, action: &str) -> bool {
+    let named = |pattern: &str| matches_in_any_case(pattern, action);
+    match (&statement["Action"], &statement["NotAction"]) {
+        (Value::Null, Value::Null) => false,
+        (Value::Null, not) => !element_matches(not, named),
+        (yes, _) => element_matches(yes, named),
+    }
 }
 
-fn action(pattern: &str, action: &str) -> bool {
-    matches_in_any_case(pattern, action)
+fn element_matches(patterns: &Value, matches: impl Fn(&str) -> bool) -> bool {
+    texts(patterns).any(matches)
 }
 
 fn names_principal(statement: &Value, principal: Option<(&str, &str)>) -> bool {

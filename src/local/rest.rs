@@ -2,9 +2,31 @@
 
 use percent_encoding::percent_decode_str;
 
+use super::call::Call;
+use super::error::AwsError;
+
 /// One line per operation: `METHOD /path/with/{}/for/labels Name`, literal segments sorted before
 /// labels. Made from the official service models.
 pub type Operations = &'static str;
+
+/// Sets a call's operation and labels.
+pub fn resolve(operations: Operations, call: &mut Call) -> Result<(), AwsError> {
+    let Some((operation, labels)) = operation(operations, call.method.as_str(), &call.path) else {
+        return Err(AwsError::unknown_call(call));
+    };
+    operation.clone_into(&mut call.operation);
+    call.labels = labels;
+    Ok(())
+}
+
+/// The path of an operation, with `{}` for its labels. An operation has one path a method.
+pub fn pattern(operations: Operations, method: &str, operation: &str) -> Option<&'static str> {
+    operations.lines().find_map(|line| {
+        let mut parts = line.split(' ');
+        let (verb, pattern, name) = (parts.next()?, parts.next()?, parts.next()?);
+        (verb == method && name == operation).then_some(pattern)
+    })
+}
 
 /// The operation's name and its decoded labels.
 pub fn operation(

@@ -13,28 +13,52 @@ use super::ACCOUNT;
 use super::call::{Call, Reply};
 use super::cloud::Cloud;
 use super::error::AwsError;
+use super::need::Need;
 use super::store::Db;
 use super::tagging::Tagged;
 
 /// How many topics or subscriptions a page lists (AWS: SNS API reference).
 const PAGE: usize = 100;
 
-#[expect(clippy::unused_async, reason = "all services are called alike")]
-pub async fn handle(cloud: &Arc<Cloud>, call: &mut Call) -> Result<Reply, AwsError> {
-    let arn = ["TopicArn", "TargetArn", "ResourceArn", "SubscriptionArn"]
-        .iter()
-        .find_map(|name| call.text(name))
-        .map(ToOwned::to_owned);
-    let resource = match (call.operation.as_str(), arn) {
-        ("CreateTopic", _) => call.arn("sns", call.need("Name")?),
-        (_, Some(arn)) => arn,
+/// The member that names what a call is about; `None` where it is about no topic in particular.
+fn named_by(call: &Call) -> Result<Option<&'static str>, AwsError> {
+    Ok(Some(match call.operation.as_str() {
+        "ListTopics" | "ListSubscriptions" => return Ok(None),
+        "CreateTopic" => "Name",
+        "Publish" if call.text("TopicArn").is_none() => "TargetArn",
+        "GetTopicAttributes"
+        | "SetTopicAttributes"
+        | "DeleteTopic"
+        | "Subscribe"
+        | "ListSubscriptionsByTopic"
+        | "Publish"
+        | "PublishBatch" => "TopicArn",
+        "TagResource" | "UntagResource" | "ListTagsForResource" => "ResourceArn",
+        "Unsubscribe" | "GetSubscriptionAttributes" | "SetSubscriptionAttributes" => {
+            "SubscriptionArn"
+        }
+        _ => return Err(AwsError::unknown_call(call)),
+    }))
+}
+
+/// What a call needs.
+pub fn needs(call: &Call) -> Result<Vec<Need>, AwsError> {
+    let named = named_by(call)?.and_then(|member| call.text(member));
+    let resource = match (call.operation.as_str(), named) {
+        ("CreateTopic", Some(name)) => call.arn("sns", name),
+        (_, Some(arn)) => arn.to_owned(),
+        // About none, or refused for it later on.
         (_, None) => "*".to_owned(),
     };
     let action = match call.operation.as_str() {
         "PublishBatch" => "Publish",
         operation => operation,
     };
-    cloud.authorise(call, &format!("sns:{action}"), &resource)?;
+    Ok(vec![Need::new(format!("sns:{action}"), resource)])
+}
+
+#[expect(clippy::unused_async, reason = "all services are called alike")]
+pub async fn handle(cloud: &Arc<Cloud>, call: &mut Call) -> Result<Reply, AwsError> {
     match call.operation.as_str() {
         "CreateTopic" => topic::create(cloud, call),
         "GetTopicAttributes" => topic::attributes(cloud, call),
@@ -63,8 +87,11 @@ fn invalid(what: impl std::fmt::Display) -> AwsError {
     AwsError::new(400, "InvalidParameter", format!("Invalid parameter: {what}"))
 }
 
-/// The part of an ARN after Region and account, which must be the call's.
-fn local_part<'a>(call: &Call, member: &str, arn: &'a str) -> Result<&'a str, AwsError> {
+/// The part after Region and account of the ARN that a call is about, which must be the call's; and
+/// the member that it is in.
+fn named(call: &Call) -> Result<(&str, &'static str), AwsError> {
+    let member = named_by(call)?.unwrap_or_default();
+    let arn = call.need(member)?;
     let parts: Vec<&str> = arn.splitn(6, ':').collect();
     let [prefix, partition, service, region, account, rest] = parts.as_slice() else {
         let count = parts.len();
@@ -74,7 +101,7 @@ fn local_part<'a>(call: &Call, member: &str, arn: &'a str) -> Result<&'a str, Aw
     };
     let ours = (*prefix, *partition, *service, *region, *account)
         == ("arn", "aws", "sns", call.region.as_str(), ACCOUNT);
-    if ours { Ok(rest) } else { Err(invalid(member)) }
+    if ours { Ok((rest, member)) } else { Err(invalid(member)) }
 }
 
 /// One page of `items` and the token of the next.

@@ -9,10 +9,19 @@ use super::call::{Call, Principal, Reply};
 use super::cloud::Cloud;
 use super::error::AwsError;
 use super::iam;
+use super::need::Need;
+
+/// What a call needs.
+pub fn needs(call: &Call) -> Result<Vec<Need>, AwsError> {
+    match call.operation.as_str() {
+        // No permission.
+        "GetCallerIdentity" => Ok(Vec::new()),
+        _ => Err(AwsError::unknown_call(call)),
+    }
+}
 
 pub fn handle(cloud: &Arc<Cloud>, call: &Call) -> Result<Reply, AwsError> {
     match call.operation.as_str() {
-        // Needs no permission.
         "GetCallerIdentity" => {
             let user = match &call.principal {
                 Principal::Operator => ACCOUNT.to_owned(),

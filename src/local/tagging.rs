@@ -9,6 +9,7 @@ use serde_json::json;
 use super::call::{Call, Reply};
 use super::cloud::Cloud;
 use super::error::AwsError;
+use super::need::Need;
 use super::{http_api, lambda, logs, sns};
 
 #[derive(Deserialize)]
@@ -31,11 +32,18 @@ struct TagFilter {
     values: Vec<String>,
 }
 
+/// What a call needs.
+pub fn needs(call: &Call) -> Result<Vec<Need>, AwsError> {
+    match call.operation.as_str() {
+        "GetResources" => Ok(vec![Need::new("tag:GetResources", "*")]),
+        _ => Err(AwsError::unknown_call(call)),
+    }
+}
+
 pub fn handle(cloud: &Arc<Cloud>, call: &Call) -> Result<Reply, AwsError> {
     if call.operation != "GetResources" {
         return Err(AwsError::unknown_call(call));
     }
-    cloud.authorise(call, "tag:GetResources", "*")?;
     let input: Input = call.input()?;
     let size = match input.resources_per_page {
         None => 50,

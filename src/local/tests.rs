@@ -8,6 +8,7 @@ mod gateway;
 mod http_apis;
 mod iam;
 mod logs;
+mod needs;
 mod tagging;
 mod topics;
 

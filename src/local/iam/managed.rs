@@ -27,18 +27,22 @@ struct Managed {
     document: String,
 }
 
+/// The policy that a call is about, if it is about one.
+pub(super) fn resource(call: &Call) -> Option<String> {
+    Some(match call.operation.as_str() {
+        "CreatePolicy" => {
+            arn(call.text("Path").unwrap_or("/"), call.text("PolicyName").unwrap_or("*"))
+        }
+        "GetPolicy" | "GetPolicyVersion" | "DeletePolicy" => {
+            call.text("PolicyArn").unwrap_or("*").to_owned()
+        }
+        _ => return None,
+    })
+}
+
 /// The answer, if the call is about managed policies.
 pub(super) fn handle(cloud: &Cloud, call: &Call) -> Result<Option<Value>, AwsError> {
-    let operation = call.operation.as_str();
-    if !["CreatePolicy", "GetPolicy", "GetPolicyVersion", "DeletePolicy"].contains(&operation) {
-        return Ok(None);
-    }
-    let resource = match call.text("PolicyArn") {
-        Some(arn) => arn.to_owned(),
-        None => arn(call.text("Path").unwrap_or("/"), call.text("PolicyName").unwrap_or("*")),
-    };
-    cloud.authorise(call, &format!("iam:{operation}"), &resource)?;
-    let result = match operation {
+    let result = match call.operation.as_str() {
         "CreatePolicy" => cloud.store.write(|db| create(db, call)),
         "GetPolicy" => cloud.store.read(|db| {
             let arn = call.need("PolicyArn")?;
@@ -54,7 +58,8 @@ pub(super) fn handle(cloud: &Cloud, call: &Call) -> Result<Option<Value>, AwsErr
                 "IsDefaultVersion": true, "CreateDate": iso8601(found.created),
             }}))
         }),
-        _ => cloud.store.write(|db| delete(db, call)),
+        "DeletePolicy" => cloud.store.write(|db| delete(db, call)),
+        _ => return Ok(None),
     }?;
     Ok(Some(result))
 }

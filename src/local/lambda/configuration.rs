@@ -7,7 +7,6 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::function::{Function, Logging, invalid, range};
-use crate::local::call::Call;
 use crate::local::cloud::Cloud;
 use crate::local::error::AwsError;
 use crate::local::iam;
@@ -76,15 +75,9 @@ const ENVIRONMENT_LIMIT: usize = 4096;
 
 impl Input {
     /// Checks what was given and writes it into `function`.
-    pub fn apply(
-        self,
-        cloud: &Arc<Cloud>,
-        call: &Call,
-        function: &mut Function,
-    ) -> Result<(), AwsError> {
+    pub fn apply(self, cloud: &Arc<Cloud>, function: &mut Function) -> Result<(), AwsError> {
         self.refuse_what_is_missing_here()?;
         if let Some(role) = self.role {
-            cloud.authorise(call, "iam:PassRole", &role)?;
             check_role(cloud, &role)?;
             function.role = role;
         }

@@ -64,7 +64,7 @@ pub(super) async fn create(cloud: &Arc<Cloud>, call: &Call, name: &str) -> Resul
         return Err(exists());
     }
     set_architecture(&mut function, input.architectures.as_deref())?;
-    configuration.apply(cloud, call, &mut function)?;
+    configuration.apply(cloud, &mut function)?;
     let zip = zip_of(input.code.as_ref().unwrap_or(&Value::Null))?;
     let runtime = cloud.lambda.get()?;
     let _in_use = runtime.code_in_use.lock().await;
@@ -244,7 +244,7 @@ pub(super) fn update_configuration(
     if call.text("RevisionId").is_some_and(|revision| revision != read) {
         return Err(stale_revision());
     }
-    input.apply(cloud, call, &mut checked)?;
+    input.apply(cloud, &mut checked)?;
     cloud.store.write(|db| {
         let current = find(db, call, name)?;
         if current.revision != read {

@@ -61,7 +61,7 @@ pub fn tagged(db: &Db<'_>, region: &str) -> Result<Tagged, AwsError> {
 }
 
 pub fn create(db: &Db<'_>, call: &Call) -> Result<Reply, AwsError> {
-    let name = call.need("logGroupName")?;
+    let name = group_name(call)?;
     let legal = |b: u8| b.is_ascii_alphanumeric() || b"_-/.#".contains(&b);
     if name.is_empty() || name.len() > 512 || !name.bytes().all(legal) {
         return Err(invalid(format!(
@@ -177,7 +177,7 @@ pub fn delete_retention(db: &Db<'_>, call: &Call) -> Result<Reply, AwsError> {
 }
 
 pub fn tag(db: &Db<'_>, call: &Call) -> Result<Reply, AwsError> {
-    let mut group = by_arn(db, call)?;
+    let mut group = existing(db, call)?;
     group.tags.extend(tags(call)?);
     if group.tags.len() > MAX_TAGS {
         return Err(AwsError::new(
@@ -191,7 +191,7 @@ pub fn tag(db: &Db<'_>, call: &Call) -> Result<Reply, AwsError> {
 }
 
 pub fn untag(db: &Db<'_>, call: &Call) -> Result<Reply, AwsError> {
-    let mut group = by_arn(db, call)?;
+    let mut group = existing(db, call)?;
     for key in call.params["tagKeys"].as_array().into_iter().flatten() {
         group.tags.remove(key.as_str().unwrap_or_default());
     }
@@ -199,22 +199,12 @@ pub fn untag(db: &Db<'_>, call: &Call) -> Result<Reply, AwsError> {
 }
 
 pub fn list_tags(db: &Db<'_>, call: &Call) -> Result<Reply, AwsError> {
-    Reply::json(&json!({"tags": by_arn(db, call)?.tags}))
+    Reply::json(&json!({"tags": existing(db, call)?.tags}))
 }
 
 fn save(db: &Db<'_>, call: &Call, group: &Group) -> Result<Reply, AwsError> {
     db.put(KIND, &call.region, &group.name, group)?;
     Reply::json(&json!({}))
-}
-
-/// The group of the tag operations, which take its ARN without `:*`.
-fn by_arn(db: &Db<'_>, call: &Call) -> Result<Group, AwsError> {
-    let arn = call.need("resourceArn")?;
-    let name = arn
-        .strip_prefix(&call.arn("logs", "log-group:"))
-        .filter(|name| !name.contains(':'))
-        .ok_or_else(|| invalid(format!("Invalid resourceArn: {arn}")))?;
-    db.get(KIND, &call.region, name)?.ok_or_else(missing)
 }
 
 fn tags(call: &Call) -> Result<Tags, AwsError> {

@@ -18,9 +18,9 @@ type Context = BTreeMap<String, Vec<String>>;
 
 /// Keys that AWS leaves out of requests like all those to this cloud, so that to miss them says
 /// something: no VPC, no MFA device, no federation, no
-/// service that calls on; and what is told of each request that has it. A trailing `*` stands
-/// for anything.
-const ABSENT: [&str; 22] = [
+/// service that calls on. What a service knows to be absent it tells without values. A trailing
+/// `*` stands for anything.
+const ABSENT: [&str; 18] = [
     "aws:calledvia*",
     "aws:chatbotsourcearn",
     "aws:ec2instancesourceprivateipv4",
@@ -39,10 +39,18 @@ const ABSENT: [&str; 22] = [
     "aws:sourcevpce",
     "aws:username",
     "aws:vpcsourceip",
-    "dynamodb:attributes",
-    "dynamodb:enclosingoperation",
-    "dynamodb:returnvalues",
-    "dynamodb:select",
+];
+
+/// The operators that hold where another does not. No other has such a twin.
+const NEGATED: [(&str, &str); 8] = [
+    ("StringNotEquals", "StringEquals"),
+    ("StringNotEqualsIgnoreCase", "StringEqualsIgnoreCase"),
+    ("StringNotLike", "StringLike"),
+    ("NumericNotEquals", "NumericEquals"),
+    ("DateNotEquals", "DateEquals"),
+    ("NotIpAddress", "IpAddress"),
+    ("ArnNotEquals", "ArnEquals"),
+    ("ArnNotLike", "ArnLike"),
 ];
 
 /// Whether all conditions hold.
@@ -116,8 +124,9 @@ fn one(
 ) -> Result<bool, Doubt> {
     let unknown = || Doubt(format!("the condition operator {operator}"));
     let illegal = |value: &str| Doubt(format!("the value {value} of the condition key {key}"));
-    let actual = values(context, key).filter(|values| !values.is_empty());
-    if actual.is_none() && !is_absent(key) {
+    let told = values(context, key);
+    let actual = told.filter(|values| !values.is_empty());
+    if told.is_none() && !is_absent(key) {
         return Err(Doubt(format!("the condition key {key}")));
     }
     let (set, operator) = match operator.split_once(':') {
@@ -138,16 +147,16 @@ fn one(
         Some(operator) => (operator, true),
         None => (operator, false),
     };
-    let (operator, negated) = match operator.split_once("Not") {
-        Some((kind, rest)) => (format!("{kind}{rest}"), true),
-        None => (operator.to_owned(), false),
+    let (operator, negated) = match NEGATED.iter().find(|(negated, _)| *negated == operator) {
+        Some((_, negates)) => (*negates, true),
+        None => (operator, false),
     };
-    let compare = comparison(&operator).ok_or_else(unknown)?;
+    let compare = comparison(operator).ok_or_else(unknown)?;
     let wanted: Vec<String> =
         scalars(wanted).map(|text| substitute(&text, variables).into_owned()).collect();
     // What is not legal is not known to be anything, whatever the request says.
     for wanted in &wanted {
-        if compare(wanted, wanted).is_none() && legal(&operator, wanted).is_none() {
+        if compare(wanted, wanted).is_none() && legal(operator, wanted).is_none() {
             return Err(illegal(wanted));
         }
     }
@@ -221,14 +230,22 @@ fn comparison(operator: &str) -> Option<Comparison> {
     })
 }
 
-/// A moment as policies have it: in ISO 8601, or in seconds since the epoch.
+/// A moment as policies have it: in the forms of ISO 8601 that W3C chose (NOTE-datetime: a year, a
+/// month, a day, a minute, a second), or in seconds since the epoch. Four digits are a year.
 fn date(text: &str) -> Option<OffsetDateTime> {
-    if let Ok(seconds) = text.parse() {
+    let year = text.len() == 4 && text.bytes().all(|byte| byte.is_ascii_digit());
+    if let Some(seconds) = text.parse().ok().filter(|_| !year) {
         return OffsetDateTime::from_unix_timestamp(seconds).ok();
     }
     let full = match text.len() {
+        4 => format!("{text}-01-01T00:00:00Z"),
+        7 => format!("{text}-01T00:00:00Z"),
         10 => format!("{text}T00:00:00Z"),
-        _ => text.to_owned(),
+        _ => match text.split_at_checked(16) {
+            // To the minute.
+            Some((minute, zone)) if !zone.starts_with(':') => format!("{minute}:00{zone}"),
+            _ => text.to_owned(),
+        },
     };
     OffsetDateTime::parse(&full, &Rfc3339).ok()
 }

@@ -116,6 +116,11 @@ fn conditions() {
         (json!({"DateGreaterThan": {"aws:CurrentTime": "2026-11-28T05:00:00+02:00"}}), true),
         (json!({"DateLessThan": {"aws:CurrentTime": "2026-11-28"}}), false),
         (json!({"DateEquals": {"aws:EpochTime": "2026-11-28T04:00:00Z"}}), true),
+        (json!({"DateLessThan": {"aws:CurrentTime": "2027"}}), true),
+        (json!({"DateGreaterThan": {"aws:CurrentTime": "2026"}}), true),
+        (json!({"DateGreaterThan": {"aws:CurrentTime": "2026-12"}}), false),
+        (json!({"DateNotEquals": {"aws:CurrentTime": "2026-11-28T05:00+01:00"}}), false),
+        (json!({"DateLessThan": {"aws:CurrentTime": "1795838401"}}), true),
         (json!({"NumericGreaterThan": {"aws:EpochTime": "1795838399"}}), true),
         (json!({"IpAddress": {"aws:SourceIp": ["10.0.0.0/8", "127.0.0.0/8"]}}), true),
         (json!({"IpAddress": {"aws:SourceIp": "127.0.0.1"}}), true),
@@ -137,6 +142,16 @@ fn doubt_closes() {
     let conditions = [
         json!({"NoSuchOperator": {"n": "5"}}),
         json!({"stringequals": {"n": "5"}}),
+        json!({"NotStringEquals": {"n": "6"}}),
+        json!({"StringEqualsNot": {"n": "6"}}),
+        json!({"BoolNot": {"aws:SecureTransport": "true"}}),
+        json!({"NotBool": {"aws:SecureTransport": "true"}}),
+        json!({"IpNotAddress": {"aws:SourceIp": "10.0.0.0/8"}}),
+        json!({"NumericNotLessThan": {"n": "5"}}),
+        json!({"NotNull": {"n": "true"}}),
+        json!({"ForAnyValue:NotStringLike": {"n": "6"}}),
+        json!({"NullIfExists": {"n": "false"}}),
+        json!({"DateLessThan": {"aws:CurrentTime": "2026-W48"}}),
         json!({"ForSomeValues:StringEquals": {"n": "5"}}),
         json!({"StringEquals": {"aws:PrincipalOrgID": "o-1"}}),
         json!({"StringNotEquals": {"aws:ResourceTag/team": "a"}}),
@@ -193,6 +208,20 @@ fn trust() {
     assert!(trusts_service(&trust(json!({"Service": [lambda]})), lambda));
     assert!(!trusts_service(&trust(json!({"Service": "ec2.amazonaws.com"})), lambda));
     assert!(!trusts_service(&trust(json!({"AWS": "000000000000"})), lambda));
+    let both = |deny: Value| {
+        let mut deny = deny;
+        deny["Effect"] = "Deny".into();
+        deny["Principal"] = "*".into();
+        let allow = json!({"Effect": "Allow", "Principal": {"Service": lambda}, "Action": "sts:*",
+            "Condition": {"StringEquals": {"aws:SourceAccount": "000000000000"}}});
+        trusts_service(&json!({"Statement": [allow, deny]}), lambda)
+    };
+    assert!(both(json!({"Action": "sts:TagSession"})), "about something else");
+    assert!(both(json!({"NotAction": "sts:AssumeRole"})), "about all else");
+    assert!(!both(json!({"Action": "sts:AssumeRole"})));
+    assert!(!both(json!({"NotAction": "sts:TagSession"})));
+    let condition = json!({"StringNotEquals": {"aws:SourceAccount": "000000000000"}});
+    assert!(!both(json!({"Action": "sts:AssumeRole", "Condition": condition})), "not known");
 }
 
 #[test]

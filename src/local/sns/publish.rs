@@ -129,15 +129,10 @@ fn of_structure(text: &str) -> Result<String, AwsError> {
 }
 
 /// Queues a message for all subscribers that may and want to get it, in one transaction.
-fn deliver(
-    cloud: &Arc<Cloud>,
-    call: &Call,
-    member: &str,
-    messages: &[Message],
-) -> Result<(), AwsError> {
+fn deliver(cloud: &Arc<Cloud>, call: &Call, messages: &[Message]) -> Result<(), AwsError> {
     let time = timestamp();
     cloud.store.write(|db| {
-        let topic = topic::find(db, call, member)?;
+        let topic = topic::find(db, call)?;
         for subscription in subscription::of_topic(db, &topic.region, &topic.name)? {
             let Some((region, function)) = lambda::parse_arn(&subscription.endpoint) else {
                 continue;
@@ -170,12 +165,11 @@ pub(super) fn one(cloud: &Arc<Cloud>, call: &Call) -> Result<Reply, AwsError> {
     if call.text("PhoneNumber").is_some() {
         return Err(invalid("PhoneNumber Reason: the local cloud sends no text messages"));
     }
-    let member = if call.text("TopicArn").is_some() { "TopicArn" } else { "TargetArn" };
-    if call.text(member).is_none() {
+    if ["TopicArn", "TargetArn"].iter().all(|member| call.text(member).is_none()) {
         return Err(invalid("TopicArn or TargetArn Reason: no value for required parameter"));
     }
     let message = Message::new(&call.params)?;
-    deliver(cloud, call, member, std::slice::from_ref(&message))?;
+    deliver(cloud, call, std::slice::from_ref(&message))?;
     Ok(Reply::query(call, &json!({"MessageId": message.id})))
 }
 
@@ -221,6 +215,6 @@ pub(super) fn batch(cloud: &Arc<Cloud>, call: &Call) -> Result<Reply, AwsError> 
             "The length of all the batch messages put together is more than the limit.",
         );
     }
-    deliver(cloud, call, "TopicArn", &messages)?;
+    deliver(cloud, call, &messages)?;
     Ok(Reply::query(call, &json!({"Successful": good, "Failed": bad})))
 }

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::{filter, invalid, local_part, page, topic};
+use super::{filter, invalid, named, page, topic};
 use crate::local::ACCOUNT;
 use crate::local::call::{Call, Reply};
 use crate::local::cloud::Cloud;
@@ -116,7 +116,7 @@ pub(super) fn subscribe(cloud: &Arc<Cloud>, call: &Call) -> Result<Reply, AwsErr
     }
     tidy(&mut attributes);
     let arn = cloud.store.write(|db| {
-        let topic = topic::find(db, call, "TopicArn")?;
+        let topic = topic::find(db, call)?;
         let existing = of_topic(db, &topic.region, &topic.name)?
             .into_iter()
             .find(|subscription| subscription.endpoint == endpoint);
@@ -141,9 +141,9 @@ pub(super) fn subscribe(cloud: &Arc<Cloud>, call: &Call) -> Result<Reply, AwsErr
     Ok(Reply::query(call, &json!({"SubscriptionArn": arn})))
 }
 
-/// Topic and id of the subscription's ARN in the call.
-fn named(call: &Call) -> Result<String, AwsError> {
-    let rest = local_part(call, "SubscriptionArn", call.need("SubscriptionArn")?)?;
+/// The store's name of the subscription that a call is about.
+fn key(call: &Call) -> Result<String, AwsError> {
+    let (rest, _) = named(call)?;
     let (topic, id) = rest.split_once(':').ok_or_else(|| {
         invalid("SubscriptionArn Reason: An ARN must have at least 7 elements, not 6")
     })?;
@@ -151,12 +151,12 @@ fn named(call: &Call) -> Result<String, AwsError> {
 }
 
 fn find(db: &Db<'_>, call: &Call) -> Result<Subscription, AwsError> {
-    db.get(KIND, &call.region, &named(call)?)?
+    db.get(KIND, &call.region, &key(call)?)?
         .ok_or_else(|| AwsError::new(404, "NotFound", "Subscription does not exist"))
 }
 
 pub(super) fn unsubscribe(cloud: &Arc<Cloud>, call: &Call) -> Result<Reply, AwsError> {
-    let key = named(call)?;
+    let key = key(call)?;
     cloud.store.write(|db| db.delete(KIND, &call.region, &key))?;
     Ok(Reply::query(call, &Value::Null))
 }
@@ -164,7 +164,7 @@ pub(super) fn unsubscribe(cloud: &Arc<Cloud>, call: &Call) -> Result<Reply, AwsE
 pub(super) fn list(cloud: &Arc<Cloud>, call: &Call) -> Result<Reply, AwsError> {
     let all = cloud.store.read(|db| {
         if call.operation == "ListSubscriptionsByTopic" {
-            let topic = topic::find(db, call, "TopicArn")?;
+            let topic = topic::find(db, call)?;
             return of_topic(db, &topic.region, &topic.name);
         }
         let all = db.list::<Subscription>(KIND, &call.region)?;

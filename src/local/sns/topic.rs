@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::{invalid, local_part, page, subscription};
+use super::{invalid, named, page, subscription};
 use crate::local::ACCOUNT;
 use crate::local::call::{Call, Reply};
 use crate::local::cloud::Cloud;
@@ -80,17 +80,17 @@ fn check_tags(tags: &BTreeMap<String, String>) -> Result<(), AwsError> {
     if tags.iter().all(legal) { Ok(()) } else { Err(invalid("Tags")) }
 }
 
-/// The topic of the ARN under `member`, if it exists.
-pub(super) fn get(db: &Db<'_>, call: &Call, member: &str) -> Result<Option<Topic>, AwsError> {
-    let name = local_part(call, member, call.need(member)?)?;
+/// The topic that a call is about, if it exists.
+fn get(db: &Db<'_>, call: &Call) -> Result<Option<Topic>, AwsError> {
+    let (name, member) = named(call)?;
     if name.contains(':') {
         return Err(invalid(member));
     }
     db.get(KIND, &call.region, name)
 }
 
-pub(super) fn find(db: &Db<'_>, call: &Call, member: &str) -> Result<Topic, AwsError> {
-    get(db, call, member)?.ok_or_else(|| AwsError::new(404, "NotFound", "Topic does not exist"))
+pub(super) fn find(db: &Db<'_>, call: &Call) -> Result<Topic, AwsError> {
+    get(db, call)?.ok_or_else(|| AwsError::new(404, "NotFound", "Topic does not exist"))
 }
 
 fn put(db: &Db<'_>, topic: &Topic) -> Result<(), AwsError> {
@@ -143,7 +143,7 @@ pub(super) fn create(cloud: &Arc<Cloud>, call: &Call) -> Result<Reply, AwsError>
 
 pub(super) fn attributes(cloud: &Arc<Cloud>, call: &Call) -> Result<Reply, AwsError> {
     let (topic, subscriptions) = cloud.store.read(|db| {
-        let topic = find(db, call, "TopicArn")?;
+        let topic = find(db, call)?;
         let subscriptions = subscription::of_topic(db, &topic.region, &topic.name)?.len();
         Ok((topic, subscriptions))
     })?;
@@ -185,7 +185,7 @@ pub(super) fn set_attribute(cloud: &Arc<Cloud>, call: &Call) -> Result<Reply, Aw
     let name = call.need("AttributeName")?;
     check_attribute(name)?;
     cloud.store.write(|db| {
-        let mut topic = find(db, call, "TopicArn")?;
+        let mut topic = find(db, call)?;
         match call.text("AttributeValue") {
             Some(value) => topic.attributes.insert(name.to_owned(), value.to_owned()),
             None => topic.attributes.remove(name),
@@ -204,7 +204,7 @@ pub(super) fn list(cloud: &Arc<Cloud>, call: &Call) -> Result<Reply, AwsError> {
 
 pub(super) fn delete(cloud: &Arc<Cloud>, call: &Call) -> Result<Reply, AwsError> {
     cloud.store.write(|db| {
-        if let Some(topic) = get(db, call, "TopicArn")? {
+        if let Some(topic) = get(db, call)? {
             subscription::delete_of_topic(db, &topic.region, &topic.name)?;
             db.delete(KIND, &topic.region, &topic.name)?;
         }
@@ -216,7 +216,7 @@ pub(super) fn delete(cloud: &Arc<Cloud>, call: &Call) -> Result<Reply, AwsError>
 pub(super) fn tags(cloud: &Arc<Cloud>, call: &Call) -> Result<Reply, AwsError> {
     let missing = || AwsError::new(404, "ResourceNotFound", "Resource does not exist");
     cloud.store.write(|db| {
-        let mut topic = get(db, call, "ResourceArn")?.ok_or_else(missing)?;
+        let mut topic = get(db, call)?.ok_or_else(missing)?;
         match call.operation.as_str() {
             "TagResource" => {
                 topic.tags.extend(tag_list(call).unwrap_or_default());

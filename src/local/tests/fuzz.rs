@@ -1,6 +1,6 @@
 //! Whatever is asked: no panic, no fault of the cloud's own, and an answer in the protocol's form.
 
-mod seeds;
+pub(super) mod seeds;
 
 use std::cell::{Cell, RefCell};
 use std::fmt;

@@ -36,13 +36,20 @@ impl Seed {
 pub struct Names {
     pub api: String,
     integration: String,
-    subscription: String,
+    route: String,
+    pub subscription: String,
+    pub stream: String,
+    shard: String,
+    pub iterator: String,
 }
 
 impl Default for Names {
     fn default() -> Self {
         let subscription = "arn:aws:sns:us-east-1:000000000000:t:0".to_owned();
-        Self { api: "none".into(), integration: "none".into(), subscription }
+        let none = || "none".to_owned();
+        let (api, integration, route) = (none(), none(), none());
+        let (stream, shard, iterator) = (none(), none(), none());
+        Self { api, integration, route, subscription, stream, shard, iterator }
     }
 }
 
@@ -55,17 +62,28 @@ impl Names {
             arn.clone_into(&mut self.subscription);
         }
         let Ok(value) = serde_json::from_slice::<Value>(answer) else { return };
-        for (member, name) in [("apiId", &mut self.api), ("integrationId", &mut self.integration)] {
-            if let Some(id) = value[member].as_str() {
+        for (pointer, name) in [
+            ("/apiId", &mut self.api),
+            ("/integrationId", &mut self.integration),
+            ("/routeId", &mut self.route),
+            ("/TableDescription/LatestStreamArn", &mut self.stream),
+            ("/StreamDescription/Shards/0/ShardId", &mut self.shard),
+            ("/ShardIterator", &mut self.iterator),
+        ] {
+            if let Some(id) = value.pointer(pointer).and_then(Value::as_str) {
                 id.clone_into(name);
             }
         }
     }
 
-    fn fill_in(&self, text: &str) -> String {
+    pub fn fill_in(&self, text: &str) -> String {
         text.replace("$API", &self.api)
             .replace("$INTEGRATION", &self.integration)
+            .replace("$ROUTE", &self.route)
             .replace("$SUBSCRIPTION", &self.subscription)
+            .replace("$STREAM", &self.stream)
+            .replace("$SHARD", &self.shard)
+            .replace("$ITERATOR", &self.iterator)
             .replace("$NOW", &now_ms().to_string())
     }
 }
