@@ -32,6 +32,11 @@ pub fn run(name: &str, bytes: &[u8]) {
     target(bytes);
 }
 
+/// What a target needs to begin with.
+pub(crate) fn must<T, E: std::fmt::Debug>(result: Result<T, E>) -> T {
+    result.unwrap_or_else(|error| panic!("the target does not work: {error:?}"))
+}
+
 /// A manifest is accepted, or refused with a place in it.
 fn manifests(bytes: &[u8]) {
     let lines = bytes.split(|byte| *byte == b'\n').count();

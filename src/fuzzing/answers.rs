@@ -18,6 +18,7 @@ use aws_smithy_runtime_api::http::StatusCode;
 use aws_smithy_types::body::SdkBody;
 use aws_smithy_types::retry::RetryConfig;
 
+use super::must;
 use crate::aws::http::Http;
 use crate::aws::{Cloud, Names};
 use crate::bundle::Arch;
@@ -50,7 +51,7 @@ const PATIENCE: Duration = Duration::from_hours(1);
 /// The look ends, and finds nothing of ours where no answer names the stack.
 pub fn any(bytes: &[u8]) {
     let text = String::from_utf8_lossy(bytes);
-    let mut answers = BTreeMap::<String, VecDeque<(u16, String)>>::new();
+    let mut answers = Answers::new();
     for line in text.lines() {
         let Some((asked, rest)) = line.split_once('\t') else { continue };
         let Some((status, body)) = rest.split_once('\t') else { continue };
@@ -72,11 +73,11 @@ pub fn any(bytes: &[u8]) {
 /// Whether something was found that is ours.
 fn look(endpoint: &Endpoint, purpose: Purpose) -> bool {
     let mut runtime = tokio::runtime::Builder::new_current_thread();
-    let runtime = runtime.enable_all().start_paused(true).build().expect("a runtime");
+    let runtime = must(runtime.enable_all().start_paused(true).build());
     runtime.block_on(async {
         let look = async {
             let cloud = cloud(endpoint);
-            let manifest = Manifest::parse(MANIFEST, "advent.toml").expect("a manifest");
+            let manifest = must(Manifest::parse(MANIFEST, "advent.toml"));
             let parts = Parts { arch: Arch::X86_64, artifacts: &[], secrets: &|_| None };
             let mut deployment = Deployment::new(&manifest, &cloud.names, &parts);
             let Ok((known, _)) = deployment.read(&cloud, &(), purpose).await else { return false };
@@ -88,7 +89,7 @@ fn look(endpoint: &Endpoint, purpose: Purpose) -> bool {
                 matches!(step.action, Action::Delete | Action::Update(_) | Action::Replace(_))
             })
         };
-        tokio::time::timeout(PATIENCE, look).await.expect("an end")
+        must(tokio::time::timeout(PATIENCE, look).await)
     })
 }
 
@@ -116,9 +117,12 @@ fn cloud(endpoint: &Endpoint) -> Cloud {
     Cloud::new(&config, Http::direct(), names, None, Duration::from_secs(10))
 }
 
+/// Status and body of each, by what is asked.
+type Answers = BTreeMap<String, VecDeque<(u16, String)>>;
+
 #[derive(Debug, Clone)]
 struct Endpoint {
-    answers: Arc<Mutex<BTreeMap<String, VecDeque<(u16, String)>>>>,
+    answers: Arc<Mutex<Answers>>,
     asked: Arc<AtomicUsize>,
 }
 

@@ -20,6 +20,7 @@ use super::policy::{self, Decision};
 use super::signature::{Claim, SigningKeys};
 use super::sns::filter;
 use super::{InProcess, gateway, runtime_api as runtime, signature};
+use crate::fuzzing::must;
 
 /// How long one answer may take.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -77,16 +78,16 @@ pub fn partiql(bytes: &[u8]) {
         engine::run(engine, operation, &body.to_string())
     };
     let new = || {
-        let engine = Database::memory().expect("a database in memory");
+        let engine = must(Database::memory());
         for table in ["secret", "words"] {
             let table = json!({
                 "TableName": table, "BillingMode": "PAY_PER_REQUEST",
                 "AttributeDefinitions": [{"AttributeName": "k", "AttributeType": "S"}],
                 "KeySchema": [{"AttributeName": "k", "KeyType": "HASH"}],
             });
-            run(&engine, "CreateTable", &table).expect("a table");
+            must(run(&engine, "CreateTable", &table));
         }
-        run(&engine, "PutItem", &json!({"TableName": "secret", "Item": item})).expect("an item");
+        must(run(&engine, "PutItem", &json!({"TableName": "secret", "Item": item})));
         engine
     };
     ENGINE.with_borrow_mut(|engine| {
@@ -168,7 +169,7 @@ pub fn runtime_api(bytes: &[u8]) {
 
 fn with_runtime<T>(work: impl FnOnce(&Runtime) -> T) -> T {
     thread_local! {
-        static RUNTIME: Runtime = Runtime::new().expect("a runtime");
+        static RUNTIME: Runtime = must(Runtime::new());
     }
     RUNTIME.with(work)
 }
@@ -182,8 +183,8 @@ pub fn requests(bytes: &[u8]) {
     HERE.with_borrow_mut(|here| {
         if here.as_ref().is_none_or(|(_, _, asked)| *asked > FRESH) {
             *here = None;
-            let dir = tempfile::tempdir().expect("a folder");
-            *here = Some((InProcess::start(dir.path()).expect("a local cloud"), dir, 0));
+            let dir = must(tempfile::tempdir());
+            *here = Some((must(InProcess::start(dir.path())), dir, 0));
         }
         let Some((server, _, asked)) = here else { return };
         for line in bytes.split(|byte| *byte == b'\n').take(8) {
@@ -239,7 +240,7 @@ fn ask(server: &InProcess, service: &str, target: &[u8], body: &[u8]) {
                 let (parts, body) = response.into_parts();
                 (parts, to_bytes(body, usize::MAX).await.unwrap_or_default())
             };
-            tokio::time::timeout(PATIENCE, answer).await.expect("an answer in time")
+            must(tokio::time::timeout(PATIENCE, answer).await)
         })
     });
     let (parts, body) = answer;
@@ -257,7 +258,7 @@ pub(super) fn check(status: u16, kind: &str, body: &[u8]) -> Result<(), String> 
     // As on AWS: what an API says when its function fails or may not be invoked.
     let function_failed = text == r#"{"message":"Internal Server Error"}"#;
     if status >= 500 && !unknown && !function_failed {
-        return Err(format!("{} {text}", status));
+        return Err(format!("{status} {text}"));
     }
     if kind == "text/xml" {
         return well_formed(body).map_err(|why| format!("{why}: {text}"));

@@ -215,13 +215,24 @@ fn applies(statement: &Value, request: &Request<'_>, version: Version) -> Result
         return Ok(false);
     }
     let variables = (version != Version::Of2008).then_some(&request.context);
-    let resource =
-        |p: &str| p == "*" || matches(&condition::substitute(p, variables), request.resource);
+    let named = |patterns: &Value| {
+        let mut doubt = None;
+        for pattern in texts(patterns) {
+            match condition::substitute(pattern, variables) {
+                Ok(pattern) if pattern == "*" || matches(&pattern, request.resource) => {
+                    return Ok(true);
+                }
+                Ok(_) => {}
+                Err(unknown) => doubt = Some(unknown),
+            }
+        }
+        doubt.map_or(Ok(false), Err)
+    };
     let on = match (&statement["Resource"], &statement["NotResource"]) {
         // A trust policy names none.
         (Value::Null, Value::Null) => request.principal.is_some(),
-        (Value::Null, not) => !element_matches(not, resource),
-        (yes, _) => element_matches(yes, resource),
+        (Value::Null, not) => !named(not)?,
+        (yes, _) => named(yes)?,
     };
     if !on || !condition::hold(&statement["Condition"], &request.context, variables)? {
         return Ok(false);

@@ -200,8 +200,8 @@ fn runtime_api(dir: &Path) -> String {
         let found = variables.find_map(|it| it.strip_prefix("AWS_LAMBDA_RUNTIME_API="))?;
         program.starts_with(&code).then(|| found.to_owned())
     };
-    let processes = fs::read_dir("/proc").expect("Linux").flatten();
-    processes.filter_map(variable).next().expect("a function that runs")
+    let mut processes = fs::read_dir("/proc").expect("Linux").flatten();
+    processes.find_map(variable).expect("a function that runs")
 }
 
 /// Whoever keeps the folder could be given the secrets of what is deployed.

@@ -78,9 +78,16 @@ pub fn hold(block: &Value, context: &Context, variables: Option<&Context>) -> Re
 }
 
 /// A pattern with its policy variables (`${aws:username}`, `${*}`) filled in, if it may have any.
-pub fn substitute<'p>(pattern: &'p str, variables: Option<&Context>) -> Cow<'p, str> {
+///
+/// # Errors
+/// A variable that this cloud does not know, or that has no value and no default: what AWS would
+/// have put there is not known.
+pub fn substitute<'p>(
+    pattern: &'p str,
+    variables: Option<&Context>,
+) -> Result<Cow<'p, str>, Doubt> {
     let Some(context) = variables.filter(|_| pattern.contains("${")) else {
-        return Cow::Borrowed(pattern);
+        return Ok(Cow::Borrowed(pattern));
     };
     let mut result = String::with_capacity(pattern.len());
     let mut rest = pattern;
@@ -91,16 +98,22 @@ pub fn substitute<'p>(pattern: &'p str, variables: Option<&Context>) -> Cow<'p, 
             Some((name, default)) => (name, Some(default.trim().trim_matches('\''))),
             None => (&rest[start + 2..start + length], None),
         };
-        match values(context, name.trim()).and_then(|values| values.first()) {
-            Some(value) => result.push_str(value),
-            // `${*}`, `${?}` and `${$}` are the characters themselves. Nothing here can hold a
-            // literal asterisk, so that they may as well match nothing else.
-            None => result.push_str(default.unwrap_or(&rest[start..=start + length])),
+        let name = name.trim();
+        let told = values(context, name);
+        match (told.and_then(|values| values.first()), default) {
+            (Some(value), _) => result.push_str(value),
+            // The characters themselves. Nothing here can hold a literal asterisk, so that they may
+            // as well match nothing else.
+            (None, None) if matches!(name, "*" | "?" | "$") => {
+                result.push_str(&rest[start..=start + length]);
+            }
+            (None, Some(default)) if told.is_some() || is_absent(name) => result.push_str(default),
+            (None, _) => return Err(Doubt(format!("the variable ${{{name}}}"))),
         }
         rest = &rest[start + length + 1..];
     }
     result.push_str(rest);
-    Cow::Owned(result)
+    Ok(Cow::Owned(result))
 }
 
 fn values<'c>(context: &'c Context, key: &str) -> Option<&'c Vec<String>> {
@@ -134,7 +147,7 @@ fn one(
         Some(_) => return Err(unknown()),
         None => (None, operator),
     };
-    if operator == "Null" {
+    if operator == "Null" && set.is_none() {
         let mut holds = false;
         for wanted in scalars(wanted) {
             let missing: bool =
@@ -152,8 +165,8 @@ fn one(
         None => (operator, false),
     };
     let compare = comparison(operator).ok_or_else(unknown)?;
-    let wanted: Vec<String> =
-        scalars(wanted).map(|text| substitute(&text, variables).into_owned()).collect();
+    let wanted = scalars(wanted).map(|text| Ok(substitute(&text, variables)?.into_owned()));
+    let wanted: Vec<String> = wanted.collect::<Result<_, _>>()?;
     // What is not legal is not known to be anything, whatever the request says.
     for wanted in &wanted {
         if compare(wanted, wanted).is_none() && legal(operator, wanted).is_none() {
@@ -193,7 +206,8 @@ type Comparison = fn(&str, &str) -> Option<bool>;
 /// What an operator compares; of a negated one, what it negates.
 fn comparison(operator: &str) -> Option<Comparison> {
     fn numbers(wanted: &str, actual: &str) -> Option<(f64, f64)> {
-        Some((actual.parse().ok()?, wanted.parse().ok()?))
+        let number = |text: &str| text.parse().ok().filter(|number: &f64| number.is_finite());
+        Some((number(actual)?, number(wanted)?))
     }
     fn dates(wanted: &str, actual: &str) -> Option<(OffsetDateTime, OffsetDateTime)> {
         Some((date(actual)?, date(wanted)?))

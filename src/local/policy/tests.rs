@@ -136,6 +136,38 @@ fn conditions() {
     assert_eq!(condition::hold(&variable, &context, None), Ok(false), "the language of 2008");
 }
 
+/// AWS may fill in what is not known here: neither a resource nor its opposite is known then.
+#[test]
+fn variables_that_are_not_known_close() {
+    let account = "arn:aws:dynamodb:*:${aws:ResourceAccount}:table/table";
+    let one = |effect: &str, key: &str, resource: Value| {
+        json!({"Version": "2012-10-17", "Statement": [
+            {"Effect": "Allow", "Action": "dynamodb:*", "Resource": "*"},
+            {"Effect": effect, "Action": "dynamodb:*", key: resource},
+        ]})
+    };
+    let ask = |policy: &Value| decide(policy, "dynamodb:GetItem", TABLE);
+    for key in ["Resource", "NotResource"] {
+        assert_eq!(ask(&one("Deny", key, json!(account))), Decision::ExplicitDeny, "{key}");
+        let mut allowing = one("Allow", key, json!(account));
+        allowing["Statement"][0]["Effect"] = json!("Neither");
+        assert_eq!(ask(&allowing), Decision::ImplicitDeny, "{key}");
+    }
+    // Where another pattern decides, nothing depends on it.
+    let denied = one("Deny", "NotResource", json!([account, TABLE]));
+    assert_eq!(ask(&denied), Decision::Allow);
+    // As plain text, in the language of 2008; and characters that are meant.
+    let mut old = one("Deny", "Resource", json!(account));
+    old["Version"] = json!("2008-10-17");
+    assert_eq!(ask(&old), Decision::Allow);
+    assert_eq!(ask(&one("Deny", "Resource", json!("a${*}${?}${$}"))), Decision::Allow);
+    // A default counts where the key is known to be absent.
+    let with = |name: &str| json!(format!("arn:aws:dynamodb:*:*:table/${{{name}, 'table'}}"));
+    assert_eq!(ask(&one("Deny", "Resource", with("aws:PrincipalTag/t"))), Decision::ExplicitDeny);
+    assert_eq!(ask(&one("Deny", "NotResource", with("aws:PrincipalTag/t"))), Decision::Allow);
+    assert_eq!(ask(&one("Deny", "NotResource", with("aws:What"))), Decision::ExplicitDeny);
+}
+
 /// Whatever is not known denies: what would be allowed, and what is denied.
 #[test]
 fn doubt_closes() {
@@ -151,6 +183,10 @@ fn doubt_closes() {
         json!({"NotNull": {"n": "true"}}),
         json!({"ForAnyValue:NotStringLike": {"n": "6"}}),
         json!({"NullIfExists": {"n": "false"}}),
+        json!({"ForAnyValue:Null": {"n": "false"}}),
+        json!({"NumericLessThan": {"n": "inf"}}),
+        json!({"StringNotEquals": {"n": "${aws:ResourceAccount}"}}),
+        json!({"StringLike": {"n": "${aws:PrincipalTag/team}"}}),
         json!({"DateLessThan": {"aws:CurrentTime": "2026-W48"}}),
         json!({"ForSomeValues:StringEquals": {"n": "5"}}),
         json!({"StringEquals": {"aws:PrincipalOrgID": "o-1"}}),
