@@ -26,13 +26,17 @@ const LISTS: [(&str, &str, &str, &str); 9] = [
 fn with(operation: &Operation, answer: Answer, token: &str) -> Answer {
     let list = LISTS.iter().find(|list| (list.0, list.1) == (&operation.service, &operation.name));
     let (_, _, key, element) = *list.expect("one of the lists");
-    // A server that knows no such token refuses it; the one that is meant here goes on.
+    // A server that knows no such token refuses it; the one that is meant here goes on, with pages
+    // that have nothing in them.
     let text = match answer.status.is_success() {
         true => String::from_utf8_lossy(&answer.body).into_owned(),
-        false if element.is_empty() => "{}".to_owned(),
+        false if element.is_empty() => {
+            json!({ "items": [], "events": [], "ResourceTagMappingList": [] }).to_string()
+        }
         false => {
             let response = format!("{}Response", operation.name);
-            format!("<{response}><{element}></{element}></{response}>")
+            let none = "<Subscriptions/><AttachedPolicies/><PolicyNames/><Roles/>";
+            format!("<{response}><{element}>{none}</{element}></{response}>")
         }
     };
     let body = if element.is_empty() {
