@@ -113,13 +113,14 @@ pub fn filters(bytes: &[u8]) {
     let mut lines = text.splitn(3, '\n');
     let mut line = || lines.next().unwrap_or_default();
     let (policy, attributes, message) = (line(), line(), line());
-    let accepted = filter::check(policy).is_ok();
+    if filter::check(policy).is_err() {
+        return;
+    }
     let attributes: Map<String, Value> = serde_json::from_str(attributes).unwrap_or_default();
     for scope in ["MessageAttributes", "MessageBody"] {
         let subscription = [("FilterPolicy", policy), ("FilterPolicyScope", scope)];
         let subscription = subscription.map(|(key, value)| (key.to_owned(), value.to_owned()));
-        let wanted = filter::accepts(&subscription.into(), &attributes, message);
-        assert!(accepted || !wanted || policy.starts_with('{'), "{policy}");
+        filter::accepts(&subscription.into(), &attributes, message);
     }
 }
 
