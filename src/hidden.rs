@@ -124,9 +124,10 @@ impl Needles {
             return found;
         }
         for (start, char) in text.char_indices() {
-            let run = run(&text[start..], '\\');
             // What is escaped may be any of them.
-            let candidates: Vec<usize> = if matches!(char, '\\' | '%' | '&' | '+') && run <= RUN {
+            let escapes =
+                matches!(char, '\\' | '%' | '&' | '+') && run(&text[start..], '\\') <= RUN;
+            let candidates: Vec<usize> = if escapes {
                 let stands_for = |first: char| {
                     let mut any = first == '\r';
                     forms(&text[start..], first, &mut |_| any = true);
@@ -178,16 +179,26 @@ fn end(text: &str, needle: &[char]) -> Option<usize> {
     ends.last().copied()
 }
 
-/// Tells the lengths of all forms of a character that `text` begins with.
+/// Tells the lengths of all forms of a character that `text` begins with. A line may end with a
+/// carriage return where it had none, or have lost it.
 fn forms(text: &str, char: char, found: &mut dyn FnMut(usize)) {
+    shown(text, char, found);
+    match char {
+        '\r' => found(0),
+        '\n' => shown(text, '\r', &mut |before| {
+            shown(&text[before..], '\n', &mut |length| found(before + length));
+        }),
+        _ => {}
+    }
+}
+
+/// The same, of the character itself.
+fn shown(text: &str, char: char, found: &mut dyn FnMut(usize)) {
     if let Some(rest) = text.strip_prefix(char) {
         found(char.len_utf8());
         if char == '\n' {
             (1..=run(rest, ' ')).for_each(|spaces| found(1 + spaces));
         }
-    }
-    if char == '\r' {
-        found(0);
     }
     match text.as_bytes().first() {
         Some(b'\\') => {

@@ -66,6 +66,8 @@ fn shown(secret: &str) -> Vec<String> {
         bytes,
         secret.replace('\n', "\n    "),
         secret.lines().collect::<Vec<_>>().join("\n  "),
+        secret.lines().collect::<Vec<_>>().join("\r\n"),
+        json(&secret.lines().collect::<Vec<_>>().join("\r\n")),
         BASE64.encode(secret),
         BASE64_URL.encode(secret),
         percent(&BASE64.encode(secret)),
