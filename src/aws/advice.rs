@@ -36,8 +36,8 @@ fn for_api(error: &ApiError) -> Option<String> {
         | "InvalidSignature"
         | "SignatureDoesNotMatch"
         | "MissingAuthenticationToken" => {
-            "these credentials are not accepted there: check AWS_PROFILE or AWS_ACCESS_KEY_ID, and \
-             `aws sts get-caller-identity`; a local cloud has a key of its own: `advent local env`"
+            "these credentials are not accepted there: check --profile, AWS_PROFILE and \
+             AWS_ACCESS_KEY_ID; a local cloud has a key of its own: `advent local env`"
         }
         "LimitExceeded"
         | "TopicLimitExceeded"

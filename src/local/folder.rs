@@ -76,11 +76,7 @@ pub(super) fn close(dir: &Path) -> Result<(), Failure> {
     // What is in it may be anybody's: a key that he knows, or a link to where he can read.
     if !empty && found.permissions().mode() & 0o022 != 0 {
         let what = format!("other users can write to the local cloud's folder {}", dir.display());
-        return Err(Failure::refused(what).hint(format!(
-            "What is in it may be theirs. Choose another folder with ADVENT_LOCAL_DIR, or begin \
-             anew: rm -r {}",
-            crate::invocation::shell_word(&dir.to_string_lossy())
-        )));
+        return Err(Failure::refused(what).hint(format!("what is in it may be theirs: {CHOOSE}")));
     }
     if !empty && !OURS.iter().any(|name| dir.join(name).exists()) {
         return Err(Failure::refused(format!(
