@@ -22,30 +22,25 @@ pub const TARGETS: [(&str, Target); 8] = [
     ("signatures", local::signatures),
 ];
 
-/// Runs the target of this name.
-///
-/// # Panics
-/// There is none, or it found a broken promise.
-pub fn run(name: &str, bytes: &[u8]) {
-    let target = TARGETS.iter().find(|(known, _)| *known == name);
-    let (_, target) = target.unwrap_or_else(|| panic!("no target {name}"));
-    target(bytes);
-}
-
 /// What a target needs to begin with.
 pub(crate) fn must<T, E: std::fmt::Debug>(result: Result<T, E>) -> T {
     result.unwrap_or_else(|error| panic!("the target does not work: {error:?}"))
 }
 
-/// A manifest is accepted, or refused with a place in it.
 fn manifests(bytes: &[u8]) {
+    is_accepted(bytes.to_vec());
+}
+
+/// A manifest is accepted, or refused with a place in it.
+pub(crate) fn is_accepted(bytes: Vec<u8>) -> bool {
     let lines = bytes.split(|byte| *byte == b'\n').count();
-    let parsed = manifest::decode(bytes.to_vec(), "advent.toml")
+    let parsed = manifest::decode(bytes, "advent.toml")
         .and_then(|text| Manifest::parse(&text, "advent.toml"));
-    let Err(failure) = parsed else { return };
+    let Err(failure) = parsed else { return true };
     let place = failure.what.split_once("--> advent.toml:").map(|(_, place)| place);
     let line = place.and_then(|place| place.split(':').next()?.parse::<usize>().ok());
     assert!(line.is_some_and(|line| (1..=lines).contains(&line)), "{}", failure.what);
+    false
 }
 
 #[cfg(test)]

@@ -2,4 +2,4 @@
 
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| advent::fuzzing::run("policies", bytes));
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| advent_fuzz::run("policies", bytes));

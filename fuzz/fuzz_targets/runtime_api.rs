@@ -2,4 +2,4 @@
 
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| advent::fuzzing::run("runtime_api", bytes));
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| advent_fuzz::run("runtime_api", bytes));

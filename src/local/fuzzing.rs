@@ -204,7 +204,7 @@ pub fn requests(bytes: &[u8]) {
 fn ask(server: &InProcess, service: &str, target: &[u8], body: &[u8]) {
     let mut words = target.split(|byte| *byte == b' ');
     let (first, second) = (words.next().unwrap_or_default(), words.next());
-    let form = matches!(service, "iam" | "sns" | "sts");
+    let form = is_form(service);
     // Where the body is a JSON object of fields, as in the tests' own seeds.
     let fields = serde_json::from_slice::<BTreeMap<String, String>>(body).ok().filter(|_| form);
     let body = match fields {
@@ -249,6 +249,11 @@ fn ask(server: &InProcess, service: &str, target: &[u8], body: &[u8]) {
     if let Err(why) = check(parts.status.as_u16(), kind, &body) {
         panic!("{why}");
     }
+}
+
+/// Whether a service's requests are forms.
+pub(super) fn is_form(service: &str) -> bool {
+    matches!(service, "iam" | "sns" | "sts")
 }
 
 /// Why an answer is none that AWS could give.

@@ -17,16 +17,6 @@ pub type Target = fn(&[u8]);
 /// By name.
 pub const TARGETS: [(&str, Target); 2] = [("slack", slack), ("sns", sns)];
 
-/// Runs the target of this name.
-///
-/// # Panics
-/// There is none, or it found a broken promise.
-pub fn run(name: &str, bytes: &[u8]) {
-    let target = TARGETS.iter().find(|(known, _)| *known == name);
-    let (_, target) = target.unwrap_or_else(|| panic!("no target {name}"));
-    target(bytes);
-}
-
 /// An event of an HTTP API: whatever it is, nobody gets in who does not know the secret or the token.
 fn slack(bytes: &[u8]) {
     let Ok(event) = serde_json::from_slice::<Value>(bytes) else { return };

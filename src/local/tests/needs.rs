@@ -9,6 +9,7 @@ use serde_json::{Map, Value, json};
 
 use super::Here;
 use super::fuzz::seeds::{Names, Seed, seeds};
+use crate::local::fuzzing::is_form;
 use crate::local::keys::Key;
 use crate::local::{REGION, gateway, http_api, lambda, rest, signature};
 use world::{World, restore};
@@ -63,10 +64,6 @@ impl Asked {
         let pairs = self.fields.iter().map(|(name, value)| (name, value.as_str().unwrap()));
         form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish()
     }
-}
-
-fn is_form(service: &str) -> bool {
-    matches!(service, "iam" | "sns" | "sts")
 }
 
 /// The answer to a request by a function with this role, or else by the cloud's owner.

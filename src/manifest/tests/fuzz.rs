@@ -1,7 +1,8 @@
 //! Whatever the text: an answer, no panic; and a refusal that points into the file.
 
-use super::super::{MAX_BYTES, Manifest, find};
+use super::super::MAX_BYTES;
 use super::{ARTICLE, EVERYTHING, refuses};
+use crate::fuzzing::is_accepted;
 
 /// Pieces that mean something to the parser, to get beyond its first stage.
 const PIECES: [&str; 32] = [
@@ -67,18 +68,6 @@ impl Random {
     }
 }
 
-/// Returns whether it was accepted.
-fn answer(bytes: Vec<u8>) -> bool {
-    let lines = bytes.split(|byte| *byte == b'\n').count();
-    let parsed =
-        find::decode(bytes, "advent.toml").and_then(|text| Manifest::parse(&text, "advent.toml"));
-    let Err(failure) = parsed else { return true };
-    let place = failure.what.split_once("--> advent.toml:").map(|(_, place)| place);
-    let line = place.and_then(|place| place.split(':').next()?.parse::<usize>().ok());
-    assert!(line.is_some_and(|line| (1..=lines).contains(&line)), "{}", failure.what);
-    false
-}
-
 #[test]
 fn changed_manifests() {
     let mut random = Random(0x2016_1201);
@@ -89,7 +78,7 @@ fn changed_manifests() {
         for _ in 0..=random.below(4) {
             random.change(&mut bytes, seeds[(round / 2) % 2]);
         }
-        accepted += usize::from(answer(bytes));
+        accepted += usize::from(is_accepted(bytes));
     }
     // Else it would have tried one side only.
     assert!((100..3900).contains(&accepted), "{accepted} accepted");
@@ -100,7 +89,7 @@ fn arbitrary_bytes() {
     let mut random = Random(0xad7e_4701);
     for _ in 0..2000 {
         let length = random.below(40);
-        answer((0..length).map(|_| u8::try_from(random.below(256)).unwrap()).collect());
+        is_accepted((0..length).map(|_| u8::try_from(random.below(256)).unwrap()).collect());
     }
 }
 
@@ -110,14 +99,14 @@ fn arbitrary_pieces() {
     for _ in 0..4000 {
         let length = random.below(12);
         let text: String = (0..length).map(|_| PIECES[random.below(PIECES.len())]).collect();
-        answer(text.into_bytes());
+        is_accepted(text.into_bytes());
     }
 }
 
 #[test]
 fn every_beginning() {
     for end in 0..EVERYTHING.len() {
-        answer(EVERYTHING.as_bytes()[..end].to_vec());
+        is_accepted(EVERYTHING.as_bytes()[..end].to_vec());
     }
 }
 
@@ -137,11 +126,11 @@ fn too_large() {
 #[test]
 fn very_deep() {
     let text = format!("name = {}", "[".repeat(10_000));
-    assert!(!answer(text.into_bytes()));
+    assert!(!is_accepted(text.into_bytes()));
     let text = format!("name = {}", "{a=".repeat(10_000));
-    assert!(!answer(text.into_bytes()));
+    assert!(!is_accepted(text.into_bytes()));
     let text = format!("{} = 1", vec!["a"; 10_000].join("."));
-    assert!(!answer(text.into_bytes()));
+    assert!(!is_accepted(text.into_bytes()));
 }
 
 #[test]
@@ -152,5 +141,5 @@ fn very_many() {
         writeln!(text, "[function.f{number}]\ntopic = \"news\"\nroute = \"GET /{number}\"")
             .unwrap();
     }
-    assert!(answer(text.into_bytes()));
+    assert!(is_accepted(text.into_bytes()));
 }

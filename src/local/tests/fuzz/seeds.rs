@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use crate::local::clock::now_ms;
+use crate::local::fuzzing::is_form;
 
 /// A line each: service, target of a JSON protocol or else method and path, and the body as JSON, between tabs.
 const SEEDS: &str = include_str!("seeds.txt");
@@ -19,7 +20,7 @@ pub struct Seed {
 impl Seed {
     pub fn content_type(&self) -> &'static str {
         match (self.service, self.target) {
-            ("iam" | "sts" | "sns", _) => "application/x-www-form-urlencoded",
+            (service, _) if is_form(service) => "application/x-www-form-urlencoded",
             (_, "") => "application/json",
             ("dynamodb", _) => "application/x-amz-json-1.0",
             _ => "application/x-amz-json-1.1",
