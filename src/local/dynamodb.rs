@@ -140,12 +140,10 @@ pub async fn handle(cloud: &Arc<Cloud>, call: &Call) -> Result<Reply, AwsError> 
         .map_err(|_| AwsError::new(400, "SerializationException", "the body is not UTF-8"))?;
     depth::check(body)?;
     let engine = cloud.dynamodb.get(&call.region)?;
-    let request: serde_json::Result<Value> = serde_json::from_str(body);
-    let claim = match request {
-        Ok(request) if call.operation == TRANSACTION => {
-            cloud.dynamodb.tokens.claim(&call.region, request)?
-        }
-        // What cannot be read is the engine's to report.
+    // What cannot be read is the engine's to report.
+    let transaction = (call.operation == TRANSACTION).then(|| serde_json::from_str(body));
+    let claim = match transaction {
+        Some(Ok(request)) => cloud.dynamodb.tokens.claim(&call.region, request)?,
         _ => Claim::None,
     };
     let (first, body) = match claim {
