@@ -82,36 +82,31 @@ where
 }
 
 async fn ask(cloud: &Cloud) -> Result<HashMap<String, Tags>, ApiError> {
-    let (mut arns, mut token) = (HashMap::new(), None);
-    let mut pages = Pages::of("tag:GetResources", "all tagged resources");
+    let asked = ("tag:GetResources", "all tagged resources");
     let filters: Vec<_> = cloud
         .names
         .tags()
         .into_iter()
         .map(|(key, value)| TagFilter::builder().key(key).values(value).build())
         .collect();
-    loop {
+    let filters = &filters;
+    let found = Pages::of(asked.0, asked.1).all(|token| async move {
         let request = cloud
             .tagging
             .get_resources()
             .set_tag_filters(Some(filters.clone()))
             .resources_per_page(100)
             .set_pagination_token(token);
-        let page = Call::new("tag:GetResources", "all tagged resources")
-            .send(|| request.clone().send())
-            .await?;
-        let asked = ("tag:GetResources", "all tagged resources");
+        let page = Call::new(asked.0, asked.1).send(|| request.clone().send()).await?;
         let found = told(page.resource_tag_mapping_list, "ResourceTagMappingList", asked)?;
-        arns.extend(found.into_iter().filter_map(|found| {
-            let tags = found.tags.unwrap_or_default().into_iter();
-            // Log groups come with and without `:*`.
-            let arn = found.resource_arn?.trim_end_matches(":*").to_owned();
-            Some((arn, tags.map(|tag| (tag.key, tag.value)).collect()))
-        }));
         // The last page's is empty (Resource Groups Tagging API Reference, "GetResources").
-        token = pages.next(page.pagination_token.filter(|token| !token.is_empty()))?;
-        if token.is_none() {
-            return Ok(arns);
-        }
-    }
+        Ok((found, page.pagination_token.filter(|token| !token.is_empty())))
+    });
+    let arns = found.await?.into_iter().filter_map(|found| {
+        let tags = found.tags.unwrap_or_default().into_iter();
+        // Log groups come with and without `:*`.
+        let arn = found.resource_arn?.trim_end_matches(":*").to_owned();
+        Some((arn, tags.map(|tag| (tag.key, tag.value)).collect()))
+    });
+    Ok(arns.collect())
 }

@@ -7,8 +7,6 @@ use super::ApiError;
 /// Pages of one list. The longest legal ones, 100 a page, have a tenth of it: a table of all
 /// functions, topics or roles that an account may have.
 const MOST: usize = 10_000;
-/// The code of the error that is said instead of going on.
-const ENDLESS: &str = "EndlessList";
 
 /// The tokens of one list: each page has one for the next page, and the last page has none.
 pub struct Pages {
@@ -82,14 +80,7 @@ impl Pages {
             return Ok(Some(token));
         };
         let message = format!("the list has no end: {why}");
-        Err(ApiError::within(self.operation, &self.target, ENDLESS, &message))
-    }
-}
-
-impl ApiError {
-    /// A list that would never have ended.
-    pub fn is_endless(&self) -> bool {
-        self.is(ENDLESS)
+        Err(ApiError::within(self.operation, &self.target, "EndlessList", &message))
     }
 }
 

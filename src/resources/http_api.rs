@@ -108,7 +108,7 @@ impl Resource for HttpApi {
     }
 
     async fn read(&self, cx: &Context<'_>) -> Result<Found<State>> {
-        let (all, raw) = read::list(cx).await?;
+        let (all, raw): (Vec<_>, Vec<_>) = read::list(cx).await?.into_iter().unzip();
         let all = read::with_tags(cx, &self.name, all).await?;
         let (mut ours, others): (Vec<_>, Vec<_>) =
             all.into_iter().partition(|api| read::stranger(&self.names, api).is_none());

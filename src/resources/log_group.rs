@@ -134,7 +134,8 @@ impl Resource for LogGroup {
             let answer = Call::new("logs:ListTagsForResource", &arn)
                 .send(|| logs.list_tags_for_resource().resource_arn(&arn).send())
                 .await?;
-            Ok(answer.tags.unwrap_or_default().into_iter().collect())
+            let tags = told(answer.tags, "tags", ("logs:ListTagsForResource", &arn))?;
+            Ok(tags.into_iter().collect())
         };
         let tags = || own_tags(cx, &arn, ask);
         // What is to be deleted is there, most likely: both at once save a round trip. What is to

@@ -223,7 +223,9 @@ impl Subscription {
             .send(|| cx.cloud.sns.get_subscription_attributes().subscription_arn(arn).send())
             .await;
         let answer = optional("the subscription's attributes", answer, &mut notices.unread)?;
-        let attributes = answer.and_then(|answer| answer.attributes).unwrap_or_default();
+        let Some(answer) = answer else { return Ok(notices) };
+        let asked = ("sns:GetSubscriptionAttributes", arn);
+        let attributes = told(answer.attributes, "Attributes", asked)?;
         notices.watched = LOOKS[1].notices("", &serde_json::json!(attributes), &self.label);
         Ok(notices)
     }
@@ -261,34 +263,25 @@ pub async fn subscriptions(
 }
 
 async fn list(cx: &Context<'_>, topic: &str) -> Result<Option<Vec<Subscribed>>, ApiError> {
-    let (mut all, mut token) = (Vec::new(), None);
-    let mut pages = Pages::of("sns:ListSubscriptionsByTopic", topic);
-    loop {
+    const CALL: &str = "sns:ListSubscriptionsByTopic";
+    let listed = Pages::of(CALL, topic).all(|token| async move {
         let request =
             cx.cloud.sns.list_subscriptions_by_topic().topic_arn(topic).set_next_token(token);
-        let answer = Call::new("sns:ListSubscriptionsByTopic", topic)
-            .wait(cx, &[])
-            .send(|| request.clone().send())
-            .await;
-        let answer = match answer {
-            Ok(answer) => answer,
-            Err(error) if error.is_not_found() => return Ok(None),
-            Err(error) => return Err(error),
-        };
-        let asked = ("sns:ListSubscriptionsByTopic", topic);
-        let listed = told(answer.subscriptions, "Subscriptions", asked)?;
-        let known = listed.iter().map(|subscription| Subscribed {
-            arn: subscription.subscription_arn().unwrap_or_default().to_owned(),
-            protocol: subscription.protocol().unwrap_or_default().to_owned(),
-            endpoint: subscription.endpoint().unwrap_or_default().to_owned(),
-        });
-        // Some are listed for days after they were deleted.
-        all.extend(known.filter(|known| known.arn != "Deleted"));
-        token = pages.next(answer.next_token)?;
-        if token.is_none() {
-            return Ok(Some(all));
-        }
-    }
+        let page = Call::new(CALL, topic).wait(cx, &[]).send(|| request.clone().send()).await?;
+        Ok((told(page.subscriptions, "Subscriptions", (CALL, topic))?, page.next_token))
+    });
+    let listed = match listed.await {
+        Ok(listed) => listed,
+        Err(error) if error.is_not_found() => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let known = listed.into_iter().map(|subscription| Subscribed {
+        arn: subscription.subscription_arn.unwrap_or_default(),
+        protocol: subscription.protocol.unwrap_or_default(),
+        endpoint: subscription.endpoint.unwrap_or_default(),
+    });
+    // Some are listed for days after they were deleted.
+    Ok(Some(known.filter(|known| known.arn != "Deleted").collect()))
 }
 
 type Listed = Arc<Option<Vec<Subscribed>>>;

@@ -2,7 +2,6 @@
 
 mod looks;
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::{Result, bail};
@@ -461,22 +460,14 @@ async fn tags_of(cx: &Context<'_>, arn: &str, waits: &[Wait]) -> Result<Tags> {
 }
 
 async fn list_tags(cx: &Context<'_>, arn: &str, waits: &[Wait]) -> Result<Tags> {
-    let mut tags = BTreeMap::new();
-    let mut token = None;
-    let mut pages = Pages::of("dynamodb:ListTagsOfResource", arn);
-    loop {
+    const CALL: &str = "dynamodb:ListTagsOfResource";
+    let tags = Pages::of(CALL, arn).all(|token| async move {
         let request =
             cx.cloud.dynamodb.list_tags_of_resource().resource_arn(arn).set_next_token(token);
-        let answer = Call::new("dynamodb:ListTagsOfResource", arn)
-            .wait(cx, waits)
-            .send(|| request.clone().send())
-            .await?;
-        tags.extend(answer.tags().iter().map(|tag| (tag.key.clone(), tag.value.clone())));
-        token = pages.next(answer.next_token)?;
-        if token.is_none() {
-            return Ok(tags);
-        }
-    }
+        let page = Call::new(CALL, arn).wait(cx, waits).send(|| request.clone().send()).await?;
+        Ok((told(page.tags, "Tags", (CALL, arn))?, page.next_token))
+    });
+    Ok(tags.await?.into_iter().map(|tag| (tag.key, tag.value)).collect())
 }
 
 fn sdk_tags(tags: &Tags) -> Result<Vec<Tag>> {

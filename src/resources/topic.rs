@@ -13,7 +13,7 @@ use super::watch::{is_wanted, optional};
 use crate::aws::index::own_tags;
 use crate::aws::naming::{Lacking, Tags};
 use crate::aws::retry::gone;
-use crate::aws::{ApiError, Call, Cloud, Context, Names};
+use crate::aws::{ApiError, Call, Cloud, Context, Names, told};
 use crate::engine::{
     AlreadyExists, Changes, Diff, Found, Notices, Part, Purpose, Resource, Watched,
 };
@@ -165,9 +165,8 @@ impl Topic {
             .send(|| cx.cloud.sns.get_topic_attributes().topic_arn(&arn).send())
             .await;
         let answer = optional("the topic's attributes", answer, &mut notices.unread)?;
-        let Some(attributes) = answer.and_then(|answer| answer.attributes) else {
-            return Ok(notices);
-        };
+        let Some(answer) = answer else { return Ok(notices) };
+        let attributes = told(answer.attributes, "Attributes", ("sns:GetTopicAttributes", &arn))?;
         let mut seen = json!(attributes);
         let policy: Value = attributes
             .get("Policy")
@@ -197,7 +196,8 @@ pub async fn tags(cx: &Context<'_>, arn: &str) -> Result<Option<Tags>, ApiError>
             .wait(cx, &[])
             .send(|| cx.cloud.sns.list_tags_for_resource().resource_arn(arn).send())
             .await?;
-        Ok(answer.tags().iter().map(|tag| (tag.key.clone(), tag.value.clone())).collect())
+        let tags = told(answer.tags, "Tags", ("sns:ListTagsForResource", arn))?;
+        Ok(tags.into_iter().map(|tag| (tag.key, tag.value)).collect())
     };
     let ask = || async {
         match own_tags(cx, arn, list).await {

@@ -150,11 +150,12 @@ pub fn optional<T>(
         }
         // What a Region or an emulator does not know nobody can have set there.
         Err(error) if is_unknown_call(&error) => Ok(None),
+        // What we make of an answer ourselves has no status: it is no refusal.
         Err(error)
-            if !error.is_fault()
+            if error.status.is_some()
+                && !error.is_fault()
                 && !error.is_throttling()
-                && !error.is_clock()
-                && !error.is_endless() =>
+                && !error.is_clock() =>
         {
             let why = format!("{} is refused here", error.operation);
             unread.push(Unread { what: what.to_owned(), why });

@@ -212,18 +212,13 @@ fn is_recent(created: DateTime) -> bool {
 
 /// The stage's roles, and when each was created.
 async fn roles(cloud: &Cloud, names: &Names) -> Result<Vec<(String, DateTime)>, ApiError> {
-    let (mut all, mut marker) = (Vec::new(), None);
-    let path = names.role_path();
-    let mut pages = Pages::of("iam:ListRoles", &path);
-    loop {
-        let request = cloud.iam.list_roles().path_prefix(&path).set_marker(marker);
-        let page = Call::new("iam:ListRoles", &path).send(|| request.clone().send()).await?;
-        all.extend(page.roles.into_iter().map(|role| (role.role_name, role.create_date)));
-        marker = pages.next(page.marker)?;
-        if marker.is_none() {
-            return Ok(all);
-        }
-    }
+    let path = &names.role_path();
+    let roles = Pages::of("iam:ListRoles", path).all(|marker| async move {
+        let request = cloud.iam.list_roles().path_prefix(path).set_marker(marker);
+        let page = Call::new("iam:ListRoles", path).send(|| request.clone().send()).await?;
+        Ok((page.roles, page.marker))
+    });
+    Ok(roles.await?.into_iter().map(|role| (role.role_name, role.create_date)).collect())
 }
 
 type Pairs = Vec<(String, String)>;

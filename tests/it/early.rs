@@ -255,8 +255,9 @@ fn what_an_answer_has_no_tags_of_is_asked_for_its_tags() {
     rig.world().assert_empty("after down");
 }
 
-/// An answer in JSON or XML, whichever, without the tags in it.
-fn untagged(_: &Operation, mut answer: Answer) -> Answer {
+/// An answer in JSON or XML, whichever, without the tags in it. A role leaves them out, a list of tags
+/// is an empty list.
+fn untagged(operation: &Operation, mut answer: Answer) -> Answer {
     fn strip(value: &mut serde_json::Value) {
         match value {
             serde_json::Value::Object(members) => {
@@ -283,7 +284,8 @@ fn untagged(_: &Operation, mut answer: Answer) -> Answer {
     let (Some(begin), Some(end)) = (body.find("<Tags>"), body.find("</Tags>")) else {
         return answer;
     };
-    answer.body = format!("{}{}", &body[..begin], &body[end + "</Tags>".len()..]).into();
+    let left = if operation.name == "GetRole" { "" } else { "<Tags/>" };
+    answer.body = format!("{}{left}{}", &body[..begin], &body[end + "</Tags>".len()..]).into();
     answer
 }
 

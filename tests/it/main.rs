@@ -10,6 +10,7 @@ mod consistency;
 mod counts;
 mod drift;
 mod early;
+mod empty;
 mod emulators;
 mod environment;
 mod examples;

@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use hyper::StatusCode;
 use hyper::body::Bytes;
+use hyper::{HeaderMap, StatusCode};
 use serde_json::{Value, json};
 
 use crate::support::proxy::{Answer, Fault, Operation, Rule};
@@ -88,4 +88,70 @@ fn a_list_without_an_end_is_noticed_at_its_second_page() {
     }
     rig.proxy.heal();
     rig.people.ok(["down"]);
+}
+
+/// The role whose lists have a second page.
+const ROLE: &str = "small-front-us-east-1";
+
+/// Lists, each with the element that it is in and what is on its second page; on the first is nothing.
+const SECOND: [(&str, &str, &str); 3] = [
+    (
+        "ListAttachedRolePolicies",
+        "AttachedPolicies",
+        "<member><PolicyName>AdministratorAccess</PolicyName>\
+         <PolicyArn>arn:aws:iam::aws:policy/AdministratorAccess</PolicyArn></member>",
+    ),
+    ("ListRolePolicies", "PolicyNames", "<member>theirs</member>"),
+    (
+        "ListInstanceProfilesForRole",
+        "InstanceProfiles",
+        "<member><Path>/</Path><InstanceProfileName>one</InstanceProfileName>\
+         <InstanceProfileId>AIPA1</InstanceProfileId>\
+         <Arn>arn:aws:iam::000000000000:instance-profile/one</Arn>\
+         <CreateDate>2026-01-01T00:00:00Z</CreateDate><Roles/></member>",
+    ),
+];
+
+fn first_page(operation: &Operation) -> Answer {
+    page(operation, "", "<IsTruncated>true</IsTruncated><Marker>two</Marker>")
+}
+
+fn second_page(operation: &Operation) -> Answer {
+    let list = SECOND.iter().find(|list| list.0 == operation.name).expect("one of the lists");
+    page(operation, list.2, "<IsTruncated>false</IsTruncated>")
+}
+
+fn page(operation: &Operation, members: &str, rest: &str) -> Answer {
+    let name = &operation.name;
+    let list = SECOND.iter().find(|list| list.0 == name).expect("one of the lists");
+    let list = format!("<{0}>{members}</{0}>", list.1);
+    let body =
+        format!("<{name}Response><{name}Result>{list}{rest}</{name}Result></{name}Response>");
+    Answer { status: StatusCode::OK, headers: HeaderMap::new(), body: body.into() }
+}
+
+/// IAM may answer fewer than there are, and says so (IAM API Reference, `IsTruncated`).
+#[test]
+fn what_is_on_a_second_page_counts() {
+    let Some(python) = python() else { return };
+    let rig = Rig::new(python, Backend::Local);
+    rig.cli.ok(["up"]);
+    let deny = json!({ "Effect": "Deny", "Action": "s3:*", "Resource": "*" });
+    let policy = json!({ "Version": "2012-10-17", "Statement": [deny] }).to_string();
+    let with = json!({ "RoleName": ROLE, "PolicyName": "theirs", "PolicyDocument": policy });
+    rig.boto.call("iam", "put_role_policy", with);
+    let before = rig.world();
+    for (list, command, said) in [
+        ("ListAttachedRolePolicies", "plan", "policy/AdministratorAccess"),
+        ("ListRolePolicies", "plan", "policy theirs"),
+        ("ListInstanceProfilesForRole", "down", "--instance-profile-name one"),
+    ] {
+        let is_it = move |asked: &Operation| asked.is("iam", list) && asked.subject == ROLE;
+        rig.proxy.inject(Rule::new(is_it, Fault::Answer(first_page)).at(0));
+        rig.proxy.inject(Rule::new(is_it, Fault::Answer(second_page)));
+        rig.people.run([command]).code(2).says(said);
+        rig.proxy.heal();
+        before.assert_same(&rig.world(), list);
+    }
+    rig.assert_down("at last");
 }

@@ -14,7 +14,7 @@ use super::super::watch::{is_wanted, optional};
 use super::{LOOKS, State};
 use crate::aws::naming::{Lacking, Tags};
 use crate::aws::raw::Raw;
-use crate::aws::{ApiError, Call, Context, Names, told};
+use crate::aws::{ApiError, Call, Context, Names, Pages, told};
 use crate::engine::Notices;
 
 /// What Lambda says of a function.
@@ -86,7 +86,7 @@ async fn tags(
         .send(|| cx.cloud.lambda.list_tags().resource(&arn).send())
         .await;
     match answer {
-        Ok(answer) => Ok(answer.tags),
+        Ok(answer) => told(answer.tags, "Tags", ("lambda:ListTags", &arn)).map(Some),
         // Deleted since.
         Err(error) if error.is_not_found() => Ok(None),
         Err(error) => Err(error),
@@ -110,20 +110,19 @@ pub(super) async fn notices(
         return Ok(notices);
     }
     notices.watched = LOOKS[0].notices("", &found.raw, name);
-    let raw = Raw::default();
-    let urls = async {
-        let request = || {
-            let request = cx.cloud.lambda.list_function_url_configs().function_name(name);
-            request.customize().interceptor(raw.clone()).send()
-        };
-        Call::new("lambda:ListFunctionUrlConfigs", name).send(request).await
-    };
+    let asked = ("lambda:ListFunctionUrlConfigs", name);
+    let urls = Pages::of(asked.0, asked.1).all(|marker| async move {
+        let list = cx.cloud.lambda.list_function_url_configs();
+        let list = list.function_name(name).set_marker(marker);
+        let raw = Raw::default();
+        let request = || list.clone().customize().interceptor(raw.clone()).send();
+        let page = Call::new(asked.0, asked.1).send(request).await?;
+        let listed = raw.take()["FunctionUrlConfigs"].as_array().cloned();
+        Ok((told(listed, "FunctionUrlConfigs", asked)?, page.next_marker))
+    });
     let (urls, policy) = tokio::join!(urls, permission::policy(cx, name));
-    // A page holds more than the one that a function without aliases can have.
-    if optional("function URLs", urls, &mut notices.unread)?.is_some() {
-        for url in raw.take()["FunctionUrlConfigs"].as_array().into_iter().flatten() {
-            notices.watched.extend(LOOKS[1].notices("function URL: ", url, name));
-        }
+    for url in optional("function URLs", urls, &mut notices.unread)?.into_iter().flatten() {
+        notices.watched.extend(LOOKS[1].notices("function URL: ", &url, name));
     }
     notices.watched.extend(policy?.iter().filter_map(permission::Statement::notice));
     Ok(notices)

@@ -29,31 +29,29 @@ pub fn rate(per_second: f64) -> f64 {
     (per_second * 1e6).round() / 1e6
 }
 
-/// All APIs, and the same as they came.
-pub(super) async fn list(cx: &Context<'_>) -> Result<(Vec<Api>, Vec<Value>)> {
-    let (mut all, mut seen, mut token) = (Vec::new(), Vec::new(), None);
-    let mut pages = Pages::of("apigateway:GetApis", "all APIs");
-    loop {
-        let request = cx.cloud.apigateway.get_apis().max_results("500").set_next_token(token);
-        let raw = Raw::default();
-        let page = Call::new("apigateway:GetApis", "all APIs")
-            .send(|| request.clone().customize().interceptor(raw.clone()).send())
-            .await
-            .map_err(|error| unavailable(cx, error))?;
-        all.extend(told(page.items, "items", ("apigateway:GetApis", "all APIs"))?);
-        seen.extend(items(&raw));
-        token = pages.next(page.next_token)?;
-        if token.is_none() {
-            return Ok((all, seen));
-        }
-    }
+/// One page of a list, each item also as it came.
+fn page<T>(
+    listed: Option<Vec<T>>,
+    raw: &Raw,
+    asked: (&'static str, &str),
+) -> Result<Vec<(T, Value)>, ApiError> {
+    let listed = told(listed, "items", asked)?;
+    let seen = raw.take()["items"].take();
+    let seen = seen.as_array().into_iter().flatten().filter(|item| !item.is_null()).cloned();
+    Ok(listed.into_iter().zip(seen).collect())
 }
 
-fn items(raw: &Raw) -> Vec<Value> {
-    match raw.take()["items"].take() {
-        Value::Array(items) => items,
-        _ => Vec::new(),
-    }
+/// All APIs, each also as it came.
+pub(super) async fn list(cx: &Context<'_>) -> Result<Vec<(Api, Value)>> {
+    let asked = ("apigateway:GetApis", "all APIs");
+    let all = Pages::of(asked.0, asked.1).all(|token| async move {
+        let request = cx.cloud.apigateway.get_apis().max_results("500").set_next_token(token);
+        let raw = Raw::default();
+        let request = || request.clone().customize().interceptor(raw.clone()).send();
+        let answer = Call::new(asked.0, asked.1).send(request).await?;
+        Ok((page(answer.items, &raw, asked)?, answer.next_token))
+    });
+    all.await.map_err(|error| unavailable(cx, error))
 }
 
 pub(super) fn function_name(arn: &str) -> &str {
@@ -233,36 +231,30 @@ pub(super) async fn integrations(
     cx: &Context<'_>,
     id: &str,
 ) -> Result<(BTreeMap<String, Integration>, Vec<String>, Vec<Watched>)> {
-    let (mut all, mut strays, mut token) = (BTreeMap::new(), Vec::new(), None);
-    let mut watched = Vec::new();
-    let mut pages = Pages::of("apigateway:GetIntegrations", id);
-    loop {
+    const CALL: &str = "apigateway:GetIntegrations";
+    let listed = Pages::of(CALL, id).all(|token| async move {
         let request = cx.cloud.apigateway.get_integrations().api_id(id).set_next_token(token);
         let raw = Raw::default();
         let request = || request.clone().customize().interceptor(raw.clone()).send();
-        let page = Call::new("apigateway:GetIntegrations", id).send(request).await?;
-        for seen in items(&raw) {
-            let function = seen["integrationUri"].as_str().unwrap_or_default();
-            let label = format!("integration of {}: ", function_name(function));
-            watched.extend(looks::INTEGRATIONS.notices(&label, &seen, ""));
-        }
-        for found in told(page.items, "items", ("apigateway:GetIntegrations", id))? {
-            let uri = found.integration_uri.unwrap_or_default();
-            let integration = Integration {
-                id: found.integration_id.unwrap_or_default(),
-                payload: found.payload_format_version.unwrap_or_default(),
-                created: false,
-            };
-            match all.entry(uri) {
-                Entry::Vacant(entry) => drop(entry.insert(integration)),
-                Entry::Occupied(_) => strays.push(integration.id),
-            }
-        }
-        token = pages.next(page.next_token)?;
-        if token.is_none() {
-            return Ok((all, strays, watched));
+        let answer = Call::new(CALL, id).send(request).await?;
+        Ok((page(answer.items, &raw, (CALL, id))?, answer.next_token))
+    });
+    let (mut all, mut strays, mut watched) = (BTreeMap::new(), Vec::new(), Vec::new());
+    for (found, seen) in listed.await? {
+        let uri = found.integration_uri.unwrap_or_default();
+        let label = format!("integration of {}: ", function_name(&uri));
+        watched.extend(looks::INTEGRATIONS.notices(&label, &seen, ""));
+        let integration = Integration {
+            id: found.integration_id.unwrap_or_default(),
+            payload: found.payload_format_version.unwrap_or_default(),
+            created: false,
+        };
+        match all.entry(uri) {
+            Entry::Vacant(entry) => drop(entry.insert(integration)),
+            Entry::Occupied(_) => strays.push(integration.id),
         }
     }
+    Ok((all, strays, watched))
 }
 
 /// The first route of each key.
@@ -275,36 +267,31 @@ async fn seen_routes(
     cx: &Context<'_>,
     id: &str,
 ) -> Result<(BTreeMap<String, Route>, Vec<Watched>, Vec<String>)> {
-    let (mut all, mut watched, mut token) = (BTreeMap::new(), Vec::new(), None);
-    let mut doubles = Vec::new();
-    let mut pages = Pages::of("apigateway:GetRoutes", id);
-    loop {
+    const CALL: &str = "apigateway:GetRoutes";
+    let listed = Pages::of(CALL, id).all(|token| async move {
         let request = cx.cloud.apigateway.get_routes().api_id(id).set_next_token(token);
         let raw = Raw::default();
         let request = || request.clone().customize().interceptor(raw.clone()).send();
-        let page = Call::new("apigateway:GetRoutes", id).send(request).await?;
-        for seen in items(&raw) {
-            let label = format!("route {}: ", seen["routeKey"].as_str().unwrap_or_default());
-            watched.extend(looks::ROUTES.notices(&label, &seen, ""));
-        }
-        for found in told(page.items, "items", ("apigateway:GetRoutes", id))? {
-            let route = Route {
-                id: found.route_id.unwrap_or_default(),
-                target: found.target.unwrap_or_default(),
-                authorization: found
-                    .authorization_type
-                    .map_or("NONE".to_owned(), |kind| kind.as_str().to_owned()),
-            };
-            match all.entry(found.route_key.unwrap_or_default()) {
-                Entry::Vacant(entry) => drop(entry.insert(route)),
-                Entry::Occupied(_) => doubles.push(route.id),
-            }
-        }
-        token = pages.next(page.next_token)?;
-        if token.is_none() {
-            return Ok((all, watched, doubles));
+        let answer = Call::new(CALL, id).send(request).await?;
+        Ok((page(answer.items, &raw, (CALL, id))?, answer.next_token))
+    });
+    let (mut all, mut watched, mut doubles) = (BTreeMap::new(), Vec::new(), Vec::new());
+    for (found, seen) in listed.await? {
+        let key = found.route_key.unwrap_or_default();
+        watched.extend(looks::ROUTES.notices(&format!("route {key}: "), &seen, ""));
+        let route = Route {
+            id: found.route_id.unwrap_or_default(),
+            target: found.target.unwrap_or_default(),
+            authorization: found
+                .authorization_type
+                .map_or("NONE".to_owned(), |kind| kind.as_str().to_owned()),
+        };
+        match all.entry(key) {
+            Entry::Vacant(entry) => drop(entry.insert(route)),
+            Entry::Occupied(_) => doubles.push(route.id),
         }
     }
+    Ok((all, watched, doubles))
 }
 
 /// The stage that serves, and what somebody has set of it.
@@ -332,24 +319,20 @@ async fn stage(cx: &Context<'_>, id: &str) -> Result<(Option<Stage>, Vec<Watched
 
 /// Entrances that are not of advent's making.
 async fn other_stages(cx: &Context<'_>, id: &str) -> Result<Notices> {
-    let (mut notices, mut token) = (Notices::default(), None);
-    let mut pages = Pages::of("apigateway:GetStages", id);
-    loop {
+    const CALL: &str = "apigateway:GetStages";
+    let listed = Pages::of(CALL, id).all(|token| async move {
         let request = cx.cloud.apigateway.get_stages().api_id(id).set_next_token(token);
         let raw = Raw::default();
-        let send = || request.clone().customize().interceptor(raw.clone()).send();
-        let answer = Call::new("apigateway:GetStages", id).send(send).await;
-        let Some(page) = optional("other stages", answer, &mut notices.unread)? else {
-            return Ok(notices);
-        };
-        for seen in items(&raw) {
-            notices.watched.extend(looks::STAGES.notices("other stage: ", &seen, ""));
-        }
-        token = pages.next(page.next_token)?;
-        if token.is_none() {
-            return Ok(notices);
-        }
+        let request = || request.clone().customize().interceptor(raw.clone()).send();
+        let answer = Call::new(CALL, id).send(request).await?;
+        Ok((page(answer.items, &raw, (CALL, id))?, answer.next_token))
+    });
+    let mut notices = Notices::default();
+    let listed = optional("other stages", listed.await, &mut notices.unread)?;
+    for (_, seen) in listed.into_iter().flatten() {
+        notices.watched.extend(looks::STAGES.notices("other stage: ", &seen, ""));
     }
+    Ok(notices)
 }
 
 #[cfg(test)]

@@ -16,12 +16,14 @@ use crate::engine::{Purpose, Unread};
 impl Role {
     /// The tags of a role that seems to have none, asked for by themselves; `None` if it is gone.
     pub(super) async fn read_tags(&self, cx: &Context<'_>) -> Result<Option<Tags>, ApiError> {
-        let answer = Call::new("iam:ListRoleTags", &self.name)
-            .send(|| cx.cloud.iam.list_role_tags().role_name(&self.name).send())
-            .await;
-        match answer {
-            // A page holds more than a role can have.
-            Ok(answer) => Ok(Some(tags_in(answer.tags()))),
+        const CALL: &str = "iam:ListRoleTags";
+        let tags = Pages::of(CALL, &self.name).all(|marker| async move {
+            let list = cx.cloud.iam.list_role_tags().role_name(&self.name).set_marker(marker);
+            let page = Call::new(CALL, &self.name).send(|| list.clone().send()).await?;
+            Ok((page.tags, page.marker))
+        });
+        match tags.await {
+            Ok(tags) => Ok(Some(tags_in(&tags))),
             Err(error) if error.is_not_found() => Ok(None),
             Err(error) => Err(error),
         }

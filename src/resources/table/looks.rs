@@ -7,7 +7,7 @@ use super::super::watch::{
 };
 use super::Table;
 use crate::aws::raw::Raw;
-use crate::aws::{ApiError, Call, Context};
+use crate::aws::{ApiError, Call, Context, told};
 use crate::engine::Notices;
 
 pub const TABLE: Look = Look {
@@ -143,20 +143,25 @@ impl Table {
                 let request = dynamodb.describe_time_to_live().table_name(&self.name);
                 request.customize().interceptor(ttl.clone()).send()
             };
-            Call::new("dynamodb:DescribeTimeToLive", &self.name).send(request).await.map(drop)
+            let asked = ("dynamodb:DescribeTimeToLive", self.name.as_str());
+            let answer = Call::new(asked.0, asked.1).send(request).await?;
+            told(answer.time_to_live_description, "TimeToLiveDescription", asked).map(drop)
         };
         let ask_backups = async {
             let request = || {
                 let request = dynamodb.describe_continuous_backups().table_name(&self.name);
                 request.customize().interceptor(backups.clone()).send()
             };
-            Call::new("dynamodb:DescribeContinuousBackups", &self.name).send(request).await
+            let asked = ("dynamodb:DescribeContinuousBackups", self.name.as_str());
+            let answer = Call::new(asked.0, asked.1).send(request).await?;
+            told(answer.continuous_backups_description, "ContinuousBackupsDescription", asked)
         };
         let arn = self.names.table_arn(&self.name);
         let ask_policy = async {
             let request = || dynamodb.get_resource_policy().resource_arn(&arn).send();
-            match Call::new("dynamodb:GetResourcePolicy", &self.name).send(request).await {
-                Ok(answer) => Ok(answer.policy),
+            let asked = ("dynamodb:GetResourcePolicy", self.name.as_str());
+            match Call::new(asked.0, asked.1).send(request).await {
+                Ok(answer) => told(answer.policy, "Policy", asked).map(Some),
                 Err(error) if error.is("PolicyNotFound") => Ok(None),
                 Err(error) => Err(error),
             }
