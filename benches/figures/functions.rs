@@ -16,6 +16,7 @@ use crate::measure::{comparisons, median, memory, row, table};
 use crate::runtime_api::RuntimeApi;
 use crate::tests::support::cli::Cli;
 use crate::tests::support::local::eventually;
+use crate::tests::support::local_project::give_key;
 use crate::tests::support::proxy::Proxy;
 use crate::tests::support::python::{Boto, Python};
 
@@ -165,6 +166,7 @@ fn alike(executable: &Path, folder: &Path, name: &str) -> PathBuf {
 pub fn figures(python: &'static Python, program: &Path) -> String {
     let folder = TempDir::new().expect("a folder");
     let state = folder.path().join("local");
+    give_key(&state, "test");
     let cli = Cli::new(folder.path()).program(program);
     let shipped = unpack(&cli, folder.path());
     let local = cli.clone().local(&state);
