@@ -70,7 +70,7 @@ pub enum Command {
     /// Show what `up` would do: exit code 0 nothing, 2 changes, 1 error
     #[command(alias = "diff")]
     Plan(Plan),
-    /// Show every resource: in step, missing or drifted
+    /// Show every resource: in sync, missing or drifted
     Status,
     /// Delete the stack and everything in it
     #[command(aliases = ["destroy", "delete"])]

@@ -10,15 +10,15 @@ mod plan;
 mod resource;
 mod stack;
 
-pub use apply::{Applied, Options, Outcome, Report};
+pub use apply::{Applied, Options, Outcome, StepReport};
 pub use event::{Event, Reporter};
 pub use graph::Interrupt;
 pub use notice::{Notices, Unread, Watched};
-pub use plan::{Action, Goal, Known, Plan, Step};
+pub use plan::{Action, Goal, Observed, Plan, Step};
 pub use resource::{
-    AlreadyExists, Change, Changes, Context, Diff, Found, Overtaken, Part, Purpose, Resource,
+    AlreadyExists, Change, Changes, Conflict, Context, Diff, Found, Part, Purpose, Resource,
 };
-pub use stack::{Handle, Place, Stack};
+pub use stack::{Handle, NodeId, Stack};
 
 #[cfg(test)]
 mod tests;

@@ -1,9 +1,9 @@
 //! `advent.toml`: the types it becomes once parsed and checked.
 
 mod account;
+mod diagnostic;
 mod find;
 mod function;
-mod mistake;
 mod names;
 mod parse;
 mod place;
@@ -56,7 +56,7 @@ impl Manifest {
     ///
     /// The first mistake is a refusal that shows its line and says what would be right.
     pub fn parse(text: &str, path: &str) -> Result<Self, Failure> {
-        parse::parse(text).map_err(|mistake| mistake.into_failure(text, path))
+        parse::parse(text).map_err(|diagnostic| diagnostic.into_failure(text, path))
     }
 
     /// Where a stage may be deployed to.
@@ -104,7 +104,7 @@ pub struct Topic {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Function {
     pub name: Option<String>,
-    /// Cargo package that has the function's binary. Without one it is called like the function's
+    /// Cargo package that has the function's binary. Without one it is named after the function's
     /// id, or it is the only package with a binary of that name.
     pub package: Option<String>,
     /// The binary, where the package has several.

@@ -37,6 +37,8 @@ const FRAME: Duration = Duration::from_millis(100);
 const BRIEF: Duration = Duration::from_millis(200);
 /// Off a terminal, the longest silence about something that is under way.
 const HEARTBEAT: Duration = Duration::from_secs(10);
+/// The `version` of the documents of `--json`: another one where a member's name or meaning changes.
+const VERSION: u32 = 1;
 
 /// How to print.
 #[derive(Debug, Clone)]
@@ -80,7 +82,7 @@ impl List<'_> {
             || format!(",{item}"),
             |name| {
                 self.report.shared.document_written.store(true, Ordering::Relaxed);
-                format!("{{{name}:[\n{item}")
+                format!("{{\"version\":{VERSION},{name}:[\n{item}")
             },
         );
         self.report.data(&text);
@@ -97,7 +99,7 @@ impl List<'_> {
             (Some(_), Some(_)) => {}
             (Some(name), None) => {
                 self.report.shared.document_written.store(true, Ordering::Relaxed);
-                self.report.data(&format!("{{{name}:{}", "[]}"));
+                self.report.data(&format!("{{\"version\":{VERSION},{name}:[]}}"));
             }
             (None, _) => self.report.data(&end),
         }
@@ -313,9 +315,14 @@ impl Report {
         self.shared.screen.is_lost()
     }
 
-    /// The one document of `--json`.
+    /// The one document of `--json`, an object, with its `version`.
     pub fn document(&self, value: &Value) {
         self.shared.document(value);
+    }
+
+    /// The one document of `--json` in a form that others prescribe, such as a policy.
+    pub fn prescribed(&self, value: &Value) {
+        self.shared.write(value.clone());
     }
 
     /// The one document of `--json` where it is a list that may not fit into memory.
@@ -410,9 +417,14 @@ impl Shared {
     }
 
     fn document(&self, value: &Value) {
+        let mut value = value.clone();
+        value["version"] = VERSION.into();
+        self.write(value);
+    }
+
+    fn write(&self, mut value: Value) {
         let screen = &self.screen;
         self.document_written.store(true, Ordering::Relaxed);
-        let mut value = value.clone();
         errors::complete(&mut value, &|text| screen.complete(text));
         screen.data(&if screen.out_width().is_some() {
             format!("{value:#}")

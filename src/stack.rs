@@ -1,8 +1,8 @@
 //! What is deployed: the manifest as resources, and what each needs of the others.
 
-mod leftovers;
 mod limits;
 mod operator;
+mod orphans;
 mod permissions;
 mod policies;
 
@@ -13,13 +13,13 @@ use anyhow::Result;
 use aws_smithy_types::DateTime;
 use serde_json::{Value as Json, json};
 
-pub use leftovers::Leftovers;
 pub use limits::{ROLE_POLICIES_MAX, check as check_limits, check_names, policy_size};
 pub use operator::scope;
+pub use orphans::Orphans;
 
 use crate::aws::{Cloud, Names};
 use crate::bundle::{Arch, Artifact};
-use crate::engine::{Handle, Known, Purpose, Reporter, Stack};
+use crate::engine::{Handle, Observed, Purpose, Reporter, Stack};
 use crate::failure::Failure;
 use crate::manifest::{self, Manifest, Value};
 use crate::resources::function::{Code, Function, Inputs};
@@ -145,14 +145,14 @@ impl Deployment {
         cloud: &Cloud,
         reporter: &dyn Reporter,
         purpose: Purpose,
-    ) -> Result<(Known, Leftovers)> {
-        let leftovers = trace::step("leftovers", "read", Leftovers::find(self, cloud, purpose));
+    ) -> Result<(Observed, Orphans)> {
+        let orphans = trace::step("orphans", "read", Orphans::find(self, cloud, purpose));
         let wanted = self.stack.read(cloud, reporter, purpose, 0);
-        let (mut known, leftovers) = tokio::try_join!(wanted, leftovers)?;
+        let (mut observed, orphans) = tokio::try_join!(wanted, orphans)?;
         let wanted = self.stack.len();
-        leftovers.add_to(&mut self.stack, &self.names);
-        known.extend(self.stack.read(cloud, reporter, Purpose::Delete, wanted).await?);
-        Ok((known, leftovers))
+        orphans.add_to(&mut self.stack, &self.names);
+        observed.extend(self.stack.read(cloud, reporter, Purpose::Delete, wanted).await?);
+        Ok((observed, orphans))
     }
 
     fn add_function(
@@ -220,7 +220,7 @@ impl Deployment {
             }),
         };
         // Before Lambda would make it.
-        self.stack.after(handle, log_group.place());
+        self.stack.after(handle, log_group.node());
         if !function.routes.is_empty() {
             let (id, caller) = (id.to_owned(), function.caller.clone());
             self.routed.push(Routed { id, caller, function: handle });
@@ -246,14 +246,14 @@ impl Deployment {
         let permission_id = format!("permission.{id}.{topic_id}");
         let source = move |()| source.clone();
         let permission = self.stack.add_with(&permission_id, permission, (), source);
-        self.stack.after(permission, function.place());
-        self.stack.dies_with(permission, function);
+        self.stack.after(permission, function.node());
+        self.stack.deleted_with_parent(permission, function);
         let subscription =
             Subscription { label, topic: topic_name, function: name, names: self.names.clone() };
         let subscription = self.stack.add(&format!("subscription.{id}.{topic_id}"), subscription);
         // What SNS may not deliver it drops.
-        self.stack.after(subscription, permission.place());
-        self.stack.after(subscription, topics[topic_id].place());
+        self.stack.after(subscription, permission.node());
+        self.stack.after(subscription, topics[topic_id].node());
     }
 
     fn add_route_permission(
@@ -274,8 +274,8 @@ impl Deployment {
             _ => names.routes_arn(&api.id),
         };
         let permission = self.stack.add_with(&id, permission, api, source);
-        self.stack.after(permission, function.place());
-        self.stack.dies_with(permission, function);
+        self.stack.after(permission, function.node());
+        self.stack.deleted_with_parent(permission, function);
     }
 
     fn permission(&self, label: &str, function: &str, statement: &Statement) -> Permission {

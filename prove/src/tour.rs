@@ -28,7 +28,7 @@ const SAME: Asked = (
     "Does a second `up` leave it alone?",
     "nothing changed, no request that writes",
 );
-const STATUS: Asked = ("tour-status", "Does `status` find it as it should be?", "in step");
+const STATUS: Asked = ("tour-status", "Does `status` find it as it should be?", "in sync");
 const SAY: Asked =
     ("tour-say", "Does it count a message, and react to it?", "1, then 11 in the table, then 12");
 const LOGS: Asked =
@@ -46,7 +46,7 @@ const COLD: Asked = (
 const STAGES: Asked = (
     "tour-stages",
     "Does a second stage come and go without touching the first?",
-    "17 created, 17 deleted, the first in step",
+    "17 created, 17 deleted, the first in sync",
 );
 const DOWN: Asked =
     ("tour-down", "Does `down` delete all of it?", "17 resources deleted, nothing left by name");
@@ -119,7 +119,7 @@ impl Tour<'_> {
 
     async fn status(&mut self, stage: &str) -> Result<Seen> {
         let ran = self.advent.run(stage, &["status"]).await?;
-        Ok(Seen::that(ran.document["in_step"] == true, brief(&ran)))
+        Ok(Seen::that(ran.document["in_sync"] == true, brief(&ran)))
     }
 
     async fn say(&mut self, stage: &str) -> Result<Seen> {
@@ -197,9 +197,9 @@ impl Tour<'_> {
             "found {found:?} after {:.1} s; repaired {changed:?} in {}; {}",
             looked.as_secs_f32(),
             repaired.seconds(),
-            if after.document["in_step"] == true { "in step" } else { "NOT in step" },
+            if after.document["in_sync"] == true { "in sync" } else { "NOT in sync" },
         );
-        let held = found.len() == 3 && changed == found && after.document["in_step"] == true;
+        let held = found.len() == 3 && changed == found && after.document["in_sync"] == true;
         Ok(Seen::that(held, text))
     }
 
@@ -254,11 +254,11 @@ impl Tour<'_> {
         let first = self.advent.run(stage, &["status"]).await?;
         let down = self.advent.finish(other, &["down"]).await?;
         let again = self.advent.run(stage, &["status"]).await?;
-        let in_step = [&first, &again].map(|ran| ran.document["in_step"] == true);
+        let in_sync = [&first, &again].map(|ran| ran.document["in_sync"] == true);
         let (created, deleted) = (count(&up, "create"), count(&down, "delete"));
-        let held = created == RESOURCES && deleted == RESOURCES && in_step == [true, true];
+        let held = created == RESOURCES && deleted == RESOURCES && in_sync == [true, true];
         let text = format!(
-            "{created} created in {}, {deleted} deleted in {}, the first in step: {in_step:?}",
+            "{created} created in {}, {deleted} deleted in {}, the first in sync: {in_sync:?}",
             up.seconds(),
             down.seconds()
         );

@@ -23,7 +23,7 @@ use super::index::Index;
 use super::naming::{Names, Tags};
 use super::pace;
 use super::record;
-use super::retry::{ApiError, Call, Scouts};
+use super::retry::{ApiError, Call, SingleProbe};
 use crate::failure::Failure;
 use crate::invocation::shell_word;
 use crate::local::{Access, Key};
@@ -77,7 +77,7 @@ pub struct Cloud {
     /// By the beginning of their names.
     pub log_groups: Cache<log_group::Listed>,
     /// Functions that wait for their roles to be assumable. Each attempt sends the code again.
-    pub roles: Scouts,
+    pub roles: SingleProbe,
     /// By topic ARN.
     pub topic_tags: Cache<Option<Tags>>,
     /// By topic ARN; `None` if there is no such topic.
@@ -150,7 +150,7 @@ impl Cloud {
             index: Index::default(),
             functions: Cache::default(),
             log_groups: Cache::default(),
-            roles: Scouts::default(),
+            roles: SingleProbe::default(),
             topic_tags: Cache::default(),
             subscriptions: Cache::default(),
             listings: Listings::default(),
@@ -166,7 +166,7 @@ impl Cloud {
     }
 
     /// The cloud is not as it was read: lets all be asked again, and directly.
-    pub fn forget_answers(&self) {
+    pub fn invalidate_caches(&self) {
         self.index.distrust();
         self.log_groups.clear();
         self.functions.clear();

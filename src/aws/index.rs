@@ -45,8 +45,8 @@ impl Index {
     /// believed. That it does not means nothing.
     pub async fn knows(&self, cx: &Context<'_>, arn: &str) -> bool {
         // What a create found in its place may be anybody's.
-        let doubtful = cx.fresh || self.distrusted.load(Ordering::Relaxed);
-        if doubtful || cx.purpose == Purpose::Delete {
+        let distrusted = cx.fresh || self.distrusted.load(Ordering::Relaxed);
+        if distrusted || cx.purpose == Purpose::Delete {
             return false;
         }
         let arns = self.arns(cx).await;

@@ -175,7 +175,7 @@ impl Names {
     }
 
     /// `None` if the tags say that a thing is this stage's, else whose it is.
-    pub fn stranger(&self, tags: &Tags) -> Option<String> {
+    pub fn foreign(&self, tags: &Tags) -> Option<String> {
         match (tags.get(STACK_TAG), tags.get(STAGE_TAG)) {
             (Some(stack), Some(stage)) if *stack == self.stack && *stage == self.stage => None,
             (Some(stack), stage) => Some(format!(
@@ -284,9 +284,9 @@ mod tests {
     #[test]
     fn strangers_are_told_from_ours() {
         let dev = names("dev");
-        assert_eq!(dev.stranger(&dev.tags()), None);
-        let other = dev.stranger(&names("default").tags());
+        assert_eq!(dev.foreign(&dev.tags()), None);
+        let other = dev.foreign(&names("default").tags());
         assert_eq!(other.as_deref(), Some("it belongs to the stack awsadvent, stage default"));
-        assert!(dev.stranger(&Tags::new()).is_some_and(|whose| whose.contains("not made by")));
+        assert!(dev.foreign(&Tags::new()).is_some_and(|whose| whose.contains("not made by")));
     }
 }

@@ -15,7 +15,7 @@ use tokio::time::{Instant, sleep, timeout};
 static IN_FLIGHT: Semaphore = Semaphore::const_new(64);
 /// Requests with a function's code under way at once: each holds the code again, encoded.
 static UPLOADS: Semaphore = Semaphore::const_new(8);
-static LINES: LazyLock<Mutex<HashMap<&'static str, Arc<Line>>>> = LazyLock::new(Mutex::default);
+static QUEUES: LazyLock<Mutex<HashMap<&'static str, Arc<Queue>>>> = LazyLock::new(Mutex::default);
 static OFF: AtomicBool = AtomicBool::new(false);
 
 /// Share of a published burst that is made use of: requests do not arrive as evenly as they leave.
@@ -41,20 +41,20 @@ pub fn off() {
 }
 
 /// Leave to send one request; the connection is free again when it is dropped.
-pub struct Turn {
+pub struct Permit {
     _upload: Option<SemaphorePermit<'static>>,
     _in_flight: Option<SemaphorePermit<'static>>,
 }
 
 /// Waits until a call of this operation may leave. `waits` is told of a long wait beforehand.
-pub async fn turn(operation: &'static str, waits: impl FnOnce()) -> Turn {
+pub async fn permit(operation: &'static str, waits: impl FnOnce()) -> Permit {
     let is_upload = matches!(operation, "lambda:CreateFunction" | "lambda:UpdateFunctionCode");
     let upload = if is_upload { UPLOADS.acquire().await.ok() } else { None };
     let in_flight = if OFF.load(Ordering::Relaxed) {
         IN_FLIGHT.acquire().await.ok()
     } else {
-        let line = line(operation);
-        let leave = line.leave();
+        let queue = queue(operation);
+        let leave = queue.leave();
         tokio::pin!(leave);
         if let Ok(permit) = timeout(LONG, &mut leave).await {
             permit
@@ -63,26 +63,26 @@ pub async fn turn(operation: &'static str, waits: impl FnOnce()) -> Turn {
             leave.await
         }
     };
-    Turn { _upload: upload, _in_flight: in_flight }
+    Permit { _upload: upload, _in_flight: in_flight }
 }
 
 /// AWS has throttled a call of this operation.
 pub fn throttled(operation: &'static str) {
-    line(operation).bucket().slow_down(Instant::now());
+    queue(operation).bucket().slow_down(Instant::now());
 }
 
 /// AWS has let a call of this operation through.
 pub fn passed(operation: &'static str) {
-    line(operation).bucket().speed_up();
+    queue(operation).bucket().speed_up();
 }
 
 /// Calls of one class in the order in which they came, the first of them waiting for its token.
-struct Line {
+struct Queue {
     bucket: Mutex<Bucket>,
-    queue: tokio::sync::Mutex<()>,
+    head: tokio::sync::Mutex<()>,
 }
 
-impl Line {
+impl Queue {
     fn bucket(&self) -> MutexGuard<'_, Bucket> {
         self.bucket.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -90,7 +90,7 @@ impl Line {
     /// The connection comes before the token, or requests that waited for one would leave all at
     /// once.
     async fn leave(&self) -> Option<SemaphorePermit<'static>> {
-        let _first = self.queue.lock().await;
+        let _first = self.head.lock().await;
         loop {
             let wait = self.bucket().wait(Instant::now());
             if wait.is_zero() {
@@ -104,14 +104,14 @@ impl Line {
     }
 }
 
-fn line(operation: &'static str) -> Arc<Line> {
+fn queue(operation: &'static str) -> Arc<Queue> {
     let (class, limit) = limit(operation);
     let new = || {
         let bucket = Mutex::new(Bucket::new(limit, Instant::now()));
-        Arc::new(Line { bucket, queue: tokio::sync::Mutex::default() })
+        Arc::new(Queue { bucket, head: tokio::sync::Mutex::default() })
     };
-    let mut lines = LINES.lock().unwrap_or_else(PoisonError::into_inner);
-    Arc::clone(lines.entry(class).or_insert_with(new))
+    let mut queues = QUEUES.lock().unwrap_or_else(PoisonError::into_inner);
+    Arc::clone(queues.entry(class).or_insert_with(new))
 }
 
 #[derive(Debug, Clone, Copy)]

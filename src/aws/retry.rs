@@ -276,7 +276,7 @@ pub struct Call<'a> {
     target: &'a str,
     waits: &'a [Wait],
     cx: Option<&'a Context<'a>>,
-    scouts: Option<&'a Scouts>,
+    probe: Option<&'a SingleProbe>,
     repeatable: bool,
     plain: bool,
 }
@@ -288,7 +288,7 @@ impl<'a> Call<'a> {
             target,
             waits: &[],
             cx: None,
-            scouts: None,
+            probe: None,
             repeatable: true,
             plain: false,
         }
@@ -309,8 +309,8 @@ impl<'a> Call<'a> {
 
     /// Takes turns with the other calls that wait for the same thing.
     #[must_use]
-    pub fn scouts(mut self, scouts: &'a Scouts) -> Self {
-        self.scouts = Some(scouts);
+    pub fn probe(mut self, probe: &'a SingleProbe) -> Self {
+        self.probe = Some(probe);
         self
     }
 
@@ -345,24 +345,24 @@ impl<'a> Call<'a> {
         let (mut attempt, mut unanswered, mut denials) = (0, 0, 0);
         let busy: &[Wait] = if self.plain { &[] } else { &BUSY };
         let mut noted = Cow::Borrowed("");
-        let (mut begun, mut scouting, mut corrected) = (None, false, false);
+        let (mut begun, mut probing, mut corrected) = (None, false, false);
         loop {
-            let turn = pace::turn(self.operation, || {
+            let permit = pace::permit(self.operation, || {
                 if let Some(cx) = self.cx {
                     cx.note("keeping to AWS's rate limits");
                 }
             });
-            let turn = turn.await;
+            let permit = permit.await;
             let begun = *begun.get_or_insert_with(Instant::now);
             let mut span = trace::request(self.operation, self.target, attempt);
             let answer = request().await;
-            drop(turn);
+            drop(permit);
             let error = match answer {
                 Ok(answer) => {
                     pace::passed(self.operation);
                     young::succeeded(self.operation, self.target);
-                    if let Some(scouts) = self.scouts.filter(|_| scouting) {
-                        scouts.through(begun.elapsed());
+                    if let Some(probe) = self.probe.filter(|_| probing) {
+                        probe.through(begun.elapsed());
                     }
                     span.iter_mut().for_each(trace::Span::succeeded);
                     return Ok(answer);
@@ -409,10 +409,10 @@ impl<'a> Call<'a> {
                 cx.note(&note);
                 noted = note;
             }
-            match self.scouts.filter(|_| waited.is_some()) {
-                Some(scouts) => {
-                    scouting = true;
-                    scouts.pause(begun, pause).await;
+            match self.probe.filter(|_| waited.is_some()) {
+                Some(probe) => {
+                    probing = true;
+                    probe.pause(begun, pause).await;
                 }
                 None => sleep(pause).await,
             }
@@ -423,14 +423,14 @@ impl<'a> Call<'a> {
 
 /// Calls that wait for the same thing: one at a time tries, the rest follow the first to succeed.
 #[derive(Debug, Default)]
-pub struct Scouts {
+pub struct SingleProbe {
     turn: tokio::sync::Mutex<()>,
     /// How long the first to succeed had to wait.
     known: OnceLock<Duration>,
     succeeded: Notify,
 }
 
-impl Scouts {
+impl SingleProbe {
     /// Until it is this call's turn to try again: as long after it began as the first to succeed
     /// had to wait, or when the pause after the last attempt of any is over.
     async fn pause(&self, begun: Instant, pause: Duration) {
@@ -458,7 +458,7 @@ impl Scouts {
 }
 
 /// Already gone is as good as deleted.
-pub fn gone<T>(deleted: Result<T, ApiError>) -> Result<(), ApiError> {
+pub fn ignore_not_found<T>(deleted: Result<T, ApiError>) -> Result<(), ApiError> {
     match deleted {
         Err(error) if error.is_not_found() => Ok(()),
         deleted => deleted.map(drop),

@@ -24,7 +24,7 @@ use crate::manifest::Manifest;
 /// The number changes with what [`Recipe`] does to a command line, which cargo does not see.
 const WORKSHOP: &str = "advent/cargo-2";
 
-type Report<'a> = &'a (dyn Fn(Progress<'_>) + Sync);
+type OnProgress<'a> = &'a (dyn Fn(Progress<'_>) + Sync);
 
 /// Builds what changed, which is what cargo says. `folder` is the manifest's.
 pub(super) async fn artifacts(
@@ -32,7 +32,7 @@ pub(super) async fn artifacts(
     folder: &Path,
     arch: Arch,
     destination: Destination,
-    progress: Report<'_>,
+    progress: OnProgress<'_>,
 ) -> Result<Vec<Artifact>> {
     if manifest.functions.is_empty() {
         return Ok(Vec::new());
@@ -181,7 +181,7 @@ struct Lock {
 }
 
 impl Lock {
-    async fn of(workshop: &Path, progress: Report<'_>) -> Result<Self> {
+    async fn of(workshop: &Path, progress: OnProgress<'_>) -> Result<Self> {
         let path = workshop.join("lock");
         let opened = File::options().append(true).create(true).open(&path);
         let file = opened.with_context(|| format!("could not make {}", path.display()))?;
@@ -257,7 +257,7 @@ struct Job<'a> {
     /// Where the zips are.
     place: &'a Path,
     last: &'a Record,
-    progress: Report<'a>,
+    progress: OnProgress<'a>,
 }
 
 impl Job<'_> {

@@ -49,7 +49,7 @@ struct Crate {
 
 /// Where a crate's sources are, in words that hold on every machine.
 #[derive(Debug, PartialEq, Eq)]
-enum Place {
+enum Origin {
     /// From a registry: cargo's own name for it knows nothing of this machine.
     Registry(String),
     /// Below cargo's home, as what comes from git is.
@@ -156,24 +156,24 @@ impl Recipe {
         line
     }
 
-    fn place(&self, krate: &Crate) -> Place {
+    fn origin(&self, krate: &Crate) -> Origin {
         if let Some(home) = &self.cargo_home
             && let Ok(below) = krate.folder.strip_prefix(home)
         {
             return if below.starts_with("registry") {
-                Place::Registry(format!("/crates/{}-{}", krate.name, krate.version))
+                Origin::Registry(format!("/crates/{}-{}", krate.name, krate.version))
             } else {
-                Place::Home
+                Origin::Home
             };
         }
         let name = format!("{}-{}", krate.name, krate.version);
         match krate.folder.strip_prefix(&self.root) {
-            Ok(below) => Place::Local(way(below)),
+            Ok(below) => Origin::Local(way(below)),
             // A copy of what is in a registry, which has its own name for it.
             Err(_) if krate.folder.join(".cargo-checksum.json").exists() => {
-                Place::Registry(format!("/crates/{name}"))
+                Origin::Registry(format!("/crates/{name}"))
             }
-            Err(_) => Place::Local(format!("/outside/{name}")),
+            Err(_) => Origin::Local(format!("/outside/{name}")),
         }
     }
 
@@ -182,13 +182,13 @@ impl Recipe {
         let mut folders = vec![(self.root.clone(), ".".to_owned())];
         folders.extend(self.cargo_home.clone().map(|home| (home, "/cargo".to_owned())));
         folders.push((self.target.clone(), "/target".to_owned()));
-        match self.place(krate) {
+        match self.origin(krate) {
             // Its folder depends on which mirror it came from.
-            Place::Registry(name) => folders.push((krate.folder.clone(), name)),
-            Place::Local(path) if !krate.folder.starts_with(&self.root) => {
+            Origin::Registry(name) => folders.push((krate.folder.clone(), name)),
+            Origin::Local(path) if !krate.folder.starts_with(&self.root) => {
                 folders.push((krate.folder.clone(), path));
             }
-            Place::Local(_) | Place::Home => {}
+            Origin::Local(_) | Origin::Home => {}
         }
         // Flags that change no code are in its path.
         let out = |folder| (folder, format!("/out/{}-{}", krate.name, krate.version));
@@ -199,7 +199,7 @@ impl Recipe {
     /// What tells a local crate apart from all others of a program, which cargo would derive from
     /// where it and what it depends on lie. It becomes part of every symbol's name.
     fn identity(&self, krate: &Crate, arguments: &[OsString]) -> Option<String> {
-        let Place::Local(place) = self.place(krate) else { return None };
+        let Origin::Local(place) = self.origin(krate) else { return None };
         let mut parts = vec![krate.version.clone(), place];
         let mut features = Vec::new();
         let mut words = arguments.iter().filter_map(|argument| argument.to_str()).peekable();

@@ -7,7 +7,7 @@ use super::session::Session;
 use crate::aws::denial::Denial;
 use crate::bundle::Artifact;
 use crate::cli::Global;
-use crate::engine::{Action, Outcome, Plan, Report, Step};
+use crate::engine::{Action, Outcome, Plan, Step, StepReport};
 use crate::local;
 
 /// What a person or a program calls an action.
@@ -66,7 +66,7 @@ pub fn status(
     let mut document = place(session);
     document["url"] = url.into();
     // What was not looked at may not be as it should.
-    document["in_step"] = (plan.in_step() && plan.unread().next().is_none()).into();
+    document["in_sync"] = (plan.in_sync() && plan.unread().next().is_none()).into();
     document["watched"] =
         plan.steps.iter().map(|step| step.notices.watched.len()).sum::<usize>().into();
     document["not_built"] = session.unbuilt(artifacts).into();
@@ -93,7 +93,7 @@ fn step(step: &Step) -> Value {
 }
 
 /// `up --json` and `down --json`.
-pub fn outcome(session: &Session<'_>, reports: &[Report]) -> Value {
+pub fn outcome(session: &Session<'_>, reports: &[StepReport]) -> Value {
     let done = reports.iter().all(|report| report.outcome.is_done());
     let mut document = place(session);
     document["outcome"] = if done { "done" } else { "failed" }.into();
@@ -102,7 +102,7 @@ pub fn outcome(session: &Session<'_>, reports: &[Report]) -> Value {
     document
 }
 
-fn report(report: &Report) -> Value {
+fn report(report: &StepReport) -> Value {
     let mut document = json!({
         "id": report.id,
         "kind": kind(report.kind),

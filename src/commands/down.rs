@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
-use super::session::{Session, Stage, application, folder};
+use super::session::{Observation, Session, application, folder};
 use super::{document, interrupt, rights};
 use crate::cli::Global;
 use crate::engine::{Action, Plan, Purpose};
@@ -26,10 +26,10 @@ pub async fn run(global: &Global, report: &Report) -> Result<u8> {
     }
     let session = Session::of(app, global, report).await?;
     report.note(&format!("{} in {}", session.app.manifest.name, session.place()));
-    let Stage { deployment, known, .. } = session.read(&[], Purpose::Delete).await?;
-    let plan = deployment.stack.plan_down(known);
+    let Observation { deployment, observed, .. } = session.read(&[], Purpose::Delete).await?;
+    let plan = deployment.stack.plan_down(observed);
     report.name(&plan);
-    for (step, whose) in plan.strangers() {
+    for (step, whose) in plan.foreign() {
         report.note(&format!("left alone: {} {}, because {whose}", step.kind, step.name));
     }
     super::refuse_protected(&session, &plan)?;

@@ -72,7 +72,8 @@ async fn env(global: &Global, report: &Report) -> Result<u8> {
     report.reveal(&running.key.secret_access_key);
     let environment = Environment::new(Some(&running), own_environment());
     if global.json {
-        report.document(&json!(environment.variables()));
+        // Nothing but variables, for whoever sets them all.
+        report.prescribed(&json!(environment.variables()));
     } else {
         report.data(&environment.script());
     }

@@ -30,7 +30,7 @@ const LATE_MS: i64 = 15 * 60_000;
 const LATE_PAUSE: Duration = Duration::from_secs(5);
 const LATE_SHARE: u32 = 4;
 
-struct Event {
+struct LogLine {
     function: String,
     event: FilteredLogEvent,
 }
@@ -186,7 +186,7 @@ impl Seen {
     }
 }
 
-fn show(session: &Session<'_>, event: &Event, several: bool) {
+fn show(session: &Session<'_>, event: &LogLine, several: bool) {
     let json = session.global.json;
     let line = if json { document(event).to_string() } else { line(event, several) };
     session.report.data(&line);
@@ -250,7 +250,7 @@ impl<'a> Look<'a> {
         look
     }
 
-    async fn next(&mut self) -> Option<Event> {
+    async fn next(&mut self) -> Option<LogLine> {
         let mut trouble = None;
         for source in &mut self.sources {
             if let Err(error) = source.fill(self.cx).await {
@@ -265,7 +265,7 @@ impl<'a> Look<'a> {
         // The first of several: `min_by_key` keeps the order of functions.
         let (_, source) = sources.min_by_key(|(time, _)| *time)?;
         let function = source.function.to_owned();
-        source.page.next().map(|event| Event { function, event })
+        source.page.next().map(|event| LogLine { function, event })
     }
 }
 
@@ -294,7 +294,7 @@ impl Source<'_> {
     }
 }
 
-fn line(event: &Event, several: bool) -> String {
+fn line(event: &LogLine, several: bool) -> String {
     let time = moment(event.event.timestamp().unwrap_or_default());
     // A function's log is its author's text: line breaks within one event stay one event.
     let message = event.event.message().unwrap_or_default().trim_end().replace(['\r', '\n'], " ");
@@ -305,7 +305,7 @@ fn line(event: &Event, several: bool) -> String {
     }
 }
 
-fn document(event: &Event) -> serde_json::Value {
+fn document(event: &LogLine) -> serde_json::Value {
     json!({
         "function": event.function,
         "timestamp": event.event.timestamp(),

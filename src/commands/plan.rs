@@ -24,5 +24,5 @@ pub async fn run(global: &Global, args: &Plan, report: &Report) -> Result<u8> {
         report.planned(&plan);
     }
     let sure = plan.unread().next().is_none();
-    Ok(if plan.in_step() && sure { 0 } else { 2 })
+    Ok(if plan.in_sync() && sure { 0 } else { 2 })
 }

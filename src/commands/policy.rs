@@ -46,7 +46,7 @@ pub async fn run(global: &Global, args: &Policy, report: &Report) -> Result<u8> 
     };
     warn_of_size(&policy, args, report);
     if global.json {
-        report.document(&policy);
+        report.prescribed(&policy);
     } else {
         report.data(&format!("{policy:#}"));
     }

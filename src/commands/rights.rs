@@ -3,11 +3,11 @@
 use serde_json::Value;
 
 use crate::aws::denial::Denial;
-use crate::engine::{Outcome, Report as Step};
+use crate::engine::{Outcome, StepReport};
 use crate::report::Report;
 
 /// The policy that the steps of a run lack, if statements help.
-pub fn missing(steps: &[Step]) -> Option<Value> {
+pub fn missing(steps: &[StepReport]) -> Option<Value> {
     let denials: Vec<_> = steps
         .iter()
         .filter_map(|step| match &step.outcome {
@@ -19,7 +19,7 @@ pub fn missing(steps: &[Step]) -> Option<Value> {
 }
 
 /// Each step has said what it lacks; this says it of all at once.
-pub fn ask(report: &Report, steps: &[Step]) {
+pub fn ask(report: &Report, steps: &[StepReport]) {
     if let Some(policy) = missing(steps)
         && policy["Statement"].as_array().is_some_and(|statements| statements.len() > 1)
     {

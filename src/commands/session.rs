@@ -12,7 +12,7 @@ use super::interrupt::UnderWay;
 use crate::aws::{Cloud, Names, Target, record};
 use crate::bundle::{self, Application, Arch, Artifact, Destination};
 use crate::cli::Global;
-use crate::engine::{Applied, Interrupt, Known, Options, Plan, Purpose};
+use crate::engine::{Applied, Interrupt, Observed, Options, Plan, Purpose};
 use crate::local::{self, Running};
 use crate::manifest::Source;
 use crate::report::Report;
@@ -88,8 +88,8 @@ impl<'a> Session<'a> {
 
     /// Reads the whole stack and plans to bring it to what it should be.
     pub async fn plan(&self, artifacts: &[Artifact]) -> Result<(Deployment, Plan)> {
-        let Stage { deployment, known } = self.read(artifacts, Purpose::Compare).await?;
-        let plan = deployment.stack.plan_up(known);
+        let Observation { deployment, observed } = self.read(artifacts, Purpose::Compare).await?;
+        let plan = deployment.stack.plan_up(observed);
         self.report.name(&plan);
         // Not once more in every round.
         if !self.told.swap(true, Ordering::Relaxed) {
@@ -130,7 +130,7 @@ impl<'a> Session<'a> {
     }
 
     /// Reads the whole stack: what it should be, and what it is.
-    pub async fn read(&self, artifacts: &[Artifact], purpose: Purpose) -> Result<Stage> {
+    pub async fn read(&self, artifacts: &[Artifact], purpose: Purpose) -> Result<Observation> {
         let secrets = |variable: &str| {
             let secret = std::env::var(variable).ok();
             self.report.hide(secret.as_deref().unwrap_or_default());
@@ -142,20 +142,20 @@ impl<'a> Session<'a> {
         self.report.begin("reading the cloud");
         let read = deployment.read(&self.cloud, self.report, purpose).await;
         self.report.end();
-        let (known, leftovers) = read?;
-        for role in &leftovers.in_use {
+        let (observed, orphans) = read?;
+        for role in &orphans.in_use {
             self.report.note(&format!(
                 "left for now: the empty role {role}, which a run of `advent up` that is under way \
                  may need; once it is 15 minutes old, `advent up` deletes it, and `advent down` at \
                  once"
             ));
         }
-        if let Some(why) = &leftovers.blind {
+        if let Some(why) = &orphans.incomplete {
             self.report.warn(&format!(
                 "resources that advent.toml no longer has could not be looked for: {why}"
             ));
         }
-        Ok(Stage { deployment, known })
+        Ok(Observation { deployment, observed })
     }
 
     /// Carries a plan out, until it is done or interrupted.
@@ -189,9 +189,9 @@ impl<'a> Session<'a> {
 }
 
 /// A stage of the application that has been read.
-pub struct Stage {
+pub struct Observation {
     pub deployment: Deployment,
-    pub known: Known,
+    pub observed: Observed,
 }
 
 /// The application of the folder that the command runs in, or the embedded one, which is said.

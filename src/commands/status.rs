@@ -1,4 +1,4 @@
-//! `advent status`: every resource, what and where it is, in step or drifted.
+//! `advent status`: every resource, what and where it is, in sync or drifted.
 
 use anyhow::Result;
 

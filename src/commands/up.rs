@@ -10,9 +10,7 @@ use super::session::Session;
 use super::{document, interrupt, rights, secrets, url};
 use crate::aws::{ApiError, young};
 use crate::cli::{Global, Up};
-use crate::engine::{
-    Action, Applied, Outcome, Overtaken, Plan, Report as StepReport, Resource as _, Step,
-};
+use crate::engine::{Action, Applied, Conflict, Outcome, Plan, Resource as _, Step, StepReport};
 use crate::failure::Failure;
 use crate::report::Report;
 use crate::resources::permission::{self, Permission};
@@ -37,7 +35,7 @@ pub async fn run(global: &Global, args: &Up, report: &Report) -> Result<u8> {
     let (deployment, applied, interrupted) = loop {
         let (deployment, plan) = session.plan(&artifacts).await?;
         if round == 1 {
-            refuse_strangers(&plan)?;
+            refuse_foreign(&plan)?;
             super::refuse_protected(&session, &plan)?;
         }
         report.plan(&plan);
@@ -48,14 +46,14 @@ pub async fn run(global: &Global, args: &Up, report: &Report) -> Result<u8> {
         begun.get_or_insert_with(Instant::now);
         let (applied, interrupted) = session.apply(&deployment, &plan).await;
         merge(&mut reports, &applied.reports);
-        met_another |= applied.overtaken;
+        met_another |= applied.conflict;
         let again = look_again(&applied, met_another);
         let again = again.filter(|_| !interrupted && round < ROUNDS);
         let Some(why) = again else { break (deployment, applied, interrupted) };
         report.note(&format!("{why}: looking again"));
         tokio::time::sleep(pause(round)).await;
         round += 1;
-        session.cloud.forget_answers();
+        session.cloud.invalidate_caches();
     };
     let api = deployment.http_api.and_then(|api| applied.state(api));
     let endpoint = api.map(|api| api.endpoint.as_str());
@@ -106,11 +104,11 @@ fn look_again(applied: &Applied, met_another: bool) -> Option<&'static str> {
     if failed(|error| error.downcast_ref().is_some_and(young::is_lost)) {
         return None;
     }
-    let other_run = |error: &anyhow::Error| error.chain().any(<dyn Error>::is::<Overtaken>);
+    let other_run = |error: &anyhow::Error| error.chain().any(<dyn Error>::is::<Conflict>);
     if failed(other_run) {
         return Some("another run is changing this stack as well");
     }
-    if applied.overtaken || failed(ApiError::is_not_found_in) {
+    if applied.conflict || failed(ApiError::is_not_found_in) {
         return Some("the cloud was not as it had been read");
     }
     // What one does in a later round the other may have done at the same time, where the cloud lets
@@ -142,16 +140,16 @@ fn merge(reports: &mut Vec<StepReport>, later: &[StepReport]) {
 }
 
 /// # Errors
-/// A refusal that names every stranger that has one of the stack's names.
-fn refuse_strangers(plan: &Plan) -> Result<()> {
-    let strangers: Vec<_> = plan
-        .strangers()
+/// A refusal that names every foreign resource that has one of the stack's names.
+fn refuse_foreign(plan: &Plan) -> Result<()> {
+    let foreign: Vec<_> = plan
+        .foreign()
         .map(|(step, whose)| format!("the {} {} exists, and {whose}", step.kind, step.name))
         .collect();
-    if strangers.is_empty() {
+    if foreign.is_empty() {
         return Ok(());
     }
-    let what = format!("{}; nothing was changed", strangers.join("; "));
+    let what = format!("{}; nothing was changed", foreign.join("; "));
     let hint = "give yours another `name` in advent.toml, deploy with --stage NAME, or remove what \
                 is there if nobody needs it";
     Err(Failure::refused(what).hint(hint).into())
@@ -195,12 +193,12 @@ fn allowed(session: &Session<'_>, args: &Up, plan: &Plan, first: bool) -> Result
         })
         .filter(|step| !superseded(step))
         .collect();
-    super::consent(session, "delete or replace", &destroyed, first && !plan.in_step())
+    super::consent(session, "delete or replace", &destroyed, first && !plan.in_sync())
 }
 
 fn left(reports: &[StepReport]) -> String {
     let done = reports.iter().filter(|step| step.outcome.is_done()).count();
-    format!("{done} of {} resources are in step", reports.len())
+    format!("{done} of {} resources are in sync", reports.len())
 }
 
 fn title(stack: &str, reports: &[StepReport], took: Duration) -> String {

@@ -55,8 +55,8 @@ struct TableState {
 
 impl Resource for Table {
     const KIND: &'static str = "table";
-    const OUTLIVES_ITSELF: bool = true;
-    type Cloud = FakeCloud;
+    const STALE_READS_AFTER_DELETE: bool = true;
+    type Client = FakeCloud;
     type Inputs = ();
     type State = TableState;
 
@@ -104,8 +104,8 @@ impl Resource for Table {
         unreachable!()
     }
 
-    async fn settle(&self, _: &TableState, cx: &Context<'_, FakeCloud>) -> Result<()> {
-        cx.cloud.call("settle", self.0).await
+    async fn wait_until_ready(&self, _: &TableState, cx: &Context<'_, FakeCloud>) -> Result<()> {
+        cx.cloud.call("wait until ready", self.0).await
     }
 
     async fn delete(&self, _: &TableState, cx: &Context<'_, FakeCloud>) -> Result<()> {
@@ -146,7 +146,7 @@ impl Function {
 
 impl Resource for Function {
     const KIND: &'static str = "function";
-    type Cloud = FakeCloud;
+    type Client = FakeCloud;
     type Inputs = FunctionInputs;
     type State = FunctionState;
 
@@ -277,8 +277,12 @@ async fn up_works_on_what_is_ready_and_a_second_up_changes_nothing() {
     let (stack, cloud) = (stack(128, "arm64"), FakeCloud::default());
     let begun = tokio::time::Instant::now();
     assert_eq!(up(&stack, &cloud).await, DONE);
-    assert_eq!(begun.elapsed().as_secs(), 2, "two layers, and nobody waits for tables to settle");
-    assert_eq!(cloud.busy.lock().unwrap().1, 5, "two functions beside three that settle");
+    assert_eq!(
+        begun.elapsed().as_secs(),
+        2,
+        "two layers, and nobody waits for tables to wait_until_ready"
+    );
+    assert_eq!(cloud.busy.lock().unwrap().1, 5, "two functions beside three that wait_until_ready");
     assert_eq!(cloud.log().len(), 5 + 3);
 
     let plan = plan_up(&stack, &cloud).await;
@@ -300,7 +304,10 @@ async fn a_failure_spares_what_does_not_depend_on_it_and_up_continues() {
     let mut log = cloud.log();
     log.sort();
     // The table is there; that is asked by creating it, since the function is not.
-    assert_eq!(log, ["create count", "create count-role", "create words", "settle count-role"]);
+    assert_eq!(
+        log,
+        ["create count", "create count-role", "create words", "wait until ready count-role"]
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -322,7 +329,7 @@ async fn what_hangs_on_something_missing_is_rechecked_then_left_alone() {
     let plan = plan_up(&stack, &cloud).await;
     assert_eq!(action(&plan, "count"), &Action::Recheck);
     apply(&stack, &cloud, &plan).await;
-    assert_eq!(cloud.log(), ["create count-role", "settle count-role"]);
+    assert_eq!(cloud.log(), ["create count-role", "wait until ready count-role"]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -356,10 +363,10 @@ async fn down_deletes_dependants_first_even_when_a_dependency_is_gone() {
 #[tokio::test(start_paused = true)]
 async fn strangers_are_named_by_up_and_passed_by_down() {
     let (stack, cloud) = (stack(128, "arm64"), FakeCloud::default());
-    let stranger = BTreeMap::from([("foreign".to_owned(), String::new())]);
-    cloud.things.lock().unwrap().insert("words".into(), stranger);
+    let foreign = BTreeMap::from([("foreign".to_owned(), String::new())]);
+    cloud.things.lock().unwrap().insert("words".into(), foreign);
     let plan = plan_up(&stack, &cloud).await;
-    let (step, whose) = plan.strangers().next().unwrap();
+    let (step, whose) = plan.foreign().next().unwrap();
     assert_eq!((step.id.as_str(), whose), ("words", "no tags"));
     let outcomes = apply(&stack, &cloud, &plan).await;
     assert_eq!(outcomes[0], "failed: table words is not this stack's: no tags");
@@ -388,13 +395,13 @@ async fn what_another_run_created_and_deleted_is_created_without_a_long_wait() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_unwanted_goes_last_and_in_order() {
+async fn an_orphan_goes_last_and_in_order() {
     let mut stack = stack(128, "arm64");
     let cloud = FakeCloud::default();
     let old = stack.add("old", Table("old"));
     let user = stack.add_with("user", Table("user"), (), |()| ());
-    stack.unwanted(old);
-    stack.unwanted(user);
+    stack.prune(old);
+    stack.prune(user);
     for name in ["old", "user"] {
         cloud.things.lock().unwrap().insert(name.into(), BTreeMap::new());
     }
@@ -411,7 +418,7 @@ async fn what_dies_with_its_owner_costs_no_call() {
     let (mut stack, cloud) = (Stack::default(), FakeCloud::default());
     let owner = stack.add("owner", Table("owner"));
     let child = stack.add("child", Table("child"));
-    stack.dies_with(child, owner);
+    stack.deleted_with_parent(child, owner);
     up(&stack, &cloud).await;
     cloud.log();
     assert_eq!(down(&stack, &cloud).await, ["done", "done"]);
@@ -435,7 +442,7 @@ async fn an_interrupt_begins_nothing_new() {
     let applied = stack.apply(&plan, &cloud, options, &Raise(&interrupt)).await;
     let outcomes: Vec<_> = applied.reports.iter().map(|report| say(&report.outcome)).collect();
     assert_eq!(outcomes, ["done", "skipped", "skipped", "skipped", "skipped"]);
-    assert_eq!(cloud.log(), ["create words", "settle words"]);
+    assert_eq!(cloud.log(), ["create words", "wait until ready words"]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -492,5 +499,5 @@ async fn what_exists_but_is_hidden_from_reads_is_waited_for() {
     let options = Options { concurrency: 10, interrupt: &interrupt };
     let applied = stack.apply(&plan, &cloud, options, &()).await;
     assert!(applied.reports.iter().all(|report| report.outcome.is_done()));
-    assert!(applied.overtaken, "somebody else has created it");
+    assert!(applied.conflict, "somebody else has created it");
 }

@@ -43,7 +43,7 @@ pub enum Protocol {
 
 /// An authenticated control-plane request.
 #[derive(Debug)]
-pub struct Call {
+pub struct ApiCall {
     pub protocol: Protocol,
     /// The service of the credential scope: `lambda`, `sns`, `apigateway`, `tagging`, ...
     pub service: String,
@@ -66,7 +66,7 @@ pub struct Call {
     pub params: Value,
 }
 
-impl Call {
+impl ApiCall {
     /// The parameters as a type.
     ///
     /// # Errors
@@ -147,7 +147,7 @@ impl Reply {
 
     /// The result of a query operation: an object whose arrays become `<member>`s and whose
     /// [`xml::map`]s become `<entry>`s. Null for an operation without a result.
-    pub fn query(call: &Call, result: &Value) -> Self {
+    pub fn query(call: &ApiCall, result: &Value) -> Self {
         Self { status: 200, headers: Vec::new(), body: xml::response(call, result).into() }
     }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
-use super::call::{Call, Principal};
+use super::call::{ApiCall, Principal};
 use super::connections::Bounds;
 use super::error::AwsError;
 use super::keys::{Holder, Key, Sessions};
@@ -21,7 +21,7 @@ use crate::invocation::shell_word;
 pub const STATE: &str = "state.sqlite";
 
 /// One running local cloud.
-pub struct Cloud {
+pub struct LocalCloud {
     /// Where its state is.
     pub dir: PathBuf,
     /// `http://127.0.0.1:PORT`.
@@ -42,7 +42,7 @@ pub struct Cloud {
     pub stopping: watch::Sender<bool>,
 }
 
-impl Cloud {
+impl LocalCloud {
     /// Opens the state under `dir`, which must exist, to be served at these ports, the second for
     /// functions.
     pub(super) fn open(
@@ -94,7 +94,7 @@ impl Cloud {
     ///
     /// # Errors
     /// AWS's refusal, in the code of the called service.
-    pub fn authorise(&self, call: &Call, need: &Need) -> Result<(), AwsError> {
+    pub fn authorise(&self, call: &ApiCall, need: &Need) -> Result<(), AwsError> {
         let Principal::Function { role, function } = &call.principal else { return Ok(()) };
         let Need { action, resource, context } = need;
         let decision = self.decide(role, function, &call.region, action, resource, context)?;

@@ -17,7 +17,7 @@ use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
 
-use super::cloud::Cloud;
+use super::cloud::LocalCloud;
 use super::gateway;
 
 /// How long the head of a request may take, and a connection without one may stay.
@@ -83,7 +83,7 @@ impl Bounds {
 /// once, and then what is under way.
 pub(super) async fn serve(
     listener: TcpListener,
-    cloud: Arc<Cloud>,
+    cloud: Arc<LocalCloud>,
     most: usize,
     mut stopping: watch::Receiver<bool>,
 ) {
@@ -146,7 +146,7 @@ async fn room(permits: &Arc<Semaphore>, wanted: &Notify) -> OwnedSemaphorePermit
 async fn answer(
     stream: TcpStream,
     peer: SocketAddr,
-    cloud: Arc<Cloud>,
+    cloud: Arc<LocalCloud>,
     mut stopping: watch::Receiver<bool>,
     wanted: Arc<Notify>,
 ) {

@@ -16,8 +16,8 @@ use dynoxide::{Database, DynoxideError};
 use serde_json::{Value, json};
 
 use super::ACCOUNT;
-use super::call::{Call, Principal, Reply};
-use super::cloud::Cloud;
+use super::call::{ApiCall, Principal, Reply};
+use super::cloud::LocalCloud;
 use super::error::AwsError;
 use super::need::Need;
 use super::tagging::Tagged;
@@ -124,7 +124,7 @@ impl Engines {
 
 /// What a function's call needs; its owner needs nothing, and is not kept waiting for it. The call is
 /// then carried out as it was read here: of members that are there twice, one counts.
-pub fn needs(cloud: &Cloud, call: &mut Call) -> Result<Vec<Need>, AwsError> {
+pub fn needs(cloud: &LocalCloud, call: &mut ApiCall) -> Result<Vec<Need>, AwsError> {
     if call.principal == Principal::Operator {
         return Ok(Vec::new());
     }
@@ -135,7 +135,7 @@ pub fn needs(cloud: &Cloud, call: &mut Call) -> Result<Vec<Need>, AwsError> {
     Ok(needs)
 }
 
-pub async fn handle(cloud: &Arc<Cloud>, call: &Call) -> Result<Reply, AwsError> {
+pub async fn handle(cloud: &Arc<LocalCloud>, call: &ApiCall) -> Result<Reply, AwsError> {
     let body = std::str::from_utf8(&call.body)
         .map_err(|_| AwsError::new(400, "SerializationException", "the body is not UTF-8"))?;
     depth::check(body)?;

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use super::call::Call;
+use super::call::ApiCall;
 
 /// What SQLite, and the tables' engine, say of a damaged file, through whatever it comes.
 const SQLITE_DAMAGED: [&str; 3] = [
@@ -60,7 +60,7 @@ impl AwsError {
     }
 
     /// As [`AwsError::unknown`], for what `call` asks.
-    pub fn unknown_call(call: &Call) -> Self {
+    pub fn unknown_call(call: &ApiCall) -> Self {
         Self::unknown(format_args!("{}:{}", call.service, call.operation))
     }
 

@@ -12,8 +12,8 @@ use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::call::{Call, Principal, Protocol, Reply};
-use super::cloud::Cloud;
+use super::call::{ApiCall, Principal, Protocol, Reply};
+use super::cloud::LocalCloud;
 use super::connections::{self, Unread};
 use super::error::{AwsError, DAMAGED};
 use super::keys::Holder;
@@ -28,7 +28,7 @@ const LAMBDA_BODY: usize = 70 << 20;
 const BODY: usize = 16 << 20;
 
 /// Answers one request.
-pub(super) async fn entry(cloud: &Arc<Cloud>, peer: SocketAddr, request: Request) -> Response {
+pub(super) async fn entry(cloud: &Arc<LocalCloud>, peer: SocketAddr, request: Request) -> Response {
     let mut hosts = request.headers().get_all(header::HOST).iter();
     let host = hosts.next().filter(|_| hosts.next().is_none());
     let Some(host_name) = host.and_then(|host| loopback_name(host.to_str().ok()?)) else {
@@ -102,7 +102,7 @@ pub(super) const CONTROL: &str = "advent";
 pub(super) const PROOF: &str = "x-advent-proof";
 
 /// What the command line asks a running local cloud.
-async fn control(cloud: &Arc<Cloud>, request: Request, what: &str) -> Response {
+async fn control(cloud: &Arc<LocalCloud>, request: Request, what: &str) -> Response {
     let (parts, body) = request.into_parts();
     let signed = async {
         let signed = Signed::of(cloud, Claim::of(&parts)?, &parts.headers)?;
@@ -128,7 +128,7 @@ async fn control(cloud: &Arc<Cloud>, request: Request, what: &str) -> Response {
     response
 }
 
-fn controlled(cloud: &Arc<Cloud>, method: &Method, what: &str) -> Result<Response, AwsError> {
+fn controlled(cloud: &Arc<LocalCloud>, method: &Method, what: &str) -> Result<Response, AwsError> {
     let answer = match (method.as_str(), what) {
         ("GET", "health") => json!({
             "advent": env!("CARGO_PKG_VERSION"), "pid": std::process::id(),
@@ -148,7 +148,7 @@ fn controlled(cloud: &Arc<Cloud>, method: &Method, what: &str) -> Result<Respons
 }
 
 /// How many of each kind there are.
-fn contents(cloud: &Arc<Cloud>) -> Result<serde_json::Map<String, Value>, AwsError> {
+fn contents(cloud: &Arc<LocalCloud>) -> Result<serde_json::Map<String, Value>, AwsError> {
     let mut counts = cloud.store.read(|db| {
         let mut counts = serde_json::Map::new();
         for kind in ["topic", "role", "function", "log_group", "api"] {
@@ -165,7 +165,7 @@ fn contents(cloud: &Arc<Cloud>) -> Result<serde_json::Map<String, Value>, AwsErr
     Ok(counts)
 }
 
-async fn service(cloud: &Arc<Cloud>, request: Request) -> Response {
+async fn service(cloud: &Arc<LocalCloud>, request: Request) -> Response {
     let request_id = Uuid::new_v4().to_string();
     let (parts, body) = request.into_parts();
     let target = parts.headers.get("x-amz-target").and_then(|target| target.to_str().ok());
@@ -224,7 +224,7 @@ async fn service(cloud: &Arc<Cloud>, request: Request) -> Response {
                 serde_json::from_slice(&body).unwrap_or(Value::Null),
             ),
         };
-        let mut call = Call {
+        let mut call = ApiCall {
             protocol,
             service: service.clone(),
             operation,
@@ -262,7 +262,7 @@ fn json_body(service: &str, body: &Bytes) -> Result<Value, AwsError> {
         .map_err(|error| AwsError::new(400, "SerializationException", error.to_string()))
 }
 
-async fn dispatch(cloud: &Arc<Cloud>, call: &mut Call) -> Result<Reply, AwsError> {
+async fn dispatch(cloud: &Arc<LocalCloud>, call: &mut ApiCall) -> Result<Reply, AwsError> {
     tracing::debug!(service = call.service, operation = call.operation, region = call.region);
     match call.service.as_str() {
         "lambda" => rest::resolve(lambda::OPERATIONS, call)?,
@@ -356,13 +356,13 @@ struct Signed {
 
 impl Signed {
     /// As far as it can be told without the body.
-    fn of(cloud: &Cloud, claim: Claim, headers: &HeaderMap) -> Result<Self, Refused> {
+    fn of(cloud: &LocalCloud, claim: Claim, headers: &HeaderMap) -> Result<Self, Refused> {
         let holder = cloud.holder(&claim.key).ok_or(Refused::UnknownKey)?;
         claim.check(&holder, headers, SystemTime::now())?;
         Ok(Self { claim, holder })
     }
 
-    fn verify(&self, cloud: &Cloud, parts: &Parts, body: &[u8]) -> Result<(), Refused> {
+    fn verify(&self, cloud: &LocalCloud, parts: &Parts, body: &[u8]) -> Result<(), Refused> {
         self.claim.verify(&self.holder, parts, body, &cloud.signing_keys)
     }
 }

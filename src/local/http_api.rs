@@ -12,8 +12,8 @@ use std::sync::Arc;
 use percent_encoding::{AsciiSet, CONTROLS, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Value, json};
 
-use super::call::{Call, Reply};
-use super::cloud::Cloud;
+use super::call::{ApiCall, Reply};
+use super::cloud::LocalCloud;
 use super::error::AwsError;
 use super::need::Need;
 use super::rest;
@@ -35,7 +35,7 @@ const ARN: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').
 
 /// What a call needs. API Gateway's rights are named after methods and paths: those that the call
 /// means, in one form, however they are written.
-pub fn needs(call: &Call) -> Result<Vec<Need>, AwsError> {
+pub fn needs(call: &ApiCall) -> Result<Vec<Need>, AwsError> {
     let unknown = || AwsError::unknown_call(call);
     let pattern = rest::pattern(OPERATIONS, call.method.as_str(), &call.operation);
     let mut parts = pattern.ok_or_else(unknown)?.split("{}");
@@ -51,7 +51,7 @@ pub fn needs(call: &Call) -> Result<Vec<Need>, AwsError> {
 }
 
 #[expect(clippy::unused_async, reason = "all services are called alike")]
-pub async fn handle(cloud: &Arc<Cloud>, call: &mut Call) -> Result<Reply, AwsError> {
+pub async fn handle(cloud: &Arc<LocalCloud>, call: &mut ApiCall) -> Result<Reply, AwsError> {
     let (id, child) = (call.label(0), call.label(1));
     let operation = call.operation.as_str();
     match operation {
@@ -95,7 +95,7 @@ fn missing(what: &str, id: &str) -> AwsError {
 }
 
 /// Items in the order of their keys, in pages as the call wants them.
-fn page(call: &Call, items: Vec<(String, Value)>) -> Result<Reply, AwsError> {
+fn page(call: &ApiCall, items: Vec<(String, Value)>) -> Result<Reply, AwsError> {
     let most = match call.query("maxResults").map(str::parse::<usize>) {
         None => 100,
         Some(Ok(most)) if most > 0 => most,

@@ -11,9 +11,9 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::ACCOUNT;
-use super::call::{Call, Reply};
+use super::call::{ApiCall, Reply};
 use super::clock::{iso8601, now_ms};
-use super::cloud::Cloud;
+use super::cloud::LocalCloud;
 use super::error::AwsError;
 use super::need::Need;
 use super::policy;
@@ -85,17 +85,17 @@ impl Role {
 
 /// What a role's permissions boundary says, if it has one; `Null`, which allows nothing, if that
 /// policy is gone.
-pub fn boundary(cloud: &Cloud, role: &Role) -> Result<Option<Value>, AwsError> {
+pub fn boundary(cloud: &LocalCloud, role: &Role) -> Result<Option<Value>, AwsError> {
     role.boundary.as_deref().map(|arn| managed::document(cloud, arn)).transpose()
 }
 
 /// A role by its name.
-pub fn role(cloud: &Cloud, name: &str) -> Result<Option<Arc<Role>>, AwsError> {
+pub fn role(cloud: &LocalCloud, name: &str) -> Result<Option<Arc<Role>>, AwsError> {
     cloud.store.read(|db| db.shared(KIND, "", name))
 }
 
 /// What a call needs.
-pub fn needs(cloud: &Cloud, call: &Call) -> Result<Vec<Need>, AwsError> {
+pub fn needs(cloud: &LocalCloud, call: &ApiCall) -> Result<Vec<Need>, AwsError> {
     let name = call.text("RoleName").unwrap_or("*");
     let resource = match call.operation.as_str() {
         "CreateRole" => arn(call.text("Path").unwrap_or("/"), name),
@@ -122,7 +122,7 @@ pub fn needs(cloud: &Cloud, call: &Call) -> Result<Vec<Need>, AwsError> {
     Ok(vec![Need::new(format!("iam:{}", call.operation), resource)])
 }
 
-pub fn handle(cloud: &Arc<Cloud>, call: &Call) -> Result<Reply, AwsError> {
+pub fn handle(cloud: &Arc<LocalCloud>, call: &ApiCall) -> Result<Reply, AwsError> {
     if let Some(result) = managed::handle(cloud, call)? {
         return Ok(Reply::query(call, &result));
     }
@@ -193,7 +193,7 @@ pub fn handle(cloud: &Arc<Cloud>, call: &Call) -> Result<Reply, AwsError> {
 }
 
 /// A role's inline policies.
-fn inline(cloud: &Arc<Cloud>, call: &Call) -> Result<Value, AwsError> {
+fn inline(cloud: &Arc<LocalCloud>, call: &ApiCall) -> Result<Value, AwsError> {
     match call.operation.as_str() {
         "PutRolePolicy" => change(cloud, call, |role| {
             let name = legal_name(call, "PolicyName", 128)?;
@@ -240,7 +240,7 @@ fn arn(path: &str, name: &str) -> String {
     format!("arn:aws:iam::{ACCOUNT}:role{path}{name}")
 }
 
-fn find(db: &Db<'_>, call: &Call) -> Result<Role, AwsError> {
+fn find(db: &Db<'_>, call: &ApiCall) -> Result<Role, AwsError> {
     let name = call.need("RoleName")?;
     db.get(KIND, "", name)?.ok_or_else(|| {
         AwsError::new(404, "NoSuchEntity", format!("The role with name {name} cannot be found."))
@@ -252,8 +252,8 @@ fn no_policy(name: &str) -> AwsError {
 }
 
 fn change(
-    cloud: &Cloud,
-    call: &Call,
+    cloud: &LocalCloud,
+    call: &ApiCall,
     f: impl FnOnce(&mut Role) -> Result<Value, AwsError>,
 ) -> Result<Value, AwsError> {
     cloud.store.write(|db| {
@@ -264,7 +264,7 @@ fn change(
     })
 }
 
-fn create(db: &Db<'_>, call: &Call) -> Result<Value, AwsError> {
+fn create(db: &Db<'_>, call: &ApiCall) -> Result<Value, AwsError> {
     let name = legal_name(call, "RoleName", 64)?;
     let path = call.text("Path").unwrap_or("/").to_owned();
     let printable = path.bytes().all(|b| (0x21..=0x7e).contains(&b));
@@ -311,7 +311,7 @@ fn create(db: &Db<'_>, call: &Call) -> Result<Value, AwsError> {
     Ok(json!({"Role": described(&role, true)}))
 }
 
-fn delete(db: &Db<'_>, call: &Call) -> Result<Value, AwsError> {
+fn delete(db: &Db<'_>, call: &ApiCall) -> Result<Value, AwsError> {
     let role = find(db, call)?;
     if !role.policies.is_empty() {
         return Err(AwsError::new(
@@ -356,7 +356,7 @@ fn identifier(prefix: &str) -> String {
     format!("{prefix}{}", &Uuid::new_v4().simple().to_string()[..17].to_ascii_uppercase())
 }
 
-fn legal_name(call: &Call, parameter: &str, longest: usize) -> Result<String, AwsError> {
+fn legal_name(call: &ApiCall, parameter: &str, longest: usize) -> Result<String, AwsError> {
     let name = call.need(parameter)?;
     let legal = |b: u8| b.is_ascii_alphanumeric() || b"_+=,.@-".contains(&b);
     if name.is_empty() || name.len() > longest || !name.bytes().all(legal) {
@@ -374,7 +374,7 @@ fn legal_name(call: &Call, parameter: &str, longest: usize) -> Result<String, Aw
     Ok(name.to_owned())
 }
 
-fn session_seconds(call: &Call) -> Result<u32, AwsError> {
+fn session_seconds(call: &ApiCall) -> Result<u32, AwsError> {
     match call.text("MaxSessionDuration").map(str::parse) {
         None => Ok(3600),
         Some(Ok(seconds @ 3600..=43_200)) => Ok(seconds),
@@ -386,7 +386,7 @@ fn session_seconds(call: &Call) -> Result<u32, AwsError> {
     }
 }
 
-fn document(call: &Call, parameter: &str, trust: bool) -> Result<String, AwsError> {
+fn document(call: &ApiCall, parameter: &str, trust: bool) -> Result<String, AwsError> {
     let text = call.need(parameter)?;
     policy::check(text, trust).map_err(|why| AwsError::new(400, "MalformedPolicyDocument", why))?;
     if trust && text.chars().filter(|c| !c.is_whitespace()).count() > TRUST_SIZE {
@@ -399,7 +399,7 @@ fn document(call: &Call, parameter: &str, trust: bool) -> Result<String, AwsErro
     Ok(text.to_owned())
 }
 
-fn tags(call: &Call) -> Result<BTreeMap<String, String>, AwsError> {
+fn tags(call: &ApiCall) -> Result<BTreeMap<String, String>, AwsError> {
     #[derive(Deserialize)]
     #[serde(rename_all = "PascalCase")]
     struct Tag {
@@ -447,7 +447,7 @@ fn limit_tags(tags: &BTreeMap<String, String>) -> Result<(), AwsError> {
 }
 
 /// One page of a list whose items come with their names, in order. The marker is the last name.
-fn page(call: &Call, member: &str, items: Vec<(String, Value)>) -> Result<Value, AwsError> {
+fn page(call: &ApiCall, member: &str, items: Vec<(String, Value)>) -> Result<Value, AwsError> {
     let size: usize = match call.text("MaxItems").map(str::parse) {
         None => 100,
         Some(Ok(size @ 1..=1000)) => size,

@@ -21,8 +21,8 @@ use std::sync::{Arc, OnceLock};
 
 use axum::body::Bytes;
 
-use super::call::{Call, Reply};
-use super::cloud::Cloud;
+use super::call::{ApiCall, Reply};
+use super::cloud::LocalCloud;
 use super::error::AwsError;
 use super::need::Need;
 use super::store::Db;
@@ -64,13 +64,13 @@ impl Slot {
 }
 
 /// Makes functions run, and goes on with the events that an earlier run left.
-pub fn start(cloud: &Arc<Cloud>) -> anyhow::Result<()> {
+pub fn start(cloud: &Arc<LocalCloud>) -> anyhow::Result<()> {
     let limits = Limits { processes: cloud.bounds.processes, ..Limits::default() };
     start_with(cloud, limits, queue::retry_from_environment())
 }
 
 fn start_with(
-    cloud: &Arc<Cloud>,
+    cloud: &Arc<LocalCloud>,
     limits: Limits,
     retry: std::time::Duration,
 ) -> anyhow::Result<()> {
@@ -88,14 +88,14 @@ fn start_with(
 
 /// Shortens the minute before the first retry.
 #[cfg(test)]
-pub fn set_retry(cloud: &Arc<Cloud>, wait: std::time::Duration) {
+pub fn set_retry(cloud: &Arc<LocalCloud>, wait: std::time::Duration) {
     if let Ok(runtime) = cloud.lambda.get() {
         runtime.queue.set_retry(wait);
     }
 }
 
 /// Ends all functions. Events whose function has not answered wait for the next start.
-pub async fn stop(cloud: &Arc<Cloud>) {
+pub async fn stop(cloud: &Arc<LocalCloud>) {
     if let Ok(runtime) = cloud.lambda.get() {
         runtime.queue.stop();
         runtime.pool.shutdown().await;
@@ -106,7 +106,7 @@ pub async fn stop(cloud: &Arc<Cloud>) {
 }
 
 /// The function that a call is about; `None` for one about all of them.
-fn subject(call: &Call) -> Result<Option<String>, AwsError> {
+fn subject(call: &ApiCall) -> Result<Option<String>, AwsError> {
     Ok(Some(match call.operation.as_str() {
         "ListFunctions" => return Ok(None),
         "CreateFunction" => function::name(call, call.need("FunctionName")?)?,
@@ -130,7 +130,7 @@ fn subject(call: &Call) -> Result<Option<String>, AwsError> {
 }
 
 /// What a call needs.
-pub fn needs(call: &Call) -> Result<Vec<Need>, AwsError> {
+pub fn needs(call: &ApiCall) -> Result<Vec<Need>, AwsError> {
     let resource = match subject(call)? {
         Some(name) => call.arn("lambda", &format!("function:{name}")),
         None => "*".to_owned(),
@@ -148,7 +148,7 @@ pub fn needs(call: &Call) -> Result<Vec<Need>, AwsError> {
     Ok(needs)
 }
 
-pub async fn handle(cloud: &Arc<Cloud>, call: &mut Call) -> Result<Reply, AwsError> {
+pub async fn handle(cloud: &Arc<LocalCloud>, call: &mut ApiCall) -> Result<Reply, AwsError> {
     let Some(name) = subject(call)? else { return manage::list(cloud, call) };
     match call.operation.as_str() {
         "TagResource" | "UntagResource" | "ListTags" => manage::tags(cloud, call, &name),
@@ -194,7 +194,7 @@ pub enum Denied {
 /// Invokes a function in the name of a service such as `apigateway.amazonaws.com`, if its resource
 /// policy lets `source` (an ARN) do so.
 pub async fn invoke_for(
-    cloud: &Arc<Cloud>,
+    cloud: &Arc<LocalCloud>,
     service: &str,
     source: &str,
     function: &str,
@@ -232,33 +232,33 @@ pub(super) fn parse_arn(arn: &str) -> Option<(&str, &str)> {
 }
 
 /// Events were queued: somebody should look.
-pub fn events_queued(cloud: &Cloud) {
+pub fn events_queued(cloud: &LocalCloud) {
     if let Ok(runtime) = cloud.lambda.get() {
         runtime.queue.wake();
     }
 }
 
 /// The asynchronous events that failed for good, newest first.
-pub fn failed_events(cloud: &Arc<Cloud>) -> Result<Vec<serde_json::Value>, AwsError> {
+pub fn failed_events(cloud: &Arc<LocalCloud>) -> Result<Vec<serde_json::Value>, AwsError> {
     queue::failed(cloud)
 }
 
 /// Where a package can be had, as the URL that AWS gives: for ten minutes, by whoever has it.
-fn location(cloud: &Cloud, code: &str) -> String {
+fn location(cloud: &LocalCloud, code: &str) -> String {
     let file = format!("{code}.zip");
     let until = (clock::now_ms() / 1000 + 600).to_string();
     let proof = package_proof(cloud, &file, &until);
     format!("{}{PACKAGES}{file}?Expires={until}&Signature={proof}", cloud.url)
 }
 
-fn package_proof(cloud: &Cloud, file: &str, until: &str) -> String {
+fn package_proof(cloud: &LocalCloud, file: &str, until: &str) -> String {
     let text = format!("{file}\n{until}");
     signature::proof(&cloud.key.secret_access_key, "package", &text)
 }
 
 /// The zip of a function's code, by the name (`HASH.zip`) and the query of the URL that
 /// `GetFunction` gave.
-pub fn package(cloud: &Cloud, file: &str, query: &str) -> Option<std::path::PathBuf> {
+pub fn package(cloud: &LocalCloud, file: &str, query: &str) -> Option<std::path::PathBuf> {
     let query: HashMap<_, _> = form_urlencoded::parse(query.as_bytes()).collect();
     let until = query.get("Expires")?;
     let proof = package_proof(cloud, file, until);

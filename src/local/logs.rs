@@ -11,9 +11,9 @@ use std::sync::Arc;
 use rusqlite::{OptionalExtension, params};
 use serde_json::json;
 
-use super::call::{Call, Reply};
+use super::call::{ApiCall, Reply};
 use super::clock::now_ms;
-use super::cloud::Cloud;
+use super::cloud::LocalCloud;
 use super::error::AwsError;
 use super::need::Need;
 use super::store::Db;
@@ -57,7 +57,7 @@ fn about(operation: &str) -> Option<About> {
 }
 
 /// What a call needs.
-pub fn needs(call: &Call) -> Result<Vec<Need>, AwsError> {
+pub fn needs(call: &ApiCall) -> Result<Vec<Need>, AwsError> {
     let about = about(&call.operation).ok_or_else(|| AwsError::unknown_call(call))?;
     let resource = match about {
         About::Groups => "log-group::log-stream:".to_owned(),
@@ -72,7 +72,7 @@ pub fn needs(call: &Call) -> Result<Vec<Need>, AwsError> {
     Ok(vec![Need::new(action, call.arn("logs", &resource))])
 }
 
-pub fn handle(cloud: &Arc<Cloud>, call: &Call) -> Result<Reply, AwsError> {
+pub fn handle(cloud: &Arc<LocalCloud>, call: &ApiCall) -> Result<Reply, AwsError> {
     match call.operation.as_str() {
         "CreateLogGroup" => cloud.store.write(|db| groups::create(db, call)),
         "DescribeLogGroups" => cloud.store.read(|db| groups::describe(db, call)),
@@ -94,7 +94,7 @@ pub fn handle(cloud: &Arc<Cloud>, call: &Call) -> Result<Reply, AwsError> {
 
 /// Reads, without holding anybody up: neither who writes, nor what else this thread does.
 fn beside<T>(
-    cloud: &Cloud,
+    cloud: &LocalCloud,
     read: impl FnOnce(&Db<'_>) -> Result<T, AwsError>,
 ) -> Result<T, AwsError> {
     tokio::task::block_in_place(|| cloud.store.read_beside(read))
@@ -102,7 +102,7 @@ fn beside<T>(
 
 /// The group that a call is about, by the one member that its operation takes: what else may name
 /// one counts for nothing.
-fn group_name(call: &Call) -> Result<&str, AwsError> {
+fn group_name(call: &ApiCall) -> Result<&str, AwsError> {
     match call.operation.as_str() {
         // Its ARN without `:*`.
         "TagResource" | "UntagResource" | "ListTagsForResource" => {
@@ -138,7 +138,7 @@ pub struct LogLine {
 /// Appends to a stream, made if need be. False, with nothing kept, when there is no such group:
 /// whoever wants logs has made the group.
 pub fn append(
-    cloud: &Cloud,
+    cloud: &LocalCloud,
     region: &str,
     group: &str,
     stream: &str,
@@ -164,7 +164,7 @@ pub fn append(
 const EXPIRED: usize = 5_000;
 
 /// Removes events that are older than their group keeps them.
-pub fn expire(cloud: &Cloud) -> Result<(), AwsError> {
+pub fn expire(cloud: &LocalCloud) -> Result<(), AwsError> {
     let groups = cloud.store.read(|db| {
         let mut all = Vec::new();
         for region in db.regions(groups::KIND)? {
@@ -220,12 +220,12 @@ fn invalid(message: impl Into<String>) -> AwsError {
 }
 
 /// A stream that must exist, in a group that must exist.
-fn existing_stream(db: &Db<'_>, call: &Call) -> Result<i64, AwsError> {
+fn existing_stream(db: &Db<'_>, call: &ApiCall) -> Result<i64, AwsError> {
     let group = groups::existing(db, call)?;
     stream_id(db, &call.region, &group.name, call.need("logStreamName")?)?.ok_or_else(no_stream)
 }
 
-fn create_stream(db: &Db<'_>, call: &Call) -> Result<Reply, AwsError> {
+fn create_stream(db: &Db<'_>, call: &ApiCall) -> Result<Reply, AwsError> {
     let group = groups::existing(db, call)?;
     let name = call.need("logStreamName")?;
     if name.is_empty() || name.chars().count() > 512 || name.contains([':', '*']) {
@@ -245,14 +245,14 @@ fn create_stream(db: &Db<'_>, call: &Call) -> Result<Reply, AwsError> {
     Reply::json(&json!({}))
 }
 
-fn delete_stream(db: &Db<'_>, call: &Call) -> Result<Reply, AwsError> {
+fn delete_stream(db: &Db<'_>, call: &ApiCall) -> Result<Reply, AwsError> {
     let id = existing_stream(db, call)?;
     db.conn().execute("DELETE FROM log_event WHERE stream = ?", [id])?;
     db.conn().execute("DELETE FROM log_stream WHERE id = ?", [id])?;
     Reply::json(&json!({}))
 }
 
-fn describe_streams(db: &Db<'_>, call: &Call) -> Result<Reply, AwsError> {
+fn describe_streams(db: &Db<'_>, call: &ApiCall) -> Result<Reply, AwsError> {
     let group = groups::existing(db, call)?;
     let prefix = call.text("logStreamNamePrefix").unwrap_or_default();
     let by_time = call.text("orderBy") == Some("LastEventTime");
@@ -313,7 +313,7 @@ fn describe_streams(db: &Db<'_>, call: &Call) -> Result<Reply, AwsError> {
 }
 
 /// One page of a list of up to 50. The token is where the next one begins.
-fn page<T>(call: &Call, items: Vec<T>) -> Result<(Vec<T>, Option<String>), AwsError> {
+fn page<T>(call: &ApiCall, items: Vec<T>) -> Result<(Vec<T>, Option<String>), AwsError> {
     let size = match &call.params["limit"] {
         serde_json::Value::Null => 50,
         limit => limit

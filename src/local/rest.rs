@@ -2,7 +2,7 @@
 
 use percent_encoding::percent_decode_str;
 
-use super::call::Call;
+use super::call::ApiCall;
 use super::error::AwsError;
 
 /// One line per operation: `METHOD /path/with/{}/for/labels Name`, literal segments sorted before
@@ -10,7 +10,7 @@ use super::error::AwsError;
 pub type Operations = &'static str;
 
 /// Sets a call's operation and labels.
-pub fn resolve(operations: Operations, call: &mut Call) -> Result<(), AwsError> {
+pub fn resolve(operations: Operations, call: &mut ApiCall) -> Result<(), AwsError> {
     let Some((operation, labels)) = operation(operations, call.method.as_str(), &call.path) else {
         return Err(AwsError::unknown_call(call));
     };

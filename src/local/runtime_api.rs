@@ -129,7 +129,7 @@ async fn serve(
 
 async fn next(pool: &Arc<Pool>, worker: &Arc<Worker>) -> Response {
     let event = match pool.next(worker).await {
-        Next::Event(event) => event,
+        Next::Invocation(event) => event,
         Next::End => return answer(StatusCode::GONE, "Runtime.Gone", "this worker is to end"),
         Next::NotNow => {
             // As AWS's runtime interface emulator has it.

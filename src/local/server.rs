@@ -11,7 +11,7 @@ use anyhow::Context as _;
 use serde::{Deserialize, Serialize};
 use tokio::net::TcpListener;
 
-use super::cloud::{Cloud, STATE};
+use super::cloud::{LocalCloud, STATE};
 use super::connections::{self, Bounds};
 use super::keys::Key;
 use super::{executable, folder, lambda, logs};
@@ -74,7 +74,7 @@ pub async fn serve(dir: &Path, port: Option<u16>, ready: impl FnOnce(&str)) -> a
 }
 
 struct Server {
-    cloud: Arc<Cloud>,
+    cloud: Arc<LocalCloud>,
     listener: TcpListener,
     /// For functions.
     inner: TcpListener,
@@ -120,7 +120,7 @@ impl Server {
         let inner = any_port().await?;
         let port = listener.local_addr()?.port();
         let ports = [port, inner.local_addr()?.port()];
-        let cloud = Cloud::open(&dir, ports, key, Bounds::of_this_process())?;
+        let cloud = LocalCloud::open(&dir, ports, key, Bounds::of_this_process())?;
         let endpoint = Endpoint { url: cloud.url.clone(), port, pid: std::process::id() };
         endpoint.write(&dir, &lock).map_err(failed)?;
         Ok(Self { cloud, listener, inner, lock })
@@ -197,7 +197,7 @@ fn same(_: &Metadata, _: &Metadata) -> bool {
 }
 
 /// Removes what has expired, now and then.
-async fn upkeep(cloud: Arc<Cloud>) {
+async fn upkeep(cloud: Arc<LocalCloud>) {
     let mut interval = tokio::time::interval(UPKEEP);
     loop {
         interval.tick().await;
@@ -256,7 +256,7 @@ async fn terminated() {
 
 /// A local cloud in this process, for tests. It ends when this is dropped.
 pub struct InProcess {
-    cloud: Arc<Cloud>,
+    cloud: Arc<LocalCloud>,
     stop: Option<tokio::sync::oneshot::Sender<()>>,
     thread: Option<std::thread::JoinHandle<()>>,
 }
@@ -303,7 +303,7 @@ impl InProcess {
 
     /// What is behind it.
     #[cfg(any(test, fuzzing))]
-    pub(super) fn cloud(&self) -> &Arc<Cloud> {
+    pub(super) fn cloud(&self) -> &Arc<LocalCloud> {
         &self.cloud
     }
 }

@@ -10,8 +10,8 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::ACCOUNT;
-use super::call::{Call, Reply};
-use super::cloud::Cloud;
+use super::call::{ApiCall, Reply};
+use super::cloud::LocalCloud;
 use super::error::AwsError;
 use super::need::Need;
 use super::store::Db;
@@ -21,7 +21,7 @@ use super::tagging::Tagged;
 const PAGE: usize = 100;
 
 /// The member that names what a call is about; `None` where it is about no topic in particular.
-fn named_by(call: &Call) -> Result<Option<&'static str>, AwsError> {
+fn named_by(call: &ApiCall) -> Result<Option<&'static str>, AwsError> {
     Ok(Some(match call.operation.as_str() {
         "ListTopics" | "ListSubscriptions" => return Ok(None),
         "CreateTopic" => "Name",
@@ -42,7 +42,7 @@ fn named_by(call: &Call) -> Result<Option<&'static str>, AwsError> {
 }
 
 /// What a call needs.
-pub fn needs(call: &Call) -> Result<Vec<Need>, AwsError> {
+pub fn needs(call: &ApiCall) -> Result<Vec<Need>, AwsError> {
     let named = named_by(call)?.and_then(|member| call.text(member));
     let resource = match (call.operation.as_str(), named) {
         ("CreateTopic", Some(name)) => call.arn("sns", name),
@@ -58,7 +58,7 @@ pub fn needs(call: &Call) -> Result<Vec<Need>, AwsError> {
 }
 
 #[expect(clippy::unused_async, reason = "all services are called alike")]
-pub async fn handle(cloud: &Arc<Cloud>, call: &mut Call) -> Result<Reply, AwsError> {
+pub async fn handle(cloud: &Arc<LocalCloud>, call: &mut ApiCall) -> Result<Reply, AwsError> {
     match call.operation.as_str() {
         "CreateTopic" => topic::create(cloud, call),
         "GetTopicAttributes" => topic::attributes(cloud, call),
@@ -89,7 +89,7 @@ fn invalid(what: impl std::fmt::Display) -> AwsError {
 
 /// The part after Region and account of the ARN that a call is about, which must be the call's; and
 /// the member that it is in.
-fn named(call: &Call) -> Result<(&str, &'static str), AwsError> {
+fn named(call: &ApiCall) -> Result<(&str, &'static str), AwsError> {
     let member = named_by(call)?.unwrap_or_default();
     let arn = call.need(member)?;
     let parts: Vec<&str> = arn.splitn(6, ':').collect();
@@ -105,7 +105,7 @@ fn named(call: &Call) -> Result<(&str, &'static str), AwsError> {
 }
 
 /// One page of `items` and the token of the next.
-fn page(call: &Call, items: Vec<Value>) -> Result<(Vec<Value>, Option<String>), AwsError> {
+fn page(call: &ApiCall, items: Vec<Value>) -> Result<(Vec<Value>, Option<String>), AwsError> {
     let start = match call.text("NextToken").filter(|token| !token.is_empty()) {
         None => 0,
         Some(token) => token.parse::<usize>().map_err(|_| invalid("NextToken"))?,

@@ -5,14 +5,14 @@ use std::sync::Arc;
 use serde_json::json;
 
 use super::ACCOUNT;
-use super::call::{Call, Principal, Reply};
-use super::cloud::Cloud;
+use super::call::{ApiCall, Principal, Reply};
+use super::cloud::LocalCloud;
 use super::error::AwsError;
 use super::iam;
 use super::need::Need;
 
 /// What a call needs.
-pub fn needs(call: &Call) -> Result<Vec<Need>, AwsError> {
+pub fn needs(call: &ApiCall) -> Result<Vec<Need>, AwsError> {
     match call.operation.as_str() {
         // No permission.
         "GetCallerIdentity" => Ok(Vec::new()),
@@ -20,7 +20,7 @@ pub fn needs(call: &Call) -> Result<Vec<Need>, AwsError> {
     }
 }
 
-pub fn handle(cloud: &Arc<Cloud>, call: &Call) -> Result<Reply, AwsError> {
+pub fn handle(cloud: &Arc<LocalCloud>, call: &ApiCall) -> Result<Reply, AwsError> {
     match call.operation.as_str() {
         "GetCallerIdentity" => {
             let user = match &call.principal {

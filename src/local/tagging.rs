@@ -6,8 +6,8 @@ use std::sync::Arc;
 use serde::Deserialize;
 use serde_json::json;
 
-use super::call::{Call, Reply};
-use super::cloud::Cloud;
+use super::call::{ApiCall, Reply};
+use super::cloud::LocalCloud;
 use super::error::AwsError;
 use super::need::Need;
 use super::{http_api, lambda, logs, sns};
@@ -33,14 +33,14 @@ struct TagFilter {
 }
 
 /// What a call needs.
-pub fn needs(call: &Call) -> Result<Vec<Need>, AwsError> {
+pub fn needs(call: &ApiCall) -> Result<Vec<Need>, AwsError> {
     match call.operation.as_str() {
         "GetResources" => Ok(vec![Need::new("tag:GetResources", "*")]),
         _ => Err(AwsError::unknown_call(call)),
     }
 }
 
-pub fn handle(cloud: &Arc<Cloud>, call: &Call) -> Result<Reply, AwsError> {
+pub fn handle(cloud: &Arc<LocalCloud>, call: &ApiCall) -> Result<Reply, AwsError> {
     if call.operation != "GetResources" {
         return Err(AwsError::unknown_call(call));
     }
@@ -85,7 +85,7 @@ pub fn handle(cloud: &Arc<Cloud>, call: &Call) -> Result<Reply, AwsError> {
 /// ARNs with their tags.
 pub type Tagged = Vec<(String, BTreeMap<String, String>)>;
 
-fn everything(cloud: &Arc<Cloud>, region: &str) -> Result<Tagged, AwsError> {
+fn everything(cloud: &Arc<LocalCloud>, region: &str) -> Result<Tagged, AwsError> {
     let mut found = cloud.dynamodb.tagged(region)?;
     cloud.store.read(|db| {
         found.extend(logs::tagged(db, region)?);

@@ -3,7 +3,7 @@
 use quick_xml::escape::escape;
 use serde_json::{Value, json};
 
-use super::call::Call;
+use super::call::ApiCall;
 use super::error::AwsError;
 
 /// The key under which [`map`] hides its pairs. No AWS member has such a name.
@@ -17,7 +17,7 @@ pub fn map<K: Into<String>, V: Into<Value>>(pairs: impl IntoIterator<Item = (K, 
 }
 
 /// The whole answer to a query operation.
-pub fn response(call: &Call, result: &Value) -> String {
+pub fn response(call: &ApiCall, result: &Value) -> String {
     let operation = &call.operation;
     let mut xml = format!("<{operation}Response xmlns=\"{}\">", namespace(&call.service));
     if !result.is_null() {

@@ -7,9 +7,9 @@ use std::ops::Range;
 use toml::Spanned;
 
 use super::Guard;
-use super::mistake::{Mistake, Result, quoted};
+use super::diagnostic::{Diagnostic, Result, quoted};
 use super::names::STAGE;
-use super::section::{Item, Section, Word};
+use super::section::{Item, Section, SpannedStr};
 use crate::aws::naming::ACCOUNT_REFERENCE;
 
 /// Tags of the author's own: what AWS takes on one thing, less the two that say whose it is.
@@ -28,7 +28,7 @@ pub(super) fn guard(section: &Section<'_>) -> Result<Guard> {
         if !is_account(text) {
             let what = format!("{} is not an account", quoted(text));
             return Err(
-                Mistake::new(account.span(), what).hint("An account is 12 digits in quotes.")
+                Diagnostic::new(account.span(), what).hint("An account is 12 digits in quotes.")
             );
         }
     }
@@ -40,16 +40,17 @@ pub(super) fn guard(section: &Section<'_>) -> Result<Guard> {
         let numbered = !number.is_empty() && number.chars().all(|c| c.is_ascii_digit());
         if !(text.chars().all(legal) && text.contains('-') && numbered) {
             let what = format!("{} is not a Region", quoted(text));
-            return Err(Mistake::new(region.span(), what)
+            return Err(Diagnostic::new(region.span(), what)
                 .hint("A Region is its code, such as `eu-central-1`."));
         }
     }
-    let owned = |words: Vec<Word<'_>>| words.iter().map(|word| (*word.get_ref()).into()).collect();
+    let owned =
+        |words: Vec<SpannedStr<'_>>| words.iter().map(|word| (*word.get_ref()).into()).collect();
     Ok(Guard { accounts: owned(accounts), regions: owned(regions) })
 }
 
 /// One `[stage.NAME]`.
-pub(super) fn stage<'a>(name: &Word<'a>, item: &'a Item<'a>) -> Result<Guard> {
+pub(super) fn stage<'a>(name: &SpannedStr<'a>, item: &'a Item<'a>) -> Result<Guard> {
     STAGE.check(name)?;
     let title = format!("[stage.{}]", name.get_ref());
     let section = Section::new(title, name.span(), item, "[stage.NAME]")?;
@@ -72,13 +73,13 @@ pub(super) fn tags(root: &Section<'_>) -> Result<BTreeMap<String, String>> {
         if let Some(first) = places.insert(key.get_ref().to_lowercase(), key.span()) {
             let what =
                 format!("the tag {} differs from another in case only", quoted(key.get_ref()));
-            return Err(Mistake::new(key.span(), what)
+            return Err(Diagnostic::new(key.span(), what)
                 .label("the second")
                 .related(first, "the first is here")
                 .hint("IAM takes the two for one. Leave one of them out."));
         }
         if tags.len() == MAX_TAGS {
-            return Err(Mistake::new(key.span(), "too many tags").hint(format!(
+            return Err(Diagnostic::new(key.span(), "too many tags").hint(format!(
                 "AWS takes 50 on one thing, of which two say which stack and stage it belongs to: \
                  {MAX_TAGS} are left."
             )));
@@ -88,12 +89,12 @@ pub(super) fn tags(root: &Section<'_>) -> Result<BTreeMap<String, String>> {
     Ok(tags)
 }
 
-fn check_key(key: &Word<'_>) -> Result<()> {
+fn check_key(key: &SpannedStr<'_>) -> Result<()> {
     let text = *key.get_ref();
     for (prefix, whose) in [("aws:", "AWS's own"), ("advent:", "advent's own")] {
         if text.to_lowercase().starts_with(prefix) {
             let what = format!("the tag {} is not yours to set", quoted(text));
-            return Err(Mistake::new(key.span(), what)
+            return Err(Diagnostic::new(key.span(), what)
                 .hint(format!("Keys that begin with `{prefix}` are {whose}.")));
         }
     }
@@ -101,18 +102,18 @@ fn check_key(key: &Word<'_>) -> Result<()> {
         return Ok(());
     }
     let what = format!("{} is not a legal key of a tag", quoted(text));
-    Err(Mistake::new(key.span(), what).hint(format!(
+    Err(Diagnostic::new(key.span(), what).hint(format!(
         "A key is 1 to {MAX_KEY} letters, digits, spaces and characters of `_.:/=+-@`."
     )))
 }
 
-fn check_value(value: &Word<'_>) -> Result<()> {
+fn check_value(value: &SpannedStr<'_>) -> Result<()> {
     let text = *value.get_ref();
     if text.chars().count() <= MAX_VALUE && text.chars().all(in_tag) {
         return Ok(());
     }
     let what = format!("{} is not a legal value of a tag", quoted(text));
-    Err(Mistake::new(value.span(), what).hint(format!(
+    Err(Diagnostic::new(value.span(), what).hint(format!(
         "A value is up to {MAX_VALUE} letters, digits, spaces and characters of `_.:/=+-@`."
     )))
 }
@@ -135,7 +136,7 @@ pub(super) fn role(function: &Section<'_>) -> Result<Option<String>> {
     check_arn(&arn, "role", "arn:aws:iam::123456789012:role/path/name")?;
     if let Some((_, role)) = function.get("role") {
         let what = format!("{} has both a `role` and a `role_arn`", function.title);
-        return Err(Mistake::new(arn.span(), what)
+        return Err(Diagnostic::new(arn.span(), what)
             .label("a role that exists")
             .related(role.span(), "the name of one to make")
             .hint("Leave one of them out: with `role_arn` none is made."));
@@ -143,7 +144,7 @@ pub(super) fn role(function: &Section<'_>) -> Result<Option<String>> {
     Ok(Some(arn.into_inner().to_owned()))
 }
 
-fn check_arn(arn: &Word<'_>, kind: &str, example: &str) -> Result<()> {
+fn check_arn(arn: &SpannedStr<'_>, kind: &str, example: &str) -> Result<()> {
     let text = *arn.get_ref();
     let legal = || {
         let [scheme, partition, service, region, account, resource] =
@@ -169,7 +170,7 @@ fn check_arn(arn: &Word<'_>, kind: &str, example: &str) -> Result<()> {
         return Ok(());
     }
     let what = format!("{} is not the ARN of a {kind}", quoted(text));
-    Err(Mistake::new(arn.span(), what).hint(format!(
+    Err(Diagnostic::new(arn.span(), what).hint(format!(
         "It looks like `{example}`; `{ACCOUNT_REFERENCE}` stands for the account that is deployed to."
     )))
 }

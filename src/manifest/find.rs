@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
-use super::mistake::Mistake;
+use super::diagnostic::Diagnostic;
 use super::{MAX_BYTES, Manifest};
 use crate::failure::Failure;
 
@@ -66,7 +66,7 @@ pub(crate) fn decode(bytes: Vec<u8>, path: &str) -> Result<String, Failure> {
         let text = String::from_utf8_lossy(error.as_bytes());
         // There the replacement character stands for the bytes.
         let at = at..at + char::REPLACEMENT_CHARACTER.len_utf8();
-        Mistake::new(at, "not valid UTF-8")
+        Diagnostic::new(at, "not valid UTF-8")
             .hint("Save the file as UTF-8.")
             .into_failure(&text, path)
     })

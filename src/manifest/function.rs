@@ -7,10 +7,10 @@ use std::ops::Range;
 use toml::Spanned;
 use toml::de::DeValue;
 
-use super::mistake::{Mistake, Result, quoted};
+use super::diagnostic::{Diagnostic, Result, quoted};
 use super::names::{BINARY, FEATURE, FUNCTION, PACKAGE, ROLE};
 use super::parse::Checker;
-use super::section::{Item, Section, Word, kind, whole};
+use super::section::{Item, Section, SpannedStr, kind, whole};
 use super::statement;
 use super::{Function, Grant, Right, Value, account, route};
 use crate::slack;
@@ -66,7 +66,7 @@ const RESERVED: [&str; 18] = [
 const ENVIRONMENT_MAX: usize = 4096;
 
 impl<'a> Checker<'a> {
-    pub(super) fn function(&mut self, id: &Word<'a>, item: &'a Item<'a>) -> Result<Function> {
+    pub(super) fn function(&mut self, id: &SpannedStr<'a>, item: &'a Item<'a>) -> Result<Function> {
         let title = format!("[function.{}]", id.get_ref());
         let section = Section::new(title, id.span(), item, EXAMPLE)?;
         section.only(&KEYS)?;
@@ -130,7 +130,7 @@ impl<'a> Checker<'a> {
                         quoted(written.get_ref())
                     )
                 };
-                return Err(Mistake::new(written.span(), what)
+                return Err(Diagnostic::new(written.span(), what)
                     .label("the second")
                     .related(first, "the first is here")
                     .hint(
@@ -143,8 +143,8 @@ impl<'a> Checker<'a> {
         Ok(routes)
     }
 
-    fn topics(&self, section: &Section<'a>) -> Result<Vec<Word<'a>>> {
-        let mut topics: Vec<Word<'a>> = Vec::new();
+    fn topics(&self, section: &Section<'a>) -> Result<Vec<SpannedStr<'a>>> {
+        let mut topics: Vec<SpannedStr<'a>> = Vec::new();
         for topic in section.strings("topic")? {
             self.ids.check("topic", topic.get_ref(), topic.span())?;
             if let Some(first) = topics.iter().find(|first| first.get_ref() == topic.get_ref()) {
@@ -153,7 +153,7 @@ impl<'a> Checker<'a> {
                     quoted(topic.get_ref()),
                     section.title
                 );
-                return Err(Mistake::new(topic.span(), what)
+                return Err(Diagnostic::new(topic.span(), what)
                     .label("the second")
                     .related(first.span(), "the first is here")
                     .hint("Leave one of them out."));
@@ -166,7 +166,7 @@ impl<'a> Checker<'a> {
     fn grants(
         &self,
         section: &Section<'a>,
-        triggers: &[Word<'a>],
+        triggers: &[SpannedStr<'a>],
         environment: &mut Environment,
     ) -> Result<Vec<Grant>> {
         let mut grants = Vec::new();
@@ -192,7 +192,7 @@ impl<'a> Checker<'a> {
                 let trigger = triggers.iter().find(|trigger| *trigger.get_ref() == id);
                 if let (Right::Publish, Some(trigger)) = (right, trigger) {
                     let what = format!("{} would trigger itself without end", section.title);
-                    return Err(Mistake::new(target.span(), what)
+                    return Err(Diagnostic::new(target.span(), what)
                         .label("it publishes to this topic")
                         .related(trigger.span(), "which triggers it")
                         .hint("Publish to another topic."));
@@ -227,18 +227,20 @@ impl<'a> Checker<'a> {
 
     fn value(&self, variables: &Section<'a>, key: &str, item: &'a Item<'a>) -> Result<Value> {
         match item.get_ref() {
-            DeValue::String(text) if text.contains('\0') => {
-                Err(Mistake::new(item.span(), format!("{} has a NUL character in it", quoted(key)))
-                    .hint("No environment variable can hold one. Leave it out."))
-            }
+            DeValue::String(text) if text.contains('\0') => Err(Diagnostic::new(
+                item.span(),
+                format!("{} has a NUL character in it", quoted(key)),
+            )
+            .hint("No environment variable can hold one. Leave it out.")),
             DeValue::String(text) => self.ids.value(&Spanned::new(item.span(), text.as_ref())),
             DeValue::Boolean(value) => Ok(Value::Literal(value.to_string())),
             DeValue::Integer(number) => match whole(number) {
                 Some(number) => Ok(Value::Literal(number.to_string())),
-                None => {
-                    Err(Mistake::new(item.span(), format!("{} is too large a number", quoted(key)))
-                        .hint("Put it in quotes."))
-                }
+                None => Err(Diagnostic::new(
+                    item.span(),
+                    format!("{} is too large a number", quoted(key)),
+                )
+                .hint("Put it in quotes.")),
             },
             DeValue::Table(_) => secret(variables, key, item),
             other => {
@@ -248,7 +250,7 @@ impl<'a> Checker<'a> {
                     variables.title,
                     kind(other)
                 );
-                Err(Mistake::new(item.span(), what).hint("Put it in quotes."))
+                Err(Diagnostic::new(item.span(), what).hint("Put it in quotes."))
             }
         }
     }
@@ -256,7 +258,7 @@ impl<'a> Checker<'a> {
 
 /// Who calls the routes, if that is declared. Its secrets become the function's variables.
 fn caller<'a>(
-    id: &Word<'a>,
+    id: &SpannedStr<'a>,
     section: &Section<'a>,
     environment: &mut Environment,
 ) -> Result<Option<slack::Caller>> {
@@ -273,7 +275,7 @@ fn caller<'a>(
     declared.only(&keys)?;
     if section.get("route").is_none() {
         let what = format!("{} declares who calls a route, but there is none", declared.title);
-        return Err(Mistake::new(key.span(), what)
+        return Err(Diagnostic::new(key.span(), what)
             .hint("Give the function a route, as `route = \"POST /hello\"`, or leave this out."));
     }
     let mut names = BTreeMap::new();
@@ -315,14 +317,14 @@ fn secret<'a>(variables: &Section<'a>, key: &str, item: &'a Item<'a>) -> Result<
 }
 
 /// Refuses what is no name of a variable of the operator's environment.
-fn check_secret(key: &str, name: &Word<'_>) -> Result<()> {
+fn check_secret(key: &str, name: &SpannedStr<'_>) -> Result<()> {
     let legal = |name: &str| {
         name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
             && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
     };
     if !legal(name.get_ref()) {
         // Not quoted in the message: it may be the secret itself.
-        return Err(Mistake::new(
+        return Err(Diagnostic::new(
             name.span(),
             format!("`{key}` does not hold the name of a variable"),
         )
@@ -340,7 +342,7 @@ fn check_secret(key: &str, name: &Word<'_>) -> Result<()> {
 struct Environment(BTreeMap<String, (Value, Range<usize>)>);
 
 impl Environment {
-    fn set(&mut self, variable: &Word<'_>, value: Value) -> Result<()> {
+    fn set(&mut self, variable: &SpannedStr<'_>, value: Value) -> Result<()> {
         check_variable(variable)?;
         match self.0.entry((*variable.get_ref()).to_owned()) {
             Entry::Vacant(entry) => {
@@ -350,7 +352,7 @@ impl Environment {
             Entry::Occupied(entry) => {
                 let what =
                     format!("{} is set twice, to different values", quoted(variable.get_ref()));
-                return Err(Mistake::new(variable.span(), what)
+                return Err(Diagnostic::new(variable.span(), what)
                     .label("the second")
                     .related(entry.get().1.clone(), "the first is here")
                     .hint("Rename one of them: a variable holds one value."));
@@ -365,7 +367,7 @@ impl Environment {
         for (variable, (value, at)) in &self.0 {
             size += variable.len() + if let Value::Literal(text) = value { text.len() } else { 0 };
             if size > ENVIRONMENT_MAX {
-                return Err(Mistake::new(at.clone(), "the environment is too large").hint(
+                return Err(Diagnostic::new(at.clone(), "the environment is too large").hint(
                     "Lambda takes 4 KB, all keys and values of a function together. Put what is \
                          large into the function's code or a table.",
                 ));
@@ -379,13 +381,12 @@ impl Environment {
     }
 }
 
-fn check_variable(variable: &Word<'_>) -> Result<()> {
+fn check_variable(variable: &SpannedStr<'_>) -> Result<()> {
     let name = *variable.get_ref();
     if RESERVED.contains(&name) {
         let what = format!("the variable {} is reserved", quoted(name));
-        return Err(
-            Mistake::new(variable.span(), what).hint("Lambda sets it itself. Choose another name.")
-        );
+        return Err(Diagnostic::new(variable.span(), what)
+            .hint("Lambda sets it itself. Choose another name."));
     }
     let legal = name.len() > 1
         && name.starts_with(|c: char| c.is_ascii_alphabetic())
@@ -394,7 +395,7 @@ fn check_variable(variable: &Word<'_>) -> Result<()> {
         return Ok(());
     }
     let what = format!("{} is not a legal variable name", quoted(name));
-    Err(Mistake::new(variable.span(), what)
+    Err(Diagnostic::new(variable.span(), what)
         .hint("Lambda takes two or more of A-Z, a-z, 0-9 and _, beginning with a letter."))
 }
 
@@ -409,6 +410,6 @@ fn right(key: &str) -> Option<Right> {
     })
 }
 
-pub(super) fn owned(word: Option<Word<'_>>) -> Option<String> {
+pub(super) fn owned(word: Option<SpannedStr<'_>>) -> Option<String> {
     word.map(|word| word.into_inner().to_owned())
 }

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use super::mistake::{Mistake, Result, quoted};
-use super::section::Word;
+use super::diagnostic::{Diagnostic, Result, quoted};
+use super::section::SpannedStr;
 
 /// What a name of some kind may look like.
 pub(super) struct Rule {
@@ -149,14 +149,14 @@ impl Rule {
             && characters.all(self.rest)
     }
 
-    pub(super) fn check(&self, name: &Word<'_>) -> Result<()> {
+    pub(super) fn check(&self, name: &SpannedStr<'_>) -> Result<()> {
         if self.fits(name.get_ref()) {
             return Ok(());
         }
         let noun = if self.kind == "id" { "id".to_owned() } else { format!("{} name", self.kind) };
         let article = if noun.starts_with(['a', 'i', 'H']) { "An" } else { "A" };
         let what = format!("{} is not a legal {noun}", quoted(name.get_ref()));
-        Err(Mistake::new(name.span(), what).hint(format!("{article} {noun} is {}.", self.says)))
+        Err(Diagnostic::new(name.span(), what).hint(format!("{article} {noun} is {}.", self.says)))
     }
 }
 
@@ -170,8 +170,8 @@ impl Taken {
         &mut self,
         rule: &Rule,
         stack: &str,
-        id: &Word<'_>,
-        name: Option<&Word<'_>>,
+        id: &SpannedStr<'_>,
+        name: Option<&SpannedStr<'_>>,
     ) -> Result<()> {
         let kind = rule.kind;
         let key = if kind == "role" { "role" } else { "name" };
@@ -183,7 +183,7 @@ impl Taken {
             }
             None if rule.fits(&default) => (default.as_str(), id.span()),
             None => {
-                return Err(Mistake::new(
+                return Err(Diagnostic::new(
                     id.span(),
                     format!(
                         "the {kind} name {}, made of stack and id, is not legal",
@@ -203,7 +203,7 @@ impl Taken {
                 " Without one, it is the stack's name, a dash and the id.",
             ),
         };
-        Err(Mistake::new(at, format!("two {kind}s are named {}", quoted(physical)))
+        Err(Diagnostic::new(at, format!("two {kind}s are named {}", quoted(physical)))
             .label(label)
             .related(first, "the first is here")
             .hint(format!("Give one of them another `{key}`.{why}")))

@@ -6,11 +6,11 @@ use std::ops::Range;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+use super::diagnostic::{Diagnostic, Result, quoted};
 use super::function::owned;
-use super::mistake::{Mistake, Result, quoted};
 use super::names::{ATTRIBUTE, HTTP_API, ID, STACK, TABLE, TOPIC, Taken};
 use super::reference::Ids;
-use super::section::{Item, Section, Word};
+use super::section::{Item, Section, SpannedStr};
 use super::{HttpApi, MAX_BYTES, Manifest, Table, Topic, account};
 
 const KEYS: [&str; 11] = [
@@ -44,7 +44,7 @@ pub(super) struct Checker<'a> {
 
 pub(super) fn parse(text: &str) -> Result<Manifest> {
     if text.len() > MAX_BYTES {
-        return Err(Mistake::new(0..0, "the manifest is too large")
+        return Err(Diagnostic::new(0..0, "the manifest is too large")
             .hint(format!("It may have {} KiB.", MAX_BYTES / 1024)));
     }
     let document = DeTable::parse(text).map_err(|error| syntax(text, &error))?;
@@ -87,18 +87,18 @@ pub(super) fn parse(text: &str) -> Result<Manifest> {
     })
 }
 
-fn syntax(text: &str, error: &toml::de::Error) -> Mistake {
+fn syntax(text: &str, error: &toml::de::Error) -> Diagnostic {
     let at = error.span().unwrap_or(text.len()..text.len());
     let message = error.message();
-    let mistake = Mistake::new(at, format!("not valid TOML: {message}"));
+    let diagnostic = Diagnostic::new(at, format!("not valid TOML: {message}"));
     let hints = [
         ("string values must be quoted", "Put it in quotes."),
         ("duplicate key", "Leave one of them out: a key or table stands once."),
         ("invalid basic string", "Close the string with `\"` on its own line."),
     ];
     match hints.iter().find(|(start, _)| message.starts_with(start)) {
-        Some((_, hint)) => mistake.hint(*hint),
-        None => mistake,
+        Some((_, hint)) => diagnostic.hint(*hint),
+        None => diagnostic,
     }
 }
 
@@ -108,14 +108,14 @@ fn retention(root: &Section<'_>) -> Result<i32> {
     match (RETENTION.contains(&days), root.get(KEY)) {
         (false, Some((_, item))) => {
             let all = RETENTION.map(|days| days.to_string()).join(", ");
-            Err(Mistake::new(item.span(), format!("logs cannot be kept for {days} days"))
+            Err(Diagnostic::new(item.span(), format!("logs cannot be kept for {days} days"))
                 .hint(format!("CloudWatch Logs takes one of {all}.")))
         }
         _ => Ok(days),
     }
 }
 
-type Members<'a> = Vec<(Word<'a>, &'a Item<'a>)>;
+type Members<'a> = Vec<(SpannedStr<'a>, &'a Item<'a>)>;
 
 /// What is declared as `[kind.ID]`, in the order of the file.
 fn members<'a>(root: &Section<'a>, kind: &str, example: &str) -> Result<Members<'a>> {
@@ -127,7 +127,7 @@ fn members<'a>(root: &Section<'a>, kind: &str, example: &str) -> Result<Members<
         if !matches!(item.get_ref(), DeValue::Table(_) | DeValue::Array(_)) {
             let what =
                 format!("{} stands in [{kind}] itself, not in a {kind}", quoted(id.get_ref()));
-            return Err(Mistake::new(id.span(), what)
+            return Err(Diagnostic::new(id.span(), what)
                 .hint(format!("Each {kind} is a table with an id: `{example}`.")));
         }
         ID.check(&id)?;
@@ -142,13 +142,13 @@ fn ids<'a>(members: &Members<'a>) -> BTreeSet<&'a str> {
 
 fn each<'a, T>(
     members: &Members<'a>,
-    mut parse: impl FnMut(&Word<'a>, &'a Item<'a>) -> Result<T>,
+    mut parse: impl FnMut(&SpannedStr<'a>, &'a Item<'a>) -> Result<T>,
 ) -> Result<BTreeMap<String, T>> {
     members.iter().map(|(id, item)| Ok(((*id.get_ref()).to_owned(), parse(id, item)?))).collect()
 }
 
 impl<'a> Checker<'a> {
-    fn table(&mut self, id: &Word<'a>, item: &'a Item<'a>) -> Result<Table> {
+    fn table(&mut self, id: &SpannedStr<'a>, item: &'a Item<'a>) -> Result<Table> {
         let title = format!("[table.{}]", id.get_ref());
         let section = Section::new(title, id.span(), item, "[table.ID]")?;
         section.only(&["name", "key", "ttl"])?;
@@ -164,7 +164,7 @@ impl<'a> Checker<'a> {
             ATTRIBUTE.check(ttl)?;
             if ttl.get_ref() == key.get_ref() {
                 let what = format!("{} is both key and ttl", quoted(ttl.get_ref()));
-                return Err(Mistake::new(ttl.span(), what)
+                return Err(Diagnostic::new(ttl.span(), what)
                     .related(key.span(), "the key is here")
                     .hint("The key is a string and the ttl a number. Choose another attribute."));
             }
@@ -172,7 +172,7 @@ impl<'a> Checker<'a> {
         Ok(Table { name: owned(name), key: key.into_inner().to_owned(), ttl: owned(ttl) })
     }
 
-    fn topic(&mut self, id: &Word<'a>, item: &'a Item<'a>) -> Result<Topic> {
+    fn topic(&mut self, id: &SpannedStr<'a>, item: &'a Item<'a>) -> Result<Topic> {
         let title = format!("[topic.{}]", id.get_ref());
         let section = Section::new(title, id.span(), item, "[topic.ID]")?;
         section.only(&["name"])?;
@@ -198,7 +198,7 @@ impl<'a> Checker<'a> {
         let throttle_burst =
             section.integer("throttle_burst", 1..=i32::MAX, "")?.unwrap_or(default.throttle_burst);
         if self.routes.is_empty() {
-            return Err(Mistake::new(key.span(), "[http_api] without a route").hint(
+            return Err(Diagnostic::new(key.span(), "[http_api] without a route").hint(
                 "Give a function a route, as `route = \"ANY /hello\"`, or leave [http_api] out.",
             ));
         }

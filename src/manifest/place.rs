@@ -6,8 +6,8 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::Source;
+use super::diagnostic::Diagnostic;
 use super::find::{FILE, shown};
-use super::mistake::Mistake;
 use super::section::{Item, Section};
 use crate::failure::Failure;
 
@@ -32,7 +32,7 @@ pub fn refusal(source: &Source, text: &str, place: &[&str], what: &str, hint: &s
         }
         at
     });
-    Mistake::new(at, what).hint(hint).into_failure(text, &path)
+    Diagnostic::new(at, what).hint(hint).into_failure(text, &path)
 }
 
 /// An item of an array; without a number the array if it is written as one, else its key.

@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::ops::Range;
 
 use super::Value;
-use super::mistake::{Mistake, Result, did_you_mean, listed, quoted};
-use super::section::Word;
+use super::diagnostic::{Diagnostic, Result, did_you_mean, listed, quoted};
+use super::section::SpannedStr;
 
 /// Ids of everything that can be referred to.
 pub(super) struct Ids<'a> {
@@ -43,12 +43,12 @@ impl Ids<'_> {
             1 => format!("The only {kind} is {}.", listed(ids)),
             _ => format!("The {kind}s are {}.", listed(ids)),
         };
-        Err(Mistake::new(at, format!("there is no {kind} {}", quoted(id)))
+        Err(Diagnostic::new(at, format!("there is no {kind} {}", quoted(id)))
             .hint(format!("{hint}{declared}")))
     }
 
     /// The value of an environment variable: a literal or one reference.
-    pub(super) fn value(&self, text: &Word<'_>) -> Result<Value> {
+    pub(super) fn value(&self, text: &SpannedStr<'_>) -> Result<Value> {
         let written = *text.get_ref();
         for (place, inside) in pieces(written) {
             let whole = place == (0..written.len());
@@ -60,7 +60,7 @@ impl Ids<'_> {
                     malformed(inside, text.span())
                 } else {
                     let what = "a reference must be the whole value";
-                    Mistake::new(text.span(), what).hint(format!(
+                    Diagnostic::new(text.span(), what).hint(format!(
                         "Give {} a variable of its own and join the two in the function.",
                         quoted(&written[place])
                     ))
@@ -71,7 +71,7 @@ impl Ids<'_> {
     }
 
     /// Checks the references in a resource of a statement. IAM's own variables pass.
-    pub(super) fn resource(&self, text: &Word<'_>) -> Result<()> {
+    pub(super) fn resource(&self, text: &SpannedStr<'_>) -> Result<()> {
         for (_, inside) in pieces(text.get_ref()) {
             // `${aws:username}`, `${*}`, `${?}` and `${$}` are IAM's.
             if !inside.contains(':') && !["*", "?", "$"].contains(&inside) {
@@ -92,16 +92,16 @@ impl Ids<'_> {
             let known: &[&str] = if kind == "function" { &["name"] } else { &["name", "arn"] };
             let guess = did_you_mean(attribute, known);
             let takes = listed(known.iter().map(|known| format!("${{{kind}.{id}.{known}}}")));
-            Mistake::new(at, format!("a {kind} has no {}", quoted(attribute)))
+            Diagnostic::new(at, format!("a {kind} has no {}", quoted(attribute)))
                 .hint(format!("{guess}What can be referred to is {takes}."))
         })
     }
 }
 
-fn malformed(inside: &str, at: Range<usize>) -> Mistake {
+fn malformed(inside: &str, at: Range<usize>) -> Diagnostic {
     let kind = inside.split('.').next().unwrap_or_default();
     let guess = if KINDS.contains(&kind) { String::new() } else { did_you_mean(kind, KINDS) };
-    Mistake::new(at, format!("{} refers to nothing", quoted(&format!("${{{inside}}}")))).hint(
+    Diagnostic::new(at, format!("{} refers to nothing", quoted(&format!("${{{inside}}}")))).hint(
         format!(
             "{guess}A reference is `${{table.ID.name}}`, `${{table.ID.arn}}`, \
              `${{topic.ID.name}}`, `${{topic.ID.arn}}` or `${{function.ID.name}}`."

@@ -1,18 +1,18 @@
 //! Route keys of an HTTP API: `METHOD /path` or `$default`.
 
-use super::mistake::{Mistake, Result, did_you_mean, listed, quoted};
-use super::section::Word;
+use super::diagnostic::{Diagnostic, Result, did_you_mean, listed, quoted};
+use super::section::SpannedStr;
 
 const METHODS: [&str; 8] = ["ANY", "GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"];
 
 /// Checks a route and returns what it matches: the route with its parameters' names left out.
-pub(super) fn check(route: &Word<'_>) -> Result<String> {
+pub(super) fn check(route: &SpannedStr<'_>) -> Result<String> {
     let text = *route.get_ref();
     if text == "$default" {
         return Ok(text.to_owned());
     }
     let wrong = |why: String, hint: String| {
-        Mistake::new(route.span(), format!("{} is not a route: {why}", quoted(text))).hint(hint)
+        Diagnostic::new(route.span(), format!("{} is not a route: {why}", quoted(text))).hint(hint)
     };
     let form = "A route is a method, a space and a path, as `ANY /hello`, or `$default`.";
     let Some((method, path)) = text.split_once(' ') else {

@@ -6,12 +6,12 @@ use std::ops::Range;
 use toml::Spanned;
 use toml::de::{DeInteger, DeTable, DeValue};
 
-use super::mistake::{Mistake, Result, did_you_mean, listed, quoted};
+use super::diagnostic::{Diagnostic, Result, did_you_mean, listed, quoted};
 
 pub(super) type Key<'a> = Spanned<Cow<'a, str>>;
 pub(super) type Item<'a> = Spanned<DeValue<'a>>;
 /// A string of the author's with its place.
-pub(super) type Word<'a> = Spanned<&'a str>;
+pub(super) type SpannedStr<'a> = Spanned<&'a str>;
 
 pub(super) struct Section<'a> {
     /// As its author would write it: `[table.words]`.
@@ -38,10 +38,10 @@ impl<'a> Section<'a> {
             DeValue::Table(entries) => Ok(Self { title, at, entries }),
             DeValue::Array(array) => {
                 let at = array.first().map_or(item.span(), Spanned::span);
-                Err(Mistake::new(at, format!("{title} must be one table, not an array"))
+                Err(Diagnostic::new(at, format!("{title} must be one table, not an array"))
                     .hint(format!("Write it as `{example}`.")))
             }
-            other => Err(Mistake::new(
+            other => Err(Diagnostic::new(
                 item.span(),
                 format!("{title} must be a table, not {}", kind(other)),
             )
@@ -57,7 +57,7 @@ impl<'a> Section<'a> {
                 let hint = did_you_mean(written, known);
                 let keys =
                     if known.len() == 1 { "The only key here is" } else { "The keys here are" };
-                return Err(Mistake::new(
+                return Err(Diagnostic::new(
                     key.span(),
                     format!("unknown key {} in {}", quoted(written), self.title),
                 )
@@ -78,12 +78,12 @@ impl<'a> Section<'a> {
         self.entries.get_key_value(key)
     }
 
-    pub(super) fn string(&self, key: &str) -> Result<Option<Word<'a>>> {
+    pub(super) fn string(&self, key: &str) -> Result<Option<SpannedStr<'a>>> {
         self.get(key).map(|(_, item)| self.word(key, item)).transpose()
     }
 
     /// A string, or an array of strings.
-    pub(super) fn strings(&self, key: &str) -> Result<Vec<Word<'a>>> {
+    pub(super) fn strings(&self, key: &str) -> Result<Vec<SpannedStr<'a>>> {
         match self.get(key) {
             None => Ok(Vec::new()),
             Some((_, item)) => match item.get_ref() {
@@ -93,7 +93,7 @@ impl<'a> Section<'a> {
         }
     }
 
-    fn word(&self, key: &str, item: &'a Item<'a>) -> Result<Word<'a>> {
+    fn word(&self, key: &str, item: &'a Item<'a>) -> Result<SpannedStr<'a>> {
         match item.get_ref() {
             DeValue::String(text) => Ok(Spanned::new(item.span(), text.as_ref())),
             other => Err(self.wrong_type(key, "a string", other, item.span())),
@@ -147,9 +147,9 @@ impl<'a> Section<'a> {
         }
     }
 
-    fn out_of_range(&self, key: &str, item: &Item<'_>, takes: &str) -> Mistake {
+    fn out_of_range(&self, key: &str, item: &Item<'_>, takes: &str) -> Diagnostic {
         let what = format!("{} in {} is out of range", quoted(key), self.title);
-        Mistake::new(item.span(), what).hint(format!("It takes {takes}."))
+        Diagnostic::new(item.span(), what).hint(format!("It takes {takes}."))
     }
 
     pub(super) fn wrong_type(
@@ -158,25 +158,25 @@ impl<'a> Section<'a> {
         wanted: &str,
         found: &DeValue<'_>,
         at: Range<usize>,
-    ) -> Mistake {
-        let mistake = Mistake::new(
+    ) -> Diagnostic {
+        let diagnostic = Diagnostic::new(
             at,
             format!("{} in {} must be {wanted}, not {}", quoted(key), self.title, kind(found)),
         );
         match (wanted, found) {
             ("a string", DeValue::Integer(_) | DeValue::Float(_) | DeValue::Boolean(_)) => {
-                mistake.hint("Put it in quotes.")
+                diagnostic.hint("Put it in quotes.")
             }
             ("a whole number" | "a number" | "true or false", DeValue::String(_)) => {
-                mistake.hint("Write it without quotes.")
+                diagnostic.hint("Write it without quotes.")
             }
-            _ => mistake,
+            _ => diagnostic,
         }
     }
 
     /// That `key` is missing; `why` says what it is good for.
-    pub(super) fn lacks(&self, key: &str, example: &str, why: &str) -> Mistake {
-        Mistake::new(self.at.clone(), format!("{} lacks `{key}`", self.title))
+    pub(super) fn lacks(&self, key: &str, example: &str, why: &str) -> Diagnostic {
+        Diagnostic::new(self.at.clone(), format!("{} lacks `{key}`", self.title))
             .hint(format!("Add `{key} = {example}`: {why}."))
     }
 }

@@ -4,9 +4,9 @@
 use serde_json::{Value as Json, json};
 use toml::de::DeValue;
 
-use super::mistake::{Mistake, Result, did_you_mean, quoted};
+use super::diagnostic::{Diagnostic, Result, did_you_mean, quoted};
 use super::reference::Ids;
-use super::section::{Item, Section, Word};
+use super::section::{Item, Section, SpannedStr};
 
 /// The statements as IAM JSON objects, their references not replaced yet.
 pub(super) fn parse(function: &Section<'_>, ids: &Ids<'_>) -> Result<Vec<Json>> {
@@ -14,7 +14,7 @@ pub(super) fn parse(function: &Section<'_>, ids: &Ids<'_>) -> Result<Vec<Json>> 
     let name = function.title.trim_matches(['[', ']']);
     let title = format!("[[{name}.statement]]");
     let DeValue::Array(items) = item.get_ref() else {
-        return Err(Mistake::new(key.span(), format!("{title} must be an array of tables"))
+        return Err(Diagnostic::new(key.span(), format!("{title} must be an array of tables"))
             .hint(format!("Write it with two brackets: `{title}`.")));
     };
     items.iter().map(|item| statement(&title, item, ids)).collect()
@@ -29,7 +29,7 @@ fn statement<'a>(title: &str, item: &'a Item<'a>, ids: &Ids<'_>) -> Result<Json>
         Some(effect) => {
             let what = format!("{} is not an effect", quoted(effect.get_ref()));
             let guess = did_you_mean(effect.get_ref(), ["Allow", "Deny"]);
-            return Err(Mistake::new(effect.span(), what)
+            return Err(Diagnostic::new(effect.span(), what)
                 .hint(format!("{guess}An effect is `Allow`, which is the default, or `Deny`.")));
         }
     };
@@ -44,11 +44,11 @@ fn statement<'a>(title: &str, item: &'a Item<'a>, ids: &Ids<'_>) -> Result<Json>
     }
     resources.iter().try_for_each(|resource| check_resource(resource, ids))?;
     let list =
-        |words: &[Word<'_>]| words.iter().map(|word| json!(word.get_ref())).collect::<Json>();
+        |words: &[SpannedStr<'_>]| words.iter().map(|word| json!(word.get_ref())).collect::<Json>();
     Ok(json!({ "Effect": effect, "Action": list(&actions), "Resource": list(&resources) }))
 }
 
-fn action(action: &Word<'_>) -> Result<()> {
+fn action(action: &SpannedStr<'_>) -> Result<()> {
     let legal = |text: &str| {
         let wild = |c: char| c.is_ascii_alphanumeric() || c == '*' || c == '?';
         text == "*"
@@ -64,21 +64,21 @@ fn action(action: &Word<'_>) -> Result<()> {
         return Ok(());
     }
     let what = format!("{} is not an action", quoted(action.get_ref()));
-    Err(Mistake::new(action.span(), what)
+    Err(Diagnostic::new(action.span(), what)
         .hint("An action is a service, a colon and an operation, as `s3:GetObject` or `s3:*`."))
 }
 
-fn check_resource(resource: &Word<'_>, ids: &Ids<'_>) -> Result<()> {
+fn check_resource(resource: &SpannedStr<'_>, ids: &Ids<'_>) -> Result<()> {
     ids.resource(resource)?;
     let text = *resource.get_ref();
     if let Some(odd) = text.chars().find(|c| c.is_control() || u32::from(*c) > 0xff) {
         let what = format!("a policy cannot have the character {odd:?}");
-        return Err(Mistake::new(resource.span(), what)
+        return Err(Diagnostic::new(resource.span(), what)
             .hint("IAM takes Latin-1 only, without control characters. Cover it with `*`."));
     }
     if text == "*" || text.starts_with("arn:") || text.starts_with("${") {
         return Ok(());
     }
-    Err(Mistake::new(resource.span(), format!("{} is not a resource", quoted(text)))
+    Err(Diagnostic::new(resource.span(), format!("{} is not a resource", quoted(text)))
         .hint("A resource is an ARN, `*`, or a reference such as `${table.ID.arn}`."))
 }

@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant};
 
 use super::style::Paint;
-use super::work::{Row, Stage, Work};
+use super::work::{Row, RowState, Work};
 use super::{Doing, errors, text};
 use crate::engine::{Action, Event, Outcome};
 
@@ -51,8 +51,8 @@ pub(super) fn heartbeats(doing: &mut Doing, now: Instant, silence: Duration) -> 
         };
         lines.push(format!("still {} ({} s{crates})", phase.what, since(phase.begun)));
     }
-    for Row { kind, name, stage, .. } in doing.work.iter_mut().flat_map(|work| &mut work.rows) {
-        if let Stage::Doing { verb, begun, spoke, note } = stage
+    for Row { kind, name, state, .. } in doing.work.iter_mut().flat_map(|work| &mut work.rows) {
+        if let RowState::Doing { verb, begun, spoke, note } = state
             && due(spoke)
         {
             let line = format!("still {verb} {kind} {name} ({} s)", since(*begun));

@@ -43,7 +43,7 @@ fn head(step: &Step, goal: Goal, kind_width: usize, paint: Paint) -> String {
             (paint.red("  -"), "no longer in advent.toml".to_owned())
         }
         Action::Delete => (paint.red("  -"), String::new()),
-        Action::Foreign(whose) => (paint.red("  !"), format!("not ours: {whose}")),
+        Action::Foreign(whose) => (paint.red("  !"), format!("foreign: {whose}")),
     };
     let line = format!("{glyph} {}  {name}", text::column(kind, kind_width));
     if remark.is_empty() { line } else { format!("{line}  {}", paint.dim(&format!("({remark})"))) }
@@ -100,26 +100,26 @@ fn fitted(from: &str, to: &str, room: usize) -> (String, String) {
 
 fn summary(plan: &Plan, paint: Paint) -> String {
     let count = |is: fn(&Action) -> bool| plan.steps.iter().filter(|step| is(&step.action)).count();
-    let strangers = count(|action| matches!(action, Action::Foreign(_)));
-    let not_ours = if strangers > 0 { format!(" {strangers} not ours.") } else { String::new() };
+    let foreign = count(|action| matches!(action, Action::Foreign(_)));
+    let foreign_text = if foreign > 0 { format!(" {foreign} foreign.") } else { String::new() };
     if plan.is_empty() {
         return match plan.goal {
-            Goal::Up if strangers == 0 => match notices::counts(plan).as_slice() {
+            Goal::Up if foreign == 0 => match notices::counts(plan).as_slice() {
                 [] => "No changes: the stack is as advent.toml says.".to_owned(),
                 counts => format!(
                     "No changes: the stack is as advent.toml says, but for {}.",
                     counts.join(" and ")
                 ),
             },
-            Goal::Up => format!("No changes.{not_ours}"),
-            Goal::Down => format!("Nothing to delete.{not_ours}"),
+            Goal::Up => format!("No changes.{foreign_text}"),
+            Goal::Down => format!("Nothing to delete.{foreign_text}"),
         };
     }
     let parts: usize = plan.steps.iter().map(|step| step.removes.len()).sum();
     let delete = count(|action| *action == Action::Delete) + parts;
     let label = paint.bold("Plan:");
     if plan.goal == Goal::Down {
-        return format!("{label} {delete} to delete.{not_ours}");
+        return format!("{label} {delete} to delete.{foreign_text}");
     }
     let create = count(|action| *action == Action::Create);
     let update = count(|action| matches!(action, Action::Update(_) | Action::Recheck));
@@ -131,6 +131,6 @@ fn summary(plan: &Plan, paint: Paint) -> String {
         plan.steps.iter().filter(|step| step.action == Action::Keep && step.exists()).count();
     let kept = if kept > 0 { format!(" {kept} unchanged.") } else { String::new() };
     format!(
-        "{label} {create} to create, {update} to update, {replace}{delete} to delete.{kept}{not_ours}"
+        "{label} {create} to create, {update} to update, {replace}{delete} to delete.{kept}{foreign_text}"
     )
 }

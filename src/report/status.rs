@@ -7,7 +7,7 @@ use super::{notices, plan, summary, text};
 use crate::engine::{Action, Plan, Step};
 use crate::resources::function::UNBUILT;
 
-const STATES: [&str; 6] = ["in step", "missing", "drifted", "unsure", "foreign", "unwanted"];
+const STATES: [&str; 6] = ["in sync", "missing", "drifted", "unsure", "foreign", "orphan"];
 
 /// How far what differs is moved in.
 const INDENT: &str = "     ";
@@ -60,7 +60,7 @@ fn state(step: &Step) -> (&'static str, String) {
         Action::Keep if !step.notices.unread.is_empty() => {
             ("unsure", "not everything could be looked at".to_owned())
         }
-        Action::Keep => ("in step", watched(step.notices.watched.len())),
+        Action::Keep => ("in sync", watched(step.notices.watched.len())),
         Action::Create => ("missing", String::new()),
         Action::Update(changes)
             if step.removes.is_empty() && changes.iter().all(|change| change.to == UNBUILT) =>
@@ -71,7 +71,7 @@ fn state(step: &Step) -> (&'static str, String) {
         Action::Replace(_) => ("drifted", "must be replaced".to_owned()),
         Action::Recheck => ("unsure", "what it needs is missing".to_owned()),
         Action::Foreign(whose) => ("foreign", whose.clone()),
-        Action::Delete => ("unwanted", "no longer in advent.toml".to_owned()),
+        Action::Delete => ("orphan", "no longer in advent.toml".to_owned()),
     }
 }
 
@@ -85,7 +85,7 @@ fn watched(differences: usize) -> String {
 
 fn glyph(state: &str, paint: Paint) -> String {
     match state {
-        "in step" => paint.green("✓"),
+        "in sync" => paint.green("✓"),
         "missing" | "foreign" => paint.red("✗"),
         _ => paint.yellow("~"),
     }
@@ -93,7 +93,7 @@ fn glyph(state: &str, paint: Paint) -> String {
 
 fn coloured(state: &str, paint: Paint) -> String {
     match state {
-        "in step" => paint.green(state),
+        "in sync" => paint.green(state),
         "missing" | "foreign" => paint.red(state),
         _ => paint.yellow(state),
     }

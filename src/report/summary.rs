@@ -2,7 +2,7 @@
 
 use super::style::Paint;
 use super::text;
-use super::work::{Stage, Work};
+use super::work::{RowState, Work};
 
 pub(super) fn text(title: &str, rows: &[(&str, String)], next: &[String], paint: Paint) -> String {
     let mut lines = vec![format!("{} {}", paint.green("✓"), paint.bold(title))];
@@ -37,7 +37,7 @@ pub(super) fn table(rows: &[(&str, String)], indent: &str, paint: Paint) -> Vec<
 
 /// `2 failed, 3 not begun`, if not everything was done.
 pub(super) fn of_failures(work: &Work, paint: Paint) -> Option<String> {
-    let (failed, waiting) = (work.count(&Stage::Failed), work.count(&Stage::Waiting));
+    let (failed, waiting) = (work.count(&RowState::Failed), work.count(&RowState::Waiting));
     let mut parts = Vec::new();
     if failed > 0 {
         parts.push(paint.red(&format!("{failed} failed")));
@@ -48,6 +48,6 @@ pub(super) fn of_failures(work: &Work, paint: Paint) -> Option<String> {
     if parts.is_empty() {
         return None;
     }
-    parts.push(format!("{} of {} done", work.count(&Stage::Done), work.total()));
+    parts.push(format!("{} of {} done", work.count(&RowState::Done), work.total()));
     Some(parts.join(", "))
 }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use console::measure_text_width;
 
 use super::style::Paint;
-use super::work::{Phase, Row, Stage, Work};
+use super::work::{Phase, Row, RowState, Work};
 use super::{Doing, errors, text};
 use crate::engine::{Action, Event, Outcome};
 
@@ -87,7 +87,7 @@ fn phase_line(phase: &Phase, width: usize, now: Instant, paint: Paint) -> String
 }
 
 fn row_line(work: &Work, row: &Row, width: usize, now: Instant, paint: Paint) -> Option<String> {
-    let Stage::Doing { verb, begun, note, .. } = &row.stage else { return None };
+    let RowState::Doing { verb, begun, note, .. } = &row.state else { return None };
     let start = format!("{} {}", spinner(*begun, now, paint), names(work, row, width));
     let took = running(now.saturating_duration_since(*begun), TIME, paint);
     let line = format!("{start}  {verb:<WORD$}{took}");
@@ -100,9 +100,9 @@ fn row_line(work: &Work, row: &Row, width: usize, now: Instant, paint: Paint) ->
 }
 
 fn total_line(work: &Work, now: Instant, paint: Paint) -> String {
-    let (done, total) = (work.count(&Stage::Done), work.total());
+    let (done, total) = (work.count(&RowState::Done), work.total());
     let took = running(now.saturating_duration_since(work.begun), TIME, paint);
-    let failed = match work.count(&Stage::Failed) {
+    let failed = match work.count(&RowState::Failed) {
         0 => String::new(),
         failed => paint.red(&format!("  {failed} failed")),
     };

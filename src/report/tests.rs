@@ -170,7 +170,7 @@ async fn json_is_one_document_and_no_text() {
     report.document(&json!({ "outcome": "failed" }));
     assert!(!report.can_ask(), "a program is not asked");
     report.error(&Failure::new("after the document").into());
-    assert_eq!(terminal.results(), "{\"outcome\":\"failed\"}\n");
+    assert_eq!(terminal.results(), "{\"outcome\":\"failed\",\"version\":1}\n");
     assert_eq!(terminal.text(), "error: after the document\n");
 }
 
@@ -183,7 +183,8 @@ fn an_error_becomes_the_document() {
     report.error(&error.into());
     let document: Value = serde_json::from_str(&terminal.results()).unwrap();
     let expected = json!({
-        "error": { "message": "port 80 is taken: in use", "hint": "another --port", "exit": 2 }
+        "error": { "message": "port 80 is taken: in use", "hint": "another --port", "exit": 2 },
+        "version": 1,
     });
     assert_eq!(document, expected);
     assert_eq!(terminal.text(), "");

@@ -48,11 +48,11 @@ pub(super) struct Row {
     pub name: String,
     /// Whether the plan says to do something with it.
     planned: bool,
-    pub stage: Stage,
+    pub state: RowState,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Stage {
+pub(super) enum RowState {
     Waiting,
     Doing { verb: &'static str, begun: Instant, spoke: Instant, note: String },
     Done,
@@ -68,7 +68,7 @@ impl Work {
                 kind: step.kind,
                 name: step.name.clone(),
                 planned: !matches!(step.action, Action::Keep | Action::Foreign(_)),
-                stage: Stage::Waiting,
+                state: RowState::Waiting,
             })
             .collect();
         let planned = || rows.iter().filter(|row| row.planned);
@@ -98,27 +98,27 @@ impl Work {
         match event {
             Event::Started { action, .. } => {
                 let (verb, _) = text::verbs(action);
-                row.stage = Stage::Doing { verb, begun: now, spoke: now, note: String::new() };
+                row.state = RowState::Doing { verb, begun: now, spoke: now, note: String::new() };
             }
             Event::Noted { text, .. } => {
-                if let Stage::Doing { note, spoke, .. } = &mut row.stage {
+                if let RowState::Doing { note, spoke, .. } = &mut row.state {
                     (*note, *spoke) = ((*text).to_owned(), now);
                 }
             }
             Event::Finished { outcome, .. } => {
-                row.stage = match outcome {
-                    Outcome::Done => Stage::Done,
-                    Outcome::Failed(_) => Stage::Failed,
-                    Outcome::Skipped => Stage::Waiting,
+                row.state = match outcome {
+                    Outcome::Done => RowState::Done,
+                    Outcome::Failed(_) => RowState::Failed,
+                    Outcome::Skipped => RowState::Waiting,
                 };
             }
             Event::Secret { .. } => {}
         }
     }
 
-    /// How many of the planned steps are at this stage.
-    pub fn count(&self, stage: &Stage) -> usize {
-        self.planned().filter(|row| row.stage == *stage).count()
+    /// How many of the planned steps are at this state.
+    pub fn count(&self, state: &RowState) -> usize {
+        self.planned().filter(|row| row.state == *state).count()
     }
 
     pub fn total(&self) -> usize {

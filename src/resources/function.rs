@@ -18,14 +18,14 @@ use bytes::Bytes;
 use tokio::time::{Instant, sleep};
 
 pub use looks::LOOKS;
-pub use read::{Lookup, lookup, stranger};
+pub use read::{Lookup, foreign, lookup};
 
 use self::environment::{UNREAD, variables};
 use super::role::{self, Role};
 use crate::aws::naming::Lacking;
 use crate::aws::retry::poll_pause;
 use crate::aws::{ApiError, Call, Cloud, Context, Names, Wait};
-use crate::engine::{AlreadyExists, Changes, Diff, Found, Notices, Overtaken, Resource};
+use crate::engine::{AlreadyExists, Changes, Conflict, Diff, Found, Notices, Resource};
 
 const RUNTIME: &str = "provided.al2023";
 /// Required for a zip, unused by a `bootstrap`.
@@ -112,7 +112,7 @@ pub struct State {
 
 impl Resource for Function {
     const KIND: &'static str = "function";
-    type Cloud = Cloud;
+    type Client = Cloud;
     type Inputs = Inputs;
     type State = State;
 
@@ -136,7 +136,7 @@ impl Resource for Function {
                 return Ok(Found::Missing);
             };
             if configuration.state != Some(Lifecycle::Deleting) {
-                if let Some(whose) = stranger(&self.names, &found) {
+                if let Some(whose) = foreign(&self.names, &found) {
                     return Ok(Found::Foreign(whose));
                 }
                 let lacking = self.names.lacking(&read::tags_in(&found.output));
@@ -195,7 +195,7 @@ impl Resource for Function {
         let create = || {
             Call::new("lambda:CreateFunction", &self.name)
                 .wait(cx, &WAITS)
-                .scouts(&cx.cloud.roles)
+                .probe(&cx.cloud.roles)
                 .send(request)
         };
         match self.with_role(cx, &self.role_arn, create).await? {
@@ -280,7 +280,7 @@ impl Resource for Function {
         Ok(self.state(environment, sha256))
     }
 
-    async fn settle(&self, state: &State, cx: &Context<'_>) -> Result<()> {
+    async fn wait_until_ready(&self, state: &State, cx: &Context<'_>) -> Result<()> {
         self.wait_ready(cx).await?;
         let Err(error) = &state.environment else { return Ok(()) };
         let what = format!(
@@ -347,7 +347,7 @@ impl Function {
             }
             let name = role_arn.rsplit('/').next().unwrap_or_default();
             if !role::exists(cx, name).await? {
-                return Err(anyhow::Error::new(Overtaken).context(error));
+                return Err(anyhow::Error::new(Conflict).context(error));
             }
             if begun.elapsed() > LONGEST_TRANSITION {
                 return Ok(Err(error.after(begun.elapsed())));
@@ -432,7 +432,7 @@ impl Function {
                 None => seen.elapsed() > UNKNOWN,
             };
             if gone {
-                return Err(anyhow::Error::new(Overtaken)
+                return Err(anyhow::Error::new(Conflict)
                     .context(format!("function {} is gone again", self.name)));
             }
             if let Some(found) = configuration {

@@ -14,9 +14,9 @@ use aws_sdk_apigatewayv2::types::ProtocolType;
 use tokio::time::{Instant, sleep};
 
 use crate::aws::naming::Lacking;
-use crate::aws::retry::{gone, poll_pause};
+use crate::aws::retry::{ignore_not_found, poll_pause};
 use crate::aws::{ApiError, Call, Cloud, Context, Names, Wait};
-use crate::engine::{Changes, Diff, Found, Notices, Overtaken, Part, Purpose, Resource};
+use crate::engine::{Changes, Conflict, Diff, Found, Notices, Part, Purpose, Resource};
 
 const STAGE: &str = "$default";
 /// How long a list of APIs may lack one that was just created.
@@ -57,7 +57,7 @@ pub struct State {
     strays: Vec<String>,
     /// By route key.
     routes: BTreeMap<String, Route>,
-    stage: Option<Stage>,
+    stage: Option<ServingStage>,
     /// Routes whose key another one has: ids. AWS refuses them, emulators do not.
     doubles: Vec<String>,
     /// More APIs with our tags, left by a create whose answer was lost.
@@ -83,7 +83,7 @@ struct Route {
 }
 
 #[derive(Debug, Clone, PartialEq)]
-struct Stage {
+struct ServingStage {
     auto_deploy: bool,
     rate: Option<f64>,
     burst: Option<i32>,
@@ -91,7 +91,7 @@ struct Stage {
 
 impl Resource for HttpApi {
     const KIND: &'static str = "http api";
-    type Cloud = Cloud;
+    type Client = Cloud;
     type Inputs = ();
     type State = State;
 
@@ -111,7 +111,7 @@ impl Resource for HttpApi {
         let (all, raw): (Vec<_>, Vec<_>) = read::list(cx).await?.into_iter().unzip();
         let all = read::with_tags(cx, &self.name, all).await?;
         let (mut ours, others): (Vec<_>, Vec<_>) =
-            all.into_iter().partition(|api| read::stranger(&self.names, api).is_none());
+            all.into_iter().partition(|api| read::foreign(&self.names, api).is_none());
         // Which of them is real, and lives, decides which one stays. Of only one, its parts tell.
         if ours.len() > 1 {
             ours = read::ranked(cx, ours, self.routes.values()).await?;
@@ -143,7 +143,7 @@ impl Resource for HttpApi {
         }
         let namesakes = others.into_iter().filter(|api| api.name() == Some(&self.name)).collect();
         let namesakes = read::existing(cx, namesakes).await?;
-        let whose = namesakes.first().and_then(|api| read::stranger(&self.names, api));
+        let whose = namesakes.first().and_then(|api| read::foreign(&self.names, api));
         Ok(whose.map_or(Found::Missing, Found::Foreign))
     }
 
@@ -232,7 +232,7 @@ impl Resource for HttpApi {
                         Found::Ours(state)
                             if !self.removals(&state, Purpose::Compare).is_empty() =>
                         {
-                            return Err(Overtaken.into());
+                            return Err(Conflict.into());
                         }
                         Found::Ours(state) => break state,
                         Found::Missing | Found::Foreign(_) => {}
@@ -246,7 +246,7 @@ impl Resource for HttpApi {
 
     /// Of two that were created at the same time, all agree on the one that stays; who created the
     /// other deletes it.
-    async fn settle(&self, state: &State, cx: &Context<'_>) -> Result<()> {
+    async fn wait_until_ready(&self, state: &State, cx: &Context<'_>) -> Result<()> {
         let only_ids = cx.for_purpose(Purpose::Delete);
         let begun = Instant::now();
         let mut met_another = false;
@@ -256,20 +256,20 @@ impl Resource for HttpApi {
             {
                 if found.id != state.id {
                     delete_api(cx, &state.id).await?;
-                    return Err(Overtaken.into());
+                    return Err(Conflict.into());
                 }
                 if found.duplicates.is_empty() {
-                    return if met_another { Err(Overtaken.into()) } else { Ok(()) };
+                    return if met_another { Err(Conflict.into()) } else { Ok(()) };
                 }
                 met_another = true;
                 cx.note("waiting for another run to delete the API that it has created as well");
                 if begun.elapsed() > UNSEEN {
-                    return Err(Overtaken.into());
+                    return Err(Conflict.into());
                 }
             } else {
                 // The list lags, or the other run has deleted this one already.
                 if begun.elapsed() > HIDDEN {
-                    return Err(Overtaken.into());
+                    return Err(Conflict.into());
                 }
                 cx.note("waiting for the new API to be listed");
             }
@@ -339,5 +339,5 @@ async fn delete_api(cx: &Context<'_>, id: &str) -> Result<()> {
         .wait(cx, &CONCURRENT)
         .send(|| cx.cloud.apigateway.delete_api().api_id(id).send())
         .await;
-    Ok(gone(deleted)?)
+    Ok(ignore_not_found(deleted)?)
 }

@@ -11,7 +11,7 @@ use aws_smithy_types::DateTime;
 use crate::aws::index::own_tags;
 use crate::aws::naming::{Lacking, Tags};
 use crate::aws::raw::Raw;
-use crate::aws::retry::gone;
+use crate::aws::retry::ignore_not_found;
 use crate::aws::{ApiError, Call, Cloud, Context, Names, Pages, told};
 use crate::engine::{AlreadyExists, Changes, Diff, Found, Notices, Part, Purpose, Resource};
 
@@ -87,8 +87,8 @@ pub struct State {
 
 impl Resource for LogGroup {
     const KIND: &'static str = "log group";
-    const OUTLIVES_ITSELF: bool = true;
-    type Cloud = Cloud;
+    const STALE_READS_AFTER_DELETE: bool = true;
+    type Client = Cloud;
     type Inputs = ();
     type State = State;
 
@@ -163,7 +163,7 @@ impl Resource for LogGroup {
             Err(error) if error.is_not_found() => return Ok(Found::Missing),
             Err(error) => return Err(error.into()),
         };
-        Ok(match self.names.stranger(&tags) {
+        Ok(match self.names.foreign(&tags) {
             Some(whose) => Found::Foreign(whose),
             None => Found::Ours(State { lacking: self.names.lacking(&tags), ..state }),
         })
@@ -231,7 +231,7 @@ impl Resource for LogGroup {
             .wait(cx, &[])
             .send(|| cx.cloud.logs.delete_log_group().log_group_name(&self.name).send())
             .await;
-        Ok(gone(deleted)?)
+        Ok(ignore_not_found(deleted)?)
     }
 }
 

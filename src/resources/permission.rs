@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::function;
 use super::watch::{Look, identity, ignored, ours};
-use crate::aws::retry::gone;
+use crate::aws::retry::ignore_not_found;
 use crate::aws::{ApiError, Call, Cloud, Context, Names, Wait, told};
 use crate::engine::{AlreadyExists, Changes, Diff, Found, Purpose, Resource, Watched};
 use crate::failure::Failure;
@@ -104,7 +104,7 @@ pub type Policy = Vec<Statement>;
 
 impl Resource for Permission {
     const KIND: &'static str = "permission";
-    type Cloud = Cloud;
+    type Client = Cloud;
     type Inputs = SourceArn;
     type State = Statement;
 
@@ -115,8 +115,8 @@ impl Resource for Permission {
     async fn read(&self, cx: &Context<'_>) -> Result<Found<Statement>> {
         let (function, policy) =
             tokio::try_join!(function::lookup(cx, &self.function), policy(cx, &self.function))?;
-        // A stranger's function is not ours to change, whatever its policy says.
-        if function.is_none_or(|found| function::stranger(&self.names, &found).is_some()) {
+        // A foreign function is not ours to change, whatever its policy says.
+        if function.is_none_or(|found| function::foreign(&self.names, &found).is_some()) {
             return Ok(Found::Missing);
         }
         Ok(policy
@@ -292,7 +292,7 @@ impl Permission {
             .wait(cx, &[CONCURRENT])
             .send(|| request.clone().send())
             .await;
-        Ok(gone(removed)?)
+        Ok(ignore_not_found(removed)?)
     }
 }
 

@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
 use crate::aws::naming::{Lacking, Tags};
-use crate::aws::retry::{gone, poll_pause};
+use crate::aws::retry::{ignore_not_found, poll_pause};
 use crate::aws::{ApiError, Call, Cloud, Context, Names, told};
 use crate::engine::{AlreadyExists, Changes, Diff, Found, Notices, Part, Purpose, Resource};
 use crate::failure::Failure;
@@ -68,8 +68,8 @@ fn trust() -> Value {
 
 impl Resource for Role {
     const KIND: &'static str = "role";
-    const OUTLIVES_ITSELF: bool = true;
-    type Cloud = Cloud;
+    const STALE_READS_AFTER_DELETE: bool = true;
+    type Client = Cloud;
     type Inputs = ();
     type State = State;
 
@@ -107,7 +107,7 @@ impl Resource for Role {
             tags => Some(tags),
         };
         let Some(tags) = tags else { return Ok(Found::Missing) };
-        if let Some(whose) = self.names.stranger(&tags) {
+        if let Some(whose) = self.names.foreign(&tags) {
             return Ok(Found::Foreign(whose));
         }
         // It is to be replaced.
@@ -318,7 +318,7 @@ impl Resource for Role {
                 Err(error) if error.is("DeleteConflict") => {
                     return Err(error.after(begun.elapsed()).into());
                 }
-                deleted => return Ok(gone(deleted)?),
+                deleted => return Ok(ignore_not_found(deleted)?),
             }
         }
     }
@@ -326,7 +326,7 @@ impl Resource for Role {
 
 impl Role {
     /// Takes away the policies that it did not have when it was read: put by another run, or
-    /// attached by hand.
+    /// attached manually.
     async fn strip(&self, cx: &Context<'_>) -> Result<()> {
         let inline = self.read_policies(&cx.for_purpose(Purpose::Delete)).await?;
         try_join_all(inline.keys().map(|name| self.delete_policy(name, cx))).await?;
@@ -354,7 +354,7 @@ impl Role {
                 .wait(cx, &[])
                 .send(|| iam.detach_role_policy().role_name(&self.name).policy_arn(arn).send())
                 .await;
-            gone(detached)
+            ignore_not_found(detached)
         }))
         .await?;
         Ok(())
@@ -367,7 +367,7 @@ impl Role {
                 cx.cloud.iam.delete_role_policy().role_name(&self.name).policy_name(name).send()
             })
             .await;
-        Ok(gone(deleted)?)
+        Ok(ignore_not_found(deleted)?)
     }
 }
 

@@ -8,9 +8,9 @@ use anyhow::{Result, bail};
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::aws::retry::{gone, poll_pause};
+use crate::aws::retry::{ignore_not_found, poll_pause};
 use crate::aws::{ApiError, Call, Cloud, Context, Names, Pages, told};
-use crate::engine::{Diff, Found, Notices, Overtaken, Purpose, Resource};
+use crate::engine::{Conflict, Diff, Found, Notices, Purpose, Resource};
 
 use super::watch::{HAND, Look, Usual, identity, ignored, optional, watched};
 
@@ -98,7 +98,7 @@ pub struct State {
 
 impl Resource for Subscription {
     const KIND: &'static str = "subscription";
-    type Cloud = Cloud;
+    type Client = Cloud;
     type Inputs = ();
     type State = State;
 
@@ -119,9 +119,9 @@ impl Resource for Subscription {
         let topic = self.names.topic_arn(&self.topic);
         let ours = async {
             let indexed = cx.cloud.index.knows(cx, &topic).await;
-            // What hangs on a stranger's topic is not ours to change.
-            let stranger = |tags| self.names.stranger(&tags).is_some();
-            Ok(indexed || super::topic::tags(cx, &topic).await?.is_some_and(|t| !stranger(t)))
+            // What hangs on a foreign topic is not ours to change.
+            let foreign = |tags| self.names.foreign(&tags).is_some();
+            Ok(indexed || super::topic::tags(cx, &topic).await?.is_some_and(|t| !foreign(t)))
         };
         // Where none is, the topic asks whose it is before anything is subscribed to it.
         let find = async {
@@ -166,7 +166,7 @@ impl Resource for Subscription {
     }
 
     /// It exists when it is listed.
-    async fn settle(&self, state: &State, cx: &Context<'_>) -> Result<()> {
+    async fn wait_until_ready(&self, state: &State, cx: &Context<'_>) -> Result<()> {
         let topic = self.names.topic_arn(&self.topic);
         let listings = &cx.cloud.listings;
         let begun = Instant::now();
@@ -177,7 +177,7 @@ impl Resource for Subscription {
             let found = |all: &Vec<Subscribed>| all.iter().any(|s| s.is_function(&state.endpoint));
             match listed.as_ref() {
                 Some(all) if found(all) => return Ok(()),
-                None if begun.elapsed() > TOPIC_UNKNOWN => return Err(Overtaken.into()),
+                None if begun.elapsed() > TOPIC_UNKNOWN => return Err(Conflict.into()),
                 _ if begun.elapsed() > LISTED => bail!(
                     "SNS has answered that {} is subscribed, but does not list it; gave up after {} \
                      s: it would hear nothing",
@@ -210,7 +210,7 @@ impl Resource for Subscription {
             .await;
         match deleted {
             Err(error) if error.message.contains("pending confirmation") => Ok(()),
-            deleted => Ok(gone(deleted)?),
+            deleted => Ok(ignore_not_found(deleted)?),
         }
     }
 }

@@ -18,7 +18,7 @@ use crate::aws::naming::{Lacking, Tags};
 use crate::aws::raw::Raw;
 use crate::aws::retry::poll_pause;
 use crate::aws::{ApiError, Call, Cloud, Context, Names, Pages, Wait, told};
-use crate::engine::{AlreadyExists, Changes, Diff, Found, Notices, Overtaken, Purpose, Resource};
+use crate::engine::{AlreadyExists, Changes, Conflict, Diff, Found, Notices, Purpose, Resource};
 use crate::failure::Failure;
 
 /// Measured 2 to 7 s to become ACTIVE and 4 to 6 s to vanish; the rest is for a bad day.
@@ -74,7 +74,7 @@ enum Ttl {
 
 impl Resource for Table {
     const KIND: &'static str = "table";
-    type Cloud = Cloud;
+    type Client = Cloud;
     type Inputs = ();
     type State = State;
 
@@ -118,8 +118,8 @@ impl Resource for Table {
         let (table, tags_at_once, indexed) = tokio::join!(self.describe(cx), tags_at_once, indexed);
         let Some((table, seen)) = table? else { return Ok(Found::Missing) };
         // Somebody else may be deleting it at the same time.
-        let doubtful = cx.purpose == Purpose::Delete && tags_at_once.is_none();
-        if doubtful && self.describe(cx).await?.is_none() {
+        let unverified = cx.purpose == Purpose::Delete && tags_at_once.is_none();
+        if unverified && self.describe(cx).await?.is_none() {
             return Ok(Found::Missing);
         }
         let judged = self.judge(cx, &arn, &table, tags_at_once, indexed);
@@ -224,7 +224,7 @@ impl Resource for Table {
         Ok(State { on_demand: true, lacking: Lacking::default(), ..state.clone() })
     }
 
-    async fn settle(&self, state: &State, cx: &Context<'_>) -> Result<()> {
+    async fn wait_until_ready(&self, state: &State, cx: &Context<'_>) -> Result<()> {
         self.wait_active(cx).await?;
         let Some(wanted) = &self.ttl else { return Ok(()) };
         match &state.ttl {
@@ -268,7 +268,7 @@ impl Table {
         tags_at_once: Option<Tags>,
         indexed: bool,
     ) -> Result<Found<State>> {
-        let gone = async || anyhow::Ok(self.describe(cx).await?.is_none());
+        let is_gone = async || anyhow::Ok(self.describe(cx).await?.is_none());
         let ttl_at_once = if indexed { self.ttl_of(cx).await.ok() } else { None };
         if let Some(ttl) = &ttl_at_once {
             let state = self.state(table, ttl.clone());
@@ -290,12 +290,12 @@ impl Table {
         };
         let (tags, ttl) = match tokio::try_join!(tags, ttl) {
             // Somebody else deletes it at the same time.
-            Err(error) if ApiError::is_not_found_in(&error) && gone().await? => {
+            Err(error) if ApiError::is_not_found_in(&error) && is_gone().await? => {
                 return Ok(Found::Missing);
             }
             read => read?,
         };
-        if let Some(whose) = self.names.stranger(&tags) {
+        if let Some(whose) = self.names.foreign(&tags) {
             return Ok(Found::Foreign(whose));
         }
         let lacking = self.names.lacking(&tags);
@@ -390,7 +390,7 @@ impl Table {
             if status.is_some() {
                 seen = Instant::now();
             } else if seen.elapsed() > UNKNOWN {
-                return Err(anyhow::Error::new(Overtaken)
+                return Err(anyhow::Error::new(Conflict)
                     .context(format!("table {} is gone again", self.name)));
             }
             if begun.elapsed() > LONGEST_TRANSITION {

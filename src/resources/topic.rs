@@ -12,7 +12,7 @@ use super::subscription::{Subscribed, subscriptions};
 use super::watch::{is_wanted, optional};
 use crate::aws::index::own_tags;
 use crate::aws::naming::{Lacking, Tags};
-use crate::aws::retry::gone;
+use crate::aws::retry::ignore_not_found;
 use crate::aws::{ApiError, Call, Cloud, Context, Names, told};
 use crate::engine::{
     AlreadyExists, Changes, Diff, Found, Notices, Part, Purpose, Resource, Watched,
@@ -42,8 +42,8 @@ pub struct State {
 
 impl Resource for Topic {
     const KIND: &'static str = "topic";
-    const OUTLIVES_ITSELF: bool = true;
-    type Cloud = Cloud;
+    const STALE_READS_AFTER_DELETE: bool = true;
+    type Client = Cloud;
     type Inputs = ();
     type State = State;
 
@@ -81,7 +81,7 @@ impl Resource for Topic {
             tokio::join!(tags(cx, &arn), self.read_notices(cx), subscriptions(cx, &arn));
         Ok(match tags? {
             None => Found::Missing,
-            Some(tags) => self.names.stranger(&tags).map_or_else(
+            Some(tags) => self.names.foreign(&tags).map_or_else(
                 || {
                     let lacking = self.names.lacking(&tags);
                     let subscribed = subscribed?.unwrap_or_default();
@@ -130,7 +130,7 @@ impl Resource for Topic {
             .wait(cx, &[])
             .send(|| cx.cloud.sns.delete_topic().topic_arn(&arn).send())
             .await;
-        Ok(gone(deleted)?)
+        Ok(ignore_not_found(deleted)?)
     }
 }
 

@@ -7,7 +7,7 @@ use crate::aws::{ApiError, Context};
 use crate::engine::{Purpose, Unread, Watched};
 
 /// Why a property is watched that nothing but a person can have set.
-pub const HAND: &str = "advent.toml has no word for it: set by hand, and left to whoever did";
+pub const HAND: &str = "advent.toml has no word for it: set manually, and left as it is";
 
 /// What a call tells of a kind of resource.
 #[derive(Debug, Clone, Copy)]

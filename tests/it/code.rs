@@ -216,7 +216,7 @@ fn looking_never_compiles() {
     cli.run(["plan", "--build"]).code(2);
     assert!(!looking.run(["plan"]).code(2).stderr.contains(unbuilt), "it is built");
     cli.ok(["up"]);
-    assert_eq!(looking.ok(["status", "--json"]).json()["in_step"], true);
+    assert_eq!(looking.ok(["status", "--json"]).json()["in_sync"], true);
     looking.ok(["plan"]);
 
     app.write("f/src/main.rs", &says("changed"));
@@ -224,7 +224,7 @@ fn looking_never_compiles() {
     looking.ok(["status"]).says("unsure");
     let status = looking.ok(["status", "--json"]).json();
     assert_eq!(status["not_built"][0], "f", "{status}");
-    assert_eq!(status["in_step"], false, "{status}");
+    assert_eq!(status["in_sync"], false, "{status}");
     let logs = looking.run(["logs"]);
     assert_eq!(logs.code, Some(0), "{}", logs.stderr);
     cli.run(["plan", "--build"]).code(2);

@@ -73,7 +73,7 @@ fn what_an_executable_carries_is_said_and_asked_for() {
         format!("deploy the application small, which this executable carries, in {}", place());
     assert!(refused.stderr.contains(&asked), "{}", refused.stderr);
     assert!(refused.stderr.contains("pass --yes"), "{}", refused.stderr);
-    assert_eq!(small.run(["plan", "--json"]).code(2).json()["in_step"], false);
+    assert_eq!(small.run(["plan", "--json"]).code(2).json()["in_sync"], false);
 
     let up = small.ok(["deploy", "--yes"]);
     let at =

@@ -85,7 +85,7 @@ fn measure(python: &Python, least: &mut Least) {
     let status = cli.ok(["status", "--json"]).json();
     let records = cost("status", STATUS, proxy.take());
     assert_eq!(records.mutating(), [""; 0], "{records}");
-    assert_eq!(status["in_step"], true, "{status:#}");
+    assert_eq!(status["in_sync"], true, "{status:#}");
 
     // The code of one function differs from what is deployed.
     let zip = Project::archive(b"another bootstrap");

@@ -172,7 +172,7 @@ pub const DRIFTS: [Drift; 27] = [
             });
             b.call("lambda", "add_permission", with);
         },
-        "leftover.permission.small-front.advent-by-hand",
+        "orphan.permission.small-front.advent-by-hand",
         "delete",
     ),
     (
@@ -181,7 +181,7 @@ pub const DRIFTS: [Drift; 27] = [
                 json!({ "TopicArn": TOPIC_ARN, "Protocol": "lambda", "Endpoint": FRONT_ARN });
             b.call("sns", "subscribe", with);
         },
-        "leftover.subscription.small-news.small-front",
+        "orphan.subscription.small-news.small-front",
         "delete",
     ),
     (
@@ -295,7 +295,7 @@ fn every_drift_is_named_and_repaired() {
         let drifted = World::read(&boto);
         assert_ne!(drifted, clean, "{what} made no difference");
         let status = local.cli.ok(["status", "--json"]).json();
-        assert_eq!(status["in_step"], false, "{what}: {status:#}");
+        assert_eq!(status["in_sync"], false, "{what}: {status:#}");
         let found = resource(&status, id);
         if matches!(field, "create" | "delete") {
             assert_eq!(found["action"], field, "{what}: {found:#}");

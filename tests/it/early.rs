@@ -233,7 +233,7 @@ fn what_an_answer_has_no_tags_of_is_asked_for_its_tags() {
         let records = rig.proxy.take();
         assert_eq!(records.mutating(), [""; 0], "{call}");
         assert!(records.count(service, tags) > 0, "{call}: {records}");
-        assert_eq!(rig.cli.ok(["status"]).json()["in_step"], true, "{call}");
+        assert_eq!(rig.cli.ok(["status"]).json()["in_sync"], true, "{call}");
         rig.proxy.inject(Rule::operation(service, tags, Fault::Answer(Answer::denied)));
         for command in ["up", "plan", "down"] {
             let run = rig.people.run([command]).code(1).says(action);
@@ -335,7 +335,7 @@ fn a_role_that_was_made_again_is_set_again() {
     let run = rig.people.ok(["up"]).says(&other[0]).says("left for now");
     assert_eq!(run.stderr.matches("left for now").count(), 1, "{}", run.stderr);
     assert_eq!(others(&rig), other, "it is not this run's");
-    assert_eq!(rig.cli.ok(["status"]).json()["in_step"], true);
+    assert_eq!(rig.cli.ok(["status"]).json()["in_sync"], true);
     assert_eq!(rig.proxy.ungranted(), [""; 0], "its invocations fail");
     // A second run uses it too, and leaves it to who made it.
     remake();

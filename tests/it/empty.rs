@@ -41,7 +41,7 @@ fn asked(rig: &Rig, command: &str) -> BTreeSet<(String, String)> {
     told.map(|it| (it.operation.service.clone(), it.operation.name.clone())).collect()
 }
 
-/// What is said of leftovers where they could not be looked for.
+/// What is said of orphans where they could not be looked for.
 const UNKNOWN: &str = "could not be looked for";
 /// The client makes a list that is absent an empty one, in XML where the model demands it. AWS never
 /// leaves it out.
@@ -62,7 +62,7 @@ fn what_says_nothing_is_not_in_sync() {
             strike(&rig, &service, &name, rewrite);
             let run = rig.cli.run(["status"]);
             rig.proxy.heal();
-            let in_sync = run.code == Some(0) && run.json()["in_step"] == true;
+            let in_sync = run.code == Some(0) && run.json()["in_sync"] == true;
             let said = format!("{}{}", run.stdout, run.stderr).contains(UNKNOWN);
             assert!(!in_sync || said, "{service}:{name} with {how}: {}", run.stdout);
         }

@@ -127,7 +127,7 @@ fn what_the_index_does_not_know_yet_is_not_taken_for_foreign() {
         assert_eq!(records.count(service, name), times, "{records}");
     }
     assert_eq!(records.count("sns", "ListTagsForResource"), 1, "{records}");
-    assert_eq!(cli.ok(["status", "--json"]).json()["in_step"], true);
+    assert_eq!(cli.ok(["status", "--json"]).json()["in_sync"], true);
     world.assert_same(&rig.world(), "with an index that knows nothing");
     cli.ok(["down"]);
     rig.world().assert_empty("after down");
@@ -144,7 +144,7 @@ fn what_the_index_still_knows_is_created_again() {
     for (kind, name, remove, ..) in TAKEN {
         remove(boto);
         let status = cli.ok(["status", "--json"]).json();
-        assert_eq!(status["in_step"], false, "{kind} {name}: {status:#}");
+        assert_eq!(status["in_sync"], false, "{kind} {name}: {status:#}");
         cli.ok(["up"]);
         world.assert_same(&rig.world(), &format!("{kind} {name} created again"));
     }

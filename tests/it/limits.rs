@@ -83,7 +83,7 @@ fn few_routes_have_a_statement_each_and_many_share_one() {
     cli.ok(["up", "--yes"]);
     assert_eq!(statements(&boto), [("advent-routes".to_owned(), source(""))]);
     answers(&boto, &["/some/where/0", "/some/where/297", "/some/where/else", "/"]);
-    assert_eq!(cli.ok(["status"]).json()["in_step"], true);
+    assert_eq!(cli.ok(["status"]).json()["in_sync"], true);
     cli.ok(["down", "--yes"]);
 }
 
@@ -192,7 +192,7 @@ fn an_api_that_is_listed_and_gone_is_missing() {
     assert!(missing(&status), "{status:#}");
     let run = rig.people.ok(["up"]);
     assert!(!run.stderr.contains("another run"), "{run:?}");
-    assert_eq!(rig.cli.ok(["status"]).json()["in_step"], true);
+    assert_eq!(rig.cli.ok(["status"]).json()["in_sync"], true);
     rig.proxy.take();
     rig.cli.ok(["up"]);
     assert_eq!(rig.proxy.take().mutating(), [""; 0]);

@@ -330,7 +330,7 @@ async fn tour(world: &World, local: &Access, artifact: &Artifact) -> Result<(), 
             apply(&deployment, &plan, &cloud).await;
         } else {
             let actions: Vec<_> = plan.steps.iter().map(|it| (&it.name, &it.action)).collect();
-            assert!(plan.in_step(), "{actions:#?}\n{}", app.toml);
+            assert!(plan.in_sync(), "{actions:#?}\n{}", app.toml);
         }
     }
     let mut deployment = Deployment::new(&app.manifest, &cloud.names, &parts);

@@ -199,7 +199,7 @@ fn every_property_is_treated_as_is_said_of_it() {
     let rig = Rig::new(python, Backend::Local);
     rig.cli.ok(["up"]);
     let clean = rig.cli.ok(["status"]).json();
-    assert_eq!((&clean["in_step"], &clean["watched"]), (&json!(true), &json!(0)), "{clean:#}");
+    assert_eq!((&clean["in_sync"], &clean["watched"]), (&json!(true), &json!(0)), "{clean:#}");
     let mut wrong = String::new();
     let mut tried = 0;
     for (kind, looks) in LOOKS {
@@ -238,15 +238,15 @@ fn every_property_is_treated_as_is_said_of_it() {
                 let watched = says(&status, "watched", "property");
                 let right = match property.treatment {
                     Treatment::Ours(field) => {
-                        status["in_step"] == false && drift.iter().any(|it| it.starts_with(field))
+                        status["in_sync"] == false && drift.iter().any(|it| it.starts_with(field))
                     }
                     Treatment::Watched(_) => {
                         drift.is_empty()
-                            && status["in_step"] == true
+                            && status["in_sync"] == true
                             && watched.iter().any(|it| it.ends_with(property.path))
                     }
                     Treatment::Ignored | Treatment::Identity => {
-                        drift.is_empty() && watched.is_empty() && status["in_step"] == true
+                        drift.is_empty() && watched.is_empty() && status["in_sync"] == true
                     }
                 };
                 if !right {

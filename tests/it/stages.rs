@@ -57,7 +57,7 @@ fn two_stages_share_a_local_cloud_and_nothing_else() {
     assert_eq!((cloud.url(), url.is_some()), (url, true), "the local cloud goes on");
     one.run(["plan"]).code(2);
     let status = blue.ok(["status", "--json"]).json();
-    assert_eq!((&status["stage"], &status["in_step"]), (&json!("blue"), &json!(true)));
+    assert_eq!((&status["stage"], &status["in_sync"]), (&json!("blue"), &json!(true)));
     assert_eq!(said(&blue, "word"), "word: 12");
     cloud.wait_for_counts("table-blue", &[("word", 22)]);
 

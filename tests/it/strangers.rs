@@ -151,7 +151,7 @@ fn what_is_not_ours_is_refused_and_left_alone() {
             assert!(run.stderr.contains("hint"), "{what}: {}", run.stderr);
             assert_eq!(proxy.take().mutating(), [""; 0], "{what}");
             let status = cli.ok(["status", "--json"]).json();
-            assert_eq!(status["in_step"], false, "{what}: {status:#}");
+            assert_eq!(status["in_sync"], false, "{what}: {status:#}");
             let foreign = |r: &&Value| r["foreign"].is_string() && r["name"] == name;
             let resources = status["resources"].as_array().expect("resources");
             assert!(resources.iter().any(|r| foreign(&r)), "{what}: {status:#}");

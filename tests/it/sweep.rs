@@ -14,7 +14,7 @@ use crate::support::python::{Python, python};
 use crate::support::rig::{Backend, Rig};
 use crate::support::world::World;
 
-/// Requests that a command can do without: it says that it could not look for leftovers.
+/// Requests that a command can do without: it says that it could not look for orphans.
 const DISPENSABLE: [&str; 2] = ["GetResources", "ListRoles"];
 /// Sent along with `GetRole`; the answers mean nothing when there is no role yet.
 const SPECULATIVE: [&str; 3] = ["GetRolePolicy", "ListRolePolicies", "ListAttachedRolePolicies"];

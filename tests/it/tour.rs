@@ -65,7 +65,7 @@ fn the_article() {
     assert_eq!(words, ["awsadvent", "some", "words", "awsadvent", "some", "words"]);
 
     let status = advent.ok(["status", "--json"]).json();
-    assert_eq!(status["in_step"], true, "{status}");
+    assert_eq!(status["in_sync"], true, "{status}");
     assert_eq!((&status["stack"], &status["stage"]), (&json!("awsadvent"), &json!("default")));
     assert_eq!((&status["url"], &status["endpoint"]), (&json!(url), &json!(cloud.url())));
     for resource in status["resources"].as_array().expect("resources are an array") {
@@ -145,7 +145,7 @@ fn data_and_address_survive_a_restart() {
     // Any command starts it again.
     say(&advent, 23);
     let status = advent.ok(["status", "--json"]).json();
-    assert_eq!((&status["in_step"], &status["url"]), (&json!(true), &url));
+    assert_eq!((&status["in_sync"], &status["url"]), (&json!(true), &url));
     cloud.wait_for_counts("table", &table(33));
 }
 
@@ -164,7 +164,7 @@ fn a_packed_executable_needs_nothing_else() {
     say(&advent, 12);
     all(&advent.ok(["up", "--json"]), "keep");
     // The source and the executable that carries it are the same application.
-    assert_eq!(cloud.cli(&folder).ok(["status", "--json"]).json()["in_step"], true);
+    assert_eq!(cloud.cli(&folder).ok(["status", "--json"]).json()["in_sync"], true);
     all(&advent.ok(["down", "--yes", "--json"]), "delete");
     assert_eq!(cloud.url(), None);
     let left = empty.path().read_dir().expect("the folder is there").count();

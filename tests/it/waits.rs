@@ -50,7 +50,7 @@ fn up(role: f64, table: f64, function: f64) -> Records {
         drop(writeln!(std::io::stderr(), "{line}"));
         assert!(took >= longest, "{line}");
         if took <= longest + without + POLLS {
-            assert_eq!(cli.ok(["status", "--json"]).json()["in_step"], true);
+            assert_eq!(cli.ok(["status", "--json"]).json()["in_sync"], true);
             return records;
         }
         assert!(attempt < ATTEMPTS, "{line}\n{records}");

@@ -161,13 +161,13 @@ fn what_is_set_by_hand_is_shown_and_left_alone() {
     let rig = Rig::moto(python);
     rig.cli.ok(["up"]);
     let clean = rig.cli.ok(["status"]).json();
-    assert_eq!((&clean["in_step"], &clean["watched"]), (&json!(true), &json!(0)), "{clean:#}");
+    assert_eq!((&clean["in_sync"], &clean["watched"]), (&json!(true), &json!(0)), "{clean:#}");
     let (mut expected, mut wrong) = (Vec::new(), BTreeSet::new());
     for (set, id, property, loud) in WATCHED {
         set(&rig.boto);
         expected.push((id, property, loud));
         let status = rig.cli.ok(["status"]).json();
-        assert_eq!(status["in_step"], true, "{property}: {status:#}");
+        assert_eq!(status["in_sync"], true, "{property}: {status:#}");
         for (id, property, loud) in &expected {
             let watched = resource(&status, id)["watched"].as_array().expect("a list").iter();
             let found = watched.filter(|it| it["property"] == *property).collect::<Vec<_>>();
@@ -261,11 +261,11 @@ fn what_may_not_be_looked_at_stops_nothing_and_is_said() {
         let unread = resource(&status, id)["unread"].as_array().expect("a list");
         let said = |it: &Value| it["why"].as_str().is_some_and(|why| why.contains(&right));
         assert!(unread.iter().any(said), "{right}: {status:#}");
-        assert_eq!(status["in_step"], false, "{right}");
+        assert_eq!(status["in_sync"], false, "{right}");
         rig.people.ok(["status"]).says("unsure").says(&right);
         rig.cli.ok(["up"]);
         rig.proxy.heal();
     }
-    assert_eq!(rig.cli.ok(["status"]).json()["in_step"], true);
+    assert_eq!(rig.cli.ok(["status"]).json()["in_sync"], true);
     rig.cli.ok(["down"]);
 }

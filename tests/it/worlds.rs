@@ -19,8 +19,8 @@ const PARTS: [&str; 5] = [
     "subscription.back.news",
     "permission.back.news",
     "permission.front.ANY_/front",
-    "leftover.permission.small-front.advent-by-hand",
-    "leftover.subscription.small-news.small-front",
+    "orphan.permission.small-front.advent-by-hand",
+    "orphan.subscription.small-news.small-front",
 ];
 
 /// What has become of one resource.

@@ -13,7 +13,7 @@ use common::{
     http::{Answer, Request},
     lambda::in_time,
     log,
-    slack::{self, Bot, Call, Message, Place, Secrets},
+    slack::{self, Accepted, Bot, Message, Place, Secrets},
     sns::Topic,
     words::{MOST, Words},
 };
@@ -102,8 +102,8 @@ impl Function {
         let call = Request::receive(event, &[Method::POST])
             .and_then(|request| self.secrets.accept(&request, SystemTime::now()));
         match call {
-            Ok(Call::Message(message)) => self.count(&message, request_id, deadline).await,
-            Ok(Call::Answer(answer)) | Err(answer) => Ok(answer),
+            Ok(Accepted::Message(message)) => self.count(&message, request_id, deadline).await,
+            Ok(Accepted::Answer(answer)) | Err(answer) => Ok(answer),
         }
     }
 

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::{
     http::Request,
-    slack::{Call, Secrets},
+    slack::{Accepted, Secrets},
     sns,
     words::Words,
 };
@@ -32,11 +32,11 @@ fn slack(bytes: &[u8]) {
         let open = secrets.token.is_none();
         match secrets.accept(&request, now) {
             Err(answer) => assert!((400..500).contains(&answer.status), "{answer:?}"),
-            Ok(Call::Message(message)) => {
+            Ok(Accepted::Message(message)) => {
                 assert!(open, "let in: {message:?}");
                 let _ = Words::of(&message.text);
             }
-            Ok(Call::Answer(_)) => {}
+            Ok(Accepted::Answer(_)) => {}
         }
     }
 }

@@ -57,7 +57,7 @@ pub struct Place {
 
 /// A request that was understood.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Call {
+pub enum Accepted {
     Message(Message),
     /// Nothing to do but to answer this.
     Answer(Answer),
@@ -73,7 +73,7 @@ impl Secrets {
     ///
     /// A request with a signature stands or falls with it when a signing secret is set. One without needs the token:
     /// outgoing webhooks are not signed. So both can be set, for both kinds at the same address.
-    pub fn accept(&self, request: &Request, now: SystemTime) -> Result<Call, Answer> {
+    pub fn accept(&self, request: &Request, now: SystemTime) -> Result<Accepted, Answer> {
         let kind = request.content_type();
         let form = if kind == FORM { Form::parse(&request.body) } else { None };
         // Slack looks at the certificate now and then, and does not sign that.
@@ -120,7 +120,7 @@ impl Secrets {
                 "Send application/x-www-form-urlencoded or application/json.",
             )),
         }?;
-        if let Call::Message(message) = &mut call {
+        if let Accepted::Message(message) = &mut call {
             message.signature = signed.map(str::to_owned);
             if message.id.is_none() {
                 message.id = signed.map(|signature| id(&["signature", signature]));
@@ -152,7 +152,7 @@ pub fn unauthorized() -> Answer {
     Answer::refuse(401, "This request is not verified.")
 }
 
-fn from_form(form: &Form) -> Result<Call, Answer> {
+fn from_form(form: &Form) -> Result<Accepted, Answer> {
     if form.get("payload").is_some() {
         return Err(Answer::refuse(400, "Interactive messages are not understood."));
     }
@@ -165,7 +165,7 @@ fn from_form(form: &Form) -> Result<Call, Answer> {
         let message = fields(&["team_id", "channel_id", "timestamp", "user_id", "text"]);
         identity("message", message)
     });
-    Ok(Call::Message(Message {
+    Ok(Accepted::Message(Message {
         text: text.to_owned(),
         id,
         signature: None,
@@ -175,8 +175,8 @@ fn from_form(form: &Form) -> Result<Call, Answer> {
 }
 
 /// Slack says nothing when there is no text.
-fn nothing() -> Call {
-    Call::Answer(Answer::new(200, json!({})))
+fn nothing() -> Accepted {
+    Accepted::Answer(Answer::new(200, json!({})))
 }
 
 fn field<'a>(event: &'a Value, path: &str) -> Option<&'a str> {

@@ -7,14 +7,14 @@ use dynoxide::actions::get_shard_iterator::decode_shard_iterator;
 use dynoxide::streams::table_arn;
 use serde_json::Value;
 
-use super::super::call::Call;
+use super::super::call::ApiCall;
 use super::super::error::AwsError;
 use super::super::need::Need;
 use super::about::{About, Form, Keys, about};
 use super::partiql::{self, Statement};
 
 /// What a call needs. A transaction needs what each of its parts needs.
-pub fn needs(engine: &Database, call: &Call, body: &Value) -> Result<Vec<Need>, AwsError> {
+pub fn needs(engine: &Database, call: &ApiCall, body: &Value) -> Result<Vec<Need>, AwsError> {
     let mut asked = Asked { engine, call, keys: BTreeMap::new() };
     let operation = call.operation.as_str();
     let list = |member: &str| body[member].as_array().into_iter().flatten();
@@ -70,7 +70,7 @@ pub fn needs(engine: &Database, call: &Call, body: &Value) -> Result<Vec<Need>, 
 
 struct Asked<'a> {
     engine: &'a Database,
-    call: &'a Call,
+    call: &'a ApiCall,
     /// The names of the tables' partition keys, as far as they were looked up.
     keys: BTreeMap<String, Option<String>>,
 }

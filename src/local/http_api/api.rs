@@ -9,8 +9,8 @@ use uuid::Uuid;
 
 use super::{KIND, bad, missing, page};
 use crate::local::ACCOUNT;
-use crate::local::call::{Call, Reply};
-use crate::local::cloud::Cloud;
+use crate::local::call::{ApiCall, Reply};
+use crate::local::cloud::LocalCloud;
 use crate::local::error::AwsError;
 use crate::local::lambda::output::timestamp;
 use crate::local::store::Db;
@@ -42,7 +42,7 @@ impl Api {
         format!("arn:aws:apigateway:{}::/apis/{}", self.region, self.id)
     }
 
-    fn json(&self, cloud: &Cloud) -> Value {
+    fn json(&self, cloud: &LocalCloud) -> Value {
         let mut value = json!({
             "apiId": self.id,
             "apiEndpoint": format!("{}{}{}", cloud.url, super::PREFIX, self.id),
@@ -122,7 +122,7 @@ pub(super) fn now() -> String {
     format!("{}Z", now.split('.').next().unwrap_or_default())
 }
 
-pub(super) fn create(cloud: &Arc<Cloud>, call: &Call) -> Result<Reply, AwsError> {
+pub(super) fn create(cloud: &Arc<LocalCloud>, call: &ApiCall) -> Result<Reply, AwsError> {
     match call.text("protocolType") {
         Some("HTTP") => {}
         Some(other) => return Err(bad(format!("the local cloud has no {other} APIs"))),
@@ -144,17 +144,17 @@ pub(super) fn create(cloud: &Arc<Cloud>, call: &Call) -> Result<Reply, AwsError>
     Reply::json_status(201, &api.json(cloud))
 }
 
-pub(super) fn get(cloud: &Arc<Cloud>, call: &Call, id: &str) -> Result<Reply, AwsError> {
+pub(super) fn get(cloud: &Arc<LocalCloud>, call: &ApiCall, id: &str) -> Result<Reply, AwsError> {
     let api = cloud.store.read(|db| find(db, &call.region, id))?;
     Reply::json(&api.json(cloud))
 }
 
-pub(super) fn list(cloud: &Arc<Cloud>, call: &Call) -> Result<Reply, AwsError> {
+pub(super) fn list(cloud: &Arc<LocalCloud>, call: &ApiCall) -> Result<Reply, AwsError> {
     let apis = cloud.store.read(|db| db.list::<Api>(KIND, &call.region))?;
     page(call, apis.into_iter().map(|(id, api)| (id, api.json(cloud))).collect())
 }
 
-pub(super) fn update(cloud: &Arc<Cloud>, call: &Call, id: &str) -> Result<Reply, AwsError> {
+pub(super) fn update(cloud: &Arc<LocalCloud>, call: &ApiCall, id: &str) -> Result<Reply, AwsError> {
     cloud.store.write(|db| {
         let mut api = find(db, &call.region, id)?;
         api.set(&call.params)?;
@@ -163,7 +163,7 @@ pub(super) fn update(cloud: &Arc<Cloud>, call: &Call, id: &str) -> Result<Reply,
     })
 }
 
-pub(super) fn delete(cloud: &Arc<Cloud>, call: &Call, id: &str) -> Result<Reply, AwsError> {
+pub(super) fn delete(cloud: &Arc<LocalCloud>, call: &ApiCall, id: &str) -> Result<Reply, AwsError> {
     cloud.store.write(|db| {
         find(db, &call.region, id)?;
         db.delete(KIND, &call.region, id)
@@ -192,7 +192,7 @@ pub(super) fn tags_of(stage: &Child) -> BTreeMap<String, String> {
     stage.get("tags").and_then(|tags| tag_map(tags).ok()).unwrap_or_default()
 }
 
-pub(super) fn tags(cloud: &Arc<Cloud>, call: &Call, arn: &str) -> Result<Reply, AwsError> {
+pub(super) fn tags(cloud: &Arc<LocalCloud>, call: &ApiCall, arn: &str) -> Result<Reply, AwsError> {
     let prefix = format!("arn:aws:apigateway:{}::/apis/", call.region);
     let Some(resource) = arn.strip_prefix(&prefix) else {
         return Err(bad(format!("Invalid resource ARN {arn}")));

@@ -7,8 +7,8 @@ use serde_json::{Value, json};
 
 use super::api::{self, Api, Child};
 use super::{bad, conflict, missing, page, route};
-use crate::local::call::{Call, Reply};
-use crate::local::cloud::Cloud;
+use crate::local::call::{ApiCall, Reply};
+use crate::local::cloud::LocalCloud;
 use crate::local::error::AwsError;
 use crate::local::lambda;
 
@@ -82,8 +82,8 @@ impl Kind {
 }
 
 pub(super) fn handle(
-    cloud: &Arc<Cloud>,
-    call: &Call,
+    cloud: &Arc<LocalCloud>,
+    call: &ApiCall,
     verb: &str,
     kind: Kind,
     id: &str,
@@ -158,7 +158,7 @@ fn refuse_if_in_use(api: &Api, integration: &str) -> Result<(), AwsError> {
     )))
 }
 
-fn new_key(api: &Api, call: &Call, kind: Kind) -> Result<String, AwsError> {
+fn new_key(api: &Api, call: &ApiCall, kind: Kind) -> Result<String, AwsError> {
     if kind != Kind::Stage {
         return Ok(api::new_id());
     }

@@ -15,7 +15,7 @@ use super::api::{self, Api, Child};
 use super::throttle::Limit;
 use super::{children, event, route};
 use crate::local::ACCOUNT;
-use crate::local::cloud::Cloud;
+use crate::local::cloud::LocalCloud;
 use crate::local::connections::{self, Unread};
 use crate::local::lambda::{self, Denied};
 
@@ -29,7 +29,7 @@ const EVENT_LIMIT: usize = 6 * 1024 * 1024;
 
 /// Answers a request to an API: to that of the host, or else to the one that the path names.
 pub async fn serve(
-    cloud: &Arc<Cloud>,
+    cloud: &Arc<LocalCloud>,
     method: Method,
     host_api: Option<String>,
     uri: Uri,
@@ -82,7 +82,7 @@ struct Incoming<'a> {
 }
 
 impl Incoming<'_> {
-    async fn answer(&self, cloud: &Arc<Cloud>, body: Body) -> Result<Response<Body>, Refusal> {
+    async fn answer(&self, cloud: &Arc<LocalCloud>, body: Body) -> Result<Response<Body>, Refusal> {
         let api = cloud
             .store
             .read(|db| api::anywhere(db, self.api))

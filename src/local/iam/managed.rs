@@ -4,9 +4,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::super::ACCOUNT;
-use super::super::call::Call;
+use super::super::call::ApiCall;
 use super::super::clock::{iso8601, now_ms};
-use super::super::cloud::Cloud;
+use super::super::cloud::LocalCloud;
 use super::super::error::AwsError;
 use super::super::policy;
 use super::super::store::Db;
@@ -28,7 +28,7 @@ struct Managed {
 }
 
 /// The policy that a call is about, if it is about one.
-pub(super) fn resource(call: &Call) -> Option<String> {
+pub(super) fn resource(call: &ApiCall) -> Option<String> {
     Some(match call.operation.as_str() {
         "CreatePolicy" => {
             arn(call.text("Path").unwrap_or("/"), call.text("PolicyName").unwrap_or("*"))
@@ -41,7 +41,7 @@ pub(super) fn resource(call: &Call) -> Option<String> {
 }
 
 /// The answer, if the call is about managed policies.
-pub(super) fn handle(cloud: &Cloud, call: &Call) -> Result<Option<Value>, AwsError> {
+pub(super) fn handle(cloud: &LocalCloud, call: &ApiCall) -> Result<Option<Value>, AwsError> {
     let result = match call.operation.as_str() {
         "CreatePolicy" => cloud.store.write(|db| create(db, call)),
         "GetPolicy" => cloud.store.read(|db| {
@@ -65,7 +65,7 @@ pub(super) fn handle(cloud: &Cloud, call: &Call) -> Result<Option<Value>, AwsErr
 }
 
 /// The policy that a call names as a permissions boundary, which must exist.
-pub(super) fn boundary(db: &Db<'_>, call: &Call) -> Result<Option<String>, AwsError> {
+pub(super) fn boundary(db: &Db<'_>, call: &ApiCall) -> Result<Option<String>, AwsError> {
     let arn = call.need("PermissionsBoundary")?;
     match find(db, arn) {
         Ok(_) => Ok(Some(arn.to_owned())),
@@ -78,7 +78,7 @@ pub(super) fn boundary(db: &Db<'_>, call: &Call) -> Result<Option<String>, AwsEr
 }
 
 /// What a policy says; `Null` if there is none of this ARN.
-pub(super) fn document(cloud: &Cloud, arn: &str) -> Result<Value, AwsError> {
+pub(super) fn document(cloud: &LocalCloud, arn: &str) -> Result<Value, AwsError> {
     let found = cloud.store.read(|db| db.get::<Managed>(KIND, "", arn))?;
     Ok(found.and_then(|found| serde_json::from_str(&found.document).ok()).unwrap_or_default())
 }
@@ -99,7 +99,7 @@ fn find(db: &Db<'_>, arn: &str) -> Result<Managed, AwsError> {
     db.get(KIND, "", arn)?.ok_or_else(|| missing("Policy", arn))
 }
 
-fn create(db: &Db<'_>, call: &Call) -> Result<Value, AwsError> {
+fn create(db: &Db<'_>, call: &ApiCall) -> Result<Value, AwsError> {
     let name = legal_name(call, "PolicyName", 128)?;
     let path = call.text("Path").unwrap_or("/").to_owned();
     let document = call.need("PolicyDocument")?.to_owned();
@@ -120,7 +120,7 @@ fn create(db: &Db<'_>, call: &Call) -> Result<Value, AwsError> {
     Ok(json!({"Policy": described(&arn, &managed)}))
 }
 
-fn delete(db: &Db<'_>, call: &Call) -> Result<Value, AwsError> {
+fn delete(db: &Db<'_>, call: &ApiCall) -> Result<Value, AwsError> {
     let arn = call.need("PolicyArn")?;
     find(db, arn)?;
     let bounds = |role: &Role| role.boundary.as_deref() == Some(arn);

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::function::{Function, Logging, invalid, range};
-use crate::local::cloud::Cloud;
+use crate::local::cloud::LocalCloud;
 use crate::local::error::AwsError;
 use crate::local::iam;
 
@@ -75,7 +75,7 @@ const ENVIRONMENT_LIMIT: usize = 4096;
 
 impl Input {
     /// Checks what was given and writes it into `function`.
-    pub fn apply(self, cloud: &Arc<Cloud>, function: &mut Function) -> Result<(), AwsError> {
+    pub fn apply(self, cloud: &Arc<LocalCloud>, function: &mut Function) -> Result<(), AwsError> {
         self.refuse_what_is_missing_here()?;
         if let Some(role) = self.role {
             check_role(cloud, &role)?;
@@ -169,7 +169,7 @@ fn is_empty(value: &Value) -> bool {
     }
 }
 
-fn check_role(cloud: &Arc<Cloud>, arn: &str) -> Result<(), AwsError> {
+fn check_role(cloud: &Arc<LocalCloud>, arn: &str) -> Result<(), AwsError> {
     let name = arn.rsplit('/').next().unwrap_or_default();
     let assumable = iam::role(cloud, name)?
         .is_some_and(|role| role.arn == arn && role.trusts("lambda.amazonaws.com"));

@@ -14,8 +14,8 @@ use super::pool::Spec;
 use super::settings::EventInvokeConfig;
 use super::{KIND, output};
 use crate::local::ACCOUNT;
-use crate::local::call::Call;
-use crate::local::cloud::Cloud;
+use crate::local::call::ApiCall;
+use crate::local::cloud::LocalCloud;
 use crate::local::error::AwsError;
 use crate::local::store::Db;
 
@@ -201,7 +201,7 @@ pub(super) fn stale_revision() -> AwsError {
     AwsError::new(
         412,
         "PreconditionFailedException",
-        "The RevisionId provided does not match the latest RevisionId. Call the \
+        "The RevisionId provided does not match the latest RevisionId. ApiCall the \
          GetFunction/GetAlias API to retrieve the latest RevisionId",
     )
 }
@@ -214,7 +214,7 @@ pub(super) fn parse_arn(arn: &str) -> Option<(&str, &str)> {
     (!name.contains(':')).then_some((region, name))
 }
 
-fn not_found(call: &Call, name: &str) -> AwsError {
+fn not_found(call: &ApiCall, name: &str) -> AwsError {
     AwsError::new(
         404,
         "ResourceNotFoundException",
@@ -223,7 +223,7 @@ fn not_found(call: &Call, name: &str) -> AwsError {
 }
 
 /// A function's name out of what may stand in its place: name, partial or full ARN.
-pub(super) fn name(call: &Call, given: &str) -> Result<String, AwsError> {
+pub(super) fn name(call: &ApiCall, given: &str) -> Result<String, AwsError> {
     let mut rest = given;
     if rest.starts_with("arn:") {
         let (region, name) = parse_arn(given).ok_or_else(|| not_found(call, given))?;
@@ -254,17 +254,21 @@ pub(super) fn name(call: &Call, given: &str) -> Result<String, AwsError> {
     }
 }
 
-pub(super) fn name_of_arn(call: &Call, arn: &str) -> Result<String, AwsError> {
+pub(super) fn name_of_arn(call: &ApiCall, arn: &str) -> Result<String, AwsError> {
     if !arn.starts_with("arn:") {
         return Err(constraint(arn, "resource", r"arn:(aws[a-zA-Z-]*):lambda:..."));
     }
     name(call, arn)
 }
 
-pub(super) fn find(db: &Db<'_>, call: &Call, name: &str) -> Result<Function, AwsError> {
+pub(super) fn find(db: &Db<'_>, call: &ApiCall, name: &str) -> Result<Function, AwsError> {
     db.get(KIND, &call.region, name)?.ok_or_else(|| not_found(call, name))
 }
 
-pub(super) fn require(cloud: &Arc<Cloud>, call: &Call, name: &str) -> Result<Function, AwsError> {
+pub(super) fn require(
+    cloud: &Arc<LocalCloud>,
+    call: &ApiCall,
+    name: &str,
+) -> Result<Function, AwsError> {
     cloud.store.read(|db| find(db, call, name))
 }

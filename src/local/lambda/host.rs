@@ -9,11 +9,11 @@ use rustix::process::{Pid, Signal, kill_process_group};
 
 use super::output::LogLine;
 use super::pool::{Host, Spec};
-use crate::local::cloud::Cloud;
+use crate::local::cloud::LocalCloud;
 use crate::local::{ACCOUNT, logs};
 
 pub(super) struct CloudHost {
-    cloud: Weak<Cloud>,
+    cloud: Weak<LocalCloud>,
     url: String,
     /// One file per living worker process.
     processes: PathBuf,
@@ -22,7 +22,7 @@ pub(super) struct CloudHost {
 }
 
 impl CloudHost {
-    pub fn new(cloud: &Arc<Cloud>) -> std::io::Result<Self> {
+    pub fn new(cloud: &Arc<LocalCloud>) -> std::io::Result<Self> {
         let processes = processes(&cloud.dir);
         std::fs::create_dir_all(&processes)?;
         Ok(Self {
@@ -97,7 +97,7 @@ impl Host for CloudHost {
 
 /// As Lambda: with the rights of the function's role, and only into a group that exists.
 fn write_log(
-    cloud: &Arc<Cloud>,
+    cloud: &Arc<LocalCloud>,
     spec: &Spec,
     stream: &str,
     lines: Vec<LogLine>,

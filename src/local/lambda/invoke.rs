@@ -8,15 +8,19 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use serde::de::IgnoredAny;
 
 use super::{function, pool, queue};
-use crate::local::call::{Call, Reply};
-use crate::local::cloud::Cloud;
+use crate::local::call::{ApiCall, Reply};
+use crate::local::cloud::LocalCloud;
 use crate::local::error::AwsError;
 
 /// Payload limits in bytes (AWS: Lambda quotas).
 const SYNCHRONOUS_LIMIT: usize = 6 * 1024 * 1024;
 const ASYNCHRONOUS_LIMIT: usize = 1024 * 1024;
 
-pub(super) async fn handle(cloud: &Arc<Cloud>, call: &Call, name: &str) -> Result<Reply, AwsError> {
+pub(super) async fn handle(
+    cloud: &Arc<LocalCloud>,
+    call: &ApiCall,
+    name: &str,
+) -> Result<Reply, AwsError> {
     let function = function::require(cloud, call, name)?;
     let header = |name: &str| call.headers.get(name).and_then(|value| value.to_str().ok());
     let kind = header("x-amz-invocation-type").unwrap_or("RequestResponse");

@@ -12,8 +12,8 @@ use uuid::Uuid;
 use super::code::{CodeError, CodeStore, Package};
 use super::function::{Function, constraint, find, invalid, range, require, stale_revision};
 use super::{KIND, code, configuration, queue};
-use crate::local::call::{Call, Reply};
-use crate::local::cloud::Cloud;
+use crate::local::call::{ApiCall, Reply};
+use crate::local::cloud::LocalCloud;
 use crate::local::error::AwsError;
 
 /// The largest zip, in bytes (AWS: Lambda quotas, direct upload).
@@ -30,7 +30,11 @@ struct Create {
     publish: Option<bool>,
 }
 
-pub(super) async fn create(cloud: &Arc<Cloud>, call: &Call, name: &str) -> Result<Reply, AwsError> {
+pub(super) async fn create(
+    cloud: &Arc<LocalCloud>,
+    call: &ApiCall,
+    name: &str,
+) -> Result<Reply, AwsError> {
     let input: Create = call.input()?;
     let configuration: configuration::Input = call.input()?;
     if input.package_type.as_deref().is_some_and(|package| package != "Zip") {
@@ -153,7 +157,7 @@ fn check_tags(tags: &BTreeMap<String, String>) -> Result<(), AwsError> {
     Ok(())
 }
 
-pub(super) fn get(cloud: &Arc<Cloud>, call: &Call, name: &str) -> Result<Reply, AwsError> {
+pub(super) fn get(cloud: &Arc<LocalCloud>, call: &ApiCall, name: &str) -> Result<Reply, AwsError> {
     let function = require(cloud, call, name)?;
     let file = code::name_of(&function.code_sha256);
     let mut value = json!({
@@ -169,7 +173,7 @@ pub(super) fn get(cloud: &Arc<Cloud>, call: &Call, name: &str) -> Result<Reply, 
     Reply::json(&value)
 }
 
-pub(super) fn list(cloud: &Arc<Cloud>, call: &Call) -> Result<Reply, AwsError> {
+pub(super) fn list(cloud: &Arc<LocalCloud>, call: &ApiCall) -> Result<Reply, AwsError> {
     let most = match call.query("MaxItems").map(str::parse::<usize>) {
         None => 50,
         Some(Ok(most)) if (1..=10_000).contains(&most) => most.min(50),
@@ -198,8 +202,8 @@ struct UpdateCode {
 }
 
 pub(super) async fn update_code(
-    cloud: &Arc<Cloud>,
-    call: &Call,
+    cloud: &Arc<LocalCloud>,
+    call: &ApiCall,
     name: &str,
 ) -> Result<Reply, AwsError> {
     let input: UpdateCode = call.input()?;
@@ -233,8 +237,8 @@ pub(super) async fn update_code(
 }
 
 pub(super) fn update_configuration(
-    cloud: &Arc<Cloud>,
-    call: &Call,
+    cloud: &Arc<LocalCloud>,
+    call: &ApiCall,
     name: &str,
 ) -> Result<Reply, AwsError> {
     let input: configuration::Input = call.input()?;
@@ -269,7 +273,11 @@ pub(super) fn update_configuration(
     })
 }
 
-pub(super) async fn delete(cloud: &Arc<Cloud>, call: &Call, name: &str) -> Result<Reply, AwsError> {
+pub(super) async fn delete(
+    cloud: &Arc<LocalCloud>,
+    call: &ApiCall,
+    name: &str,
+) -> Result<Reply, AwsError> {
     let key = cloud.store.write(|db| {
         let function = find(db, call, name)?;
         db.delete(KIND, &call.region, name)?;
@@ -282,7 +290,7 @@ pub(super) async fn delete(cloud: &Arc<Cloud>, call: &Call, name: &str) -> Resul
 }
 
 /// Removes the packages that no function has any more.
-async fn collect_garbage(cloud: &Arc<Cloud>) {
+async fn collect_garbage(cloud: &Arc<LocalCloud>) {
     let Ok(runtime) = cloud.lambda.get() else { return };
     let _in_use = runtime.code_in_use.lock().await;
     let used = cloud.store.read(|db| {
@@ -299,7 +307,7 @@ async fn collect_garbage(cloud: &Arc<Cloud>) {
     let _ = tokio::task::spawn_blocking(move || code.retain(&used)).await;
 }
 
-pub(super) fn tags(cloud: &Arc<Cloud>, call: &Call, name: &str) -> Result<Reply, AwsError> {
+pub(super) fn tags(cloud: &Arc<LocalCloud>, call: &ApiCall, name: &str) -> Result<Reply, AwsError> {
     if call.operation == "ListTags" {
         return Reply::json(&json!({"Tags": require(cloud, call, name)?.tags}));
     }

@@ -8,15 +8,15 @@ use uuid::Uuid;
 
 use super::function::{self, Function};
 use crate::local::ACCOUNT;
-use crate::local::call::{Call, Reply};
-use crate::local::cloud::Cloud;
+use crate::local::call::{ApiCall, Reply};
+use crate::local::cloud::LocalCloud;
 use crate::local::error::AwsError;
 use crate::local::policy::{self, Decision, Request};
 
 /// The largest policy, in bytes (AWS: `AddPermission`).
 const POLICY_LIMIT: usize = 20 * 1024;
 
-pub(super) fn add(cloud: &Arc<Cloud>, call: &Call, name: &str) -> Result<Reply, AwsError> {
+pub(super) fn add(cloud: &Arc<LocalCloud>, call: &ApiCall, name: &str) -> Result<Reply, AwsError> {
     let sid = call.need("StatementId")?;
     let legal = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
     if !(1..=100).contains(&sid.len()) || !sid.bytes().all(legal) {
@@ -87,8 +87,8 @@ fn principal(text: &str) -> Result<Value, AwsError> {
 }
 
 pub(super) fn remove(
-    cloud: &Arc<Cloud>,
-    call: &Call,
+    cloud: &Arc<LocalCloud>,
+    call: &ApiCall,
     name: &str,
     sid: &str,
 ) -> Result<Reply, AwsError> {
@@ -107,7 +107,7 @@ pub(super) fn remove(
     Ok(Reply::empty(204))
 }
 
-pub(super) fn get(cloud: &Arc<Cloud>, call: &Call, name: &str) -> Result<Reply, AwsError> {
+pub(super) fn get(cloud: &Arc<LocalCloud>, call: &ApiCall, name: &str) -> Result<Reply, AwsError> {
     let function = function::require(cloud, call, name)?;
     if function.policy.is_empty() {
         return Err(AwsError::new(
@@ -126,8 +126,8 @@ fn document(function: &Function) -> Value {
 
 /// Changes the policy under its own revision: the function itself stays as it is.
 fn change<T>(
-    cloud: &Arc<Cloud>,
-    call: &Call,
+    cloud: &Arc<LocalCloud>,
+    call: &ApiCall,
     name: &str,
     change: impl FnOnce(&mut Function) -> Result<T, AwsError>,
 ) -> Result<T, AwsError> {

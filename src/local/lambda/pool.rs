@@ -16,7 +16,7 @@ use uuid::Uuid;
 
 use super::code::CodeStore;
 use super::output::LogLine;
-use super::worker::{self, Event, Worker};
+use super::worker::{self, Invocation, Worker};
 
 /// What a worker is started from: one state of a function.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -121,7 +121,7 @@ pub enum Refused {
 
 /// What a worker that asks for an invocation gets.
 pub(in crate::local) enum Next {
-    Event(Event),
+    Invocation(Invocation),
     /// It is to end.
     End,
     /// It has one, or waits for one already.
@@ -281,7 +281,7 @@ impl Pool {
     pub(in crate::local) async fn next(self: &Arc<Self>, worker: &Arc<Worker>) -> Next {
         let Some(_asking) = worker.ask() else { return Next::NotNow };
         match self.given(worker).await.and_then(|()| worker.event()) {
-            Some(event) => Next::Event(event),
+            Some(event) => Next::Invocation(event),
             None => Next::End,
         }
     }

@@ -16,7 +16,7 @@ use tokio::time::Instant;
 use super::pool::{Options, Outcome, Refused};
 use super::{Function, KIND};
 use crate::local::clock::now_ms;
-use crate::local::cloud::Cloud;
+use crate::local::cloud::LocalCloud;
 use crate::local::error::AwsError;
 use crate::local::store::Db;
 
@@ -100,7 +100,7 @@ pub(super) fn retry_from_environment() -> Duration {
         .unwrap_or(RETRY)
 }
 
-/// Queues an event. Call [`super::events_queued`] when the transaction is done.
+/// Queues an event. ApiCall [`super::events_queued`] when the transaction is done.
 pub fn enqueue(
     db: &Db<'_>,
     region: &str,
@@ -126,7 +126,7 @@ pub(super) fn forget(db: &Db<'_>, region: &str, function: &str) -> Result<(), Aw
     Ok(())
 }
 
-pub(super) fn failed(cloud: &Arc<Cloud>) -> Result<Vec<Value>, AwsError> {
+pub(super) fn failed(cloud: &Arc<LocalCloud>) -> Result<Vec<Value>, AwsError> {
     cloud.store.read(|db| {
         let mut statement = db.conn().prepare_cached(
             "SELECT request_id, region, function, payload, created, due, attempts, why, response
@@ -155,7 +155,7 @@ pub(super) fn failed(cloud: &Arc<Cloud>) -> Result<Vec<Value>, AwsError> {
 }
 
 /// One event on its way.
-struct Event {
+struct QueuedEvent {
     id: i64,
     request_id: String,
     payload: Bytes,
@@ -198,7 +198,7 @@ struct Waiting {
 }
 
 /// Deals with the queue as long as the cloud lives.
-pub(super) fn start(cloud: &Arc<Cloud>) -> anyhow::Result<()> {
+pub(super) fn start(cloud: &Arc<LocalCloud>) -> anyhow::Result<()> {
     let runtime = cloud.lambda.get()?;
     let (weak, wake) = (Arc::downgrade(cloud), Arc::clone(&runtime.queue.wake));
     let task = tokio::spawn(async move {
@@ -256,9 +256,9 @@ impl Waiting {
     /// Puts away what has ended, takes up what is new, and begins what is due and can run.
     fn advance(
         &mut self,
-        cloud: &Cloud,
+        cloud: &LocalCloud,
         ended: &mut Vec<(Key, i64, Verdict)>,
-    ) -> Result<Vec<(Key, Event)>, AwsError> {
+    ) -> Result<Vec<(Key, QueuedEvent)>, AwsError> {
         put_away(cloud, ended)?;
         for (key, id, verdict) in ended.drain(..) {
             self.running.remove(&id);
@@ -310,7 +310,7 @@ impl Waiting {
     }
 
     /// The functions in turn, the oldest event of each first.
-    fn begin(&mut self, db: &Db<'_>, callers: bool) -> Vec<(Key, Event)> {
+    fn begin(&mut self, db: &Db<'_>, callers: bool) -> Vec<(Key, QueuedEvent)> {
         let now = Instant::now();
         let fresh = self.running.values().filter(|(_, begun)| now - *begun < JUST_NOW).count();
         let room = if callers { BESIDE_CALLERS.saturating_sub(fresh) } else { usize::MAX };
@@ -351,7 +351,7 @@ impl Waiting {
     }
 }
 
-fn load(db: &Db<'_>, id: i64) -> Result<Option<Event>, AwsError> {
+fn load(db: &Db<'_>, id: i64) -> Result<Option<QueuedEvent>, AwsError> {
     let event = db
         .conn()
         .prepare_cached(
@@ -359,7 +359,7 @@ fn load(db: &Db<'_>, id: i64) -> Result<Option<Event>, AwsError> {
              WHERE id = ? AND state < 2",
         )?
         .query_row([id], |row| {
-            Ok(Event {
+            Ok(QueuedEvent {
                 id,
                 request_id: row.get(0)?,
                 payload: row.get::<_, Vec<u8>>(1)?.into(),
@@ -372,7 +372,7 @@ fn load(db: &Db<'_>, id: i64) -> Result<Option<Event>, AwsError> {
     Ok(event)
 }
 
-async fn attempt(cloud: &Arc<Cloud>, (region, name): &Key, event: &Event) -> Verdict {
+async fn attempt(cloud: &Arc<LocalCloud>, (region, name): &Key, event: &QueuedEvent) -> Verdict {
     // It was not carried out, which does not count as an attempt.
     let (attempts, throttles) = (event.attempts, event.throttles);
     let soon = || Verdict::Again { due: now_ms() + 1000, attempts, throttles };
@@ -419,7 +419,7 @@ async fn attempt(cloud: &Arc<Cloud>, (region, name): &Key, event: &Event) -> Ver
 }
 
 /// All of them in one transaction.
-fn put_away(cloud: &Cloud, ended: &[(Key, i64, Verdict)]) -> Result<(), AwsError> {
+fn put_away(cloud: &LocalCloud, ended: &[(Key, i64, Verdict)]) -> Result<(), AwsError> {
     if ended.is_empty() {
         return Ok(());
     }

@@ -6,9 +6,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::function;
-use crate::local::call::{Call, Reply};
+use crate::local::call::{ApiCall, Reply};
 use crate::local::clock::now_ms;
-use crate::local::cloud::Cloud;
+use crate::local::cloud::LocalCloud;
 use crate::local::error::AwsError;
 
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -46,7 +46,7 @@ struct Input {
     destination_config: Option<Value>,
 }
 
-pub(super) fn put(cloud: &Arc<Cloud>, call: &Call, name: &str) -> Result<Reply, AwsError> {
+pub(super) fn put(cloud: &Arc<LocalCloud>, call: &ApiCall, name: &str) -> Result<Reply, AwsError> {
     let input: Input = call.input()?;
     if input.maximum_retry_attempts.is_some_and(|retries| retries > 2) {
         return Err(function::range("maximumRetryAttempts", 0, 2));
@@ -84,14 +84,18 @@ fn missing(arn: &str) -> AwsError {
     )
 }
 
-pub(super) fn get(cloud: &Arc<Cloud>, call: &Call, name: &str) -> Result<Reply, AwsError> {
+pub(super) fn get(cloud: &Arc<LocalCloud>, call: &ApiCall, name: &str) -> Result<Reply, AwsError> {
     let function = function::require(cloud, call, name)?;
     let arn = function.arn();
     let config = function.event_invoke.ok_or_else(|| missing(&arn))?;
     Reply::json(&config.json(&arn))
 }
 
-pub(super) fn delete(cloud: &Arc<Cloud>, call: &Call, name: &str) -> Result<Reply, AwsError> {
+pub(super) fn delete(
+    cloud: &Arc<LocalCloud>,
+    call: &ApiCall,
+    name: &str,
+) -> Result<Reply, AwsError> {
     cloud.store.write(|db| {
         let mut function = function::find(db, call, name)?;
         function.event_invoke.take().ok_or_else(|| missing(&function.arn()))?;

@@ -50,7 +50,7 @@ struct Running {
 }
 
 /// What the Runtime API tells a worker of its invocation.
-pub(in crate::local) struct Event {
+pub(in crate::local) struct Invocation {
     pub id: String,
     pub payload: Bytes,
     /// Milliseconds since the epoch.
@@ -126,10 +126,10 @@ impl Worker {
     }
 
     /// The invocation that was begun last, if it has not ended.
-    pub fn event(&self) -> Option<Event> {
+    pub fn event(&self) -> Option<Invocation> {
         let slot = self.slot();
         let running = slot.running.as_ref()?;
-        Some(Event {
+        Some(Invocation {
             id: running.job.id.clone(),
             payload: running.job.payload.clone(),
             deadline_ms: running.deadline_ms,

@@ -4,7 +4,7 @@ use rusqlite::{OptionalExtension as _, Row, params};
 use serde::Deserialize;
 use serde_json::json;
 
-use super::super::call::{Call, Reply};
+use super::super::call::{ApiCall, Reply};
 use super::super::clock::now_ms;
 use super::super::error::AwsError;
 use super::super::store::Db;
@@ -28,14 +28,14 @@ const OLDEST: i64 = 14 * 86_400_000;
 const NEWEST: i64 = 2 * 3_600_000;
 
 /// An event and where it stands: events are ordered by time, then as they came.
-struct Event {
+struct LogEvent {
     id: i64,
     time: i64,
     ingested: i64,
     message: String,
 }
 
-impl Event {
+impl LogEvent {
     fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
         Ok(Self { id: row.get(0)?, time: row.get(1)?, ingested: row.get(2)?, message: row.get(3)? })
     }
@@ -60,7 +60,7 @@ pub fn insert(
     Ok(())
 }
 
-pub fn put(db: &Db<'_>, call: &Call) -> Result<Reply, AwsError> {
+pub fn put(db: &Db<'_>, call: &ApiCall) -> Result<Reply, AwsError> {
     #[derive(Deserialize)]
     #[serde(rename_all = "camelCase")]
     struct Input {
@@ -113,7 +113,7 @@ pub fn put(db: &Db<'_>, call: &Call) -> Result<Reply, AwsError> {
 }
 
 /// `limit`, of all that an answer can hold.
-fn limit(call: &Call) -> Result<usize, AwsError> {
+fn limit(call: &ApiCall) -> Result<usize, AwsError> {
     match &call.params["limit"] {
         serde_json::Value::Null => Ok(MAX_EVENTS),
         limit => limit
@@ -125,7 +125,7 @@ fn limit(call: &Call) -> Result<usize, AwsError> {
 }
 
 /// From when (inclusive) until when (exclusive).
-fn period(call: &Call, horizon: i64) -> (i64, i64) {
+fn period(call: &ApiCall, horizon: i64) -> (i64, i64) {
     let start = call.params["startTime"].as_i64().unwrap_or(i64::MIN);
     (start.max(horizon), call.params["endTime"].as_i64().unwrap_or(i64::MAX))
 }
@@ -144,7 +144,7 @@ fn position(token: &str) -> Result<(char, (i64, i64)), AwsError> {
     parse().ok_or_else(|| invalid("The specified nextToken is invalid."))
 }
 
-pub fn get(db: &Db<'_>, call: &Call) -> Result<Reply, AwsError> {
+pub fn get(db: &Db<'_>, call: &ApiCall) -> Result<Reply, AwsError> {
     let horizon = groups::existing(db, call)?.horizon();
     let stream = existing_stream(db, call)?;
     let (start, end) = period(call, horizon);
@@ -166,7 +166,7 @@ pub fn get(db: &Db<'_>, call: &Call) -> Result<Reply, AwsError> {
     // One bound at each side, so that what is before it is not looked at. Numbers begin with 1.
     let (from, to) =
         if forward { (from.max((start, 0)), end) } else { (from.min((end, 0)), start) };
-    let rows = statement.query_map(params![stream, from.0, from.1, to, limit], Event::read)?;
+    let rows = statement.query_map(params![stream, from.0, from.1, to, limit], LogEvent::read)?;
     let mut events = Vec::new();
     let mut bytes = 0;
     for row in rows {
@@ -180,7 +180,7 @@ pub fn get(db: &Db<'_>, call: &Call) -> Result<Reply, AwsError> {
     if !forward {
         events.reverse();
     }
-    let place = |event: Option<&Event>| event.map(|event| (event.time, event.id));
+    let place = |event: Option<&LogEvent>| event.map(|event| (event.time, event.id));
     // At the end a token leads to itself.
     let known = at.map_or((0, 0), |(_, at)| at);
     let (first, last) =
@@ -198,7 +198,7 @@ pub fn get(db: &Db<'_>, call: &Call) -> Result<Reply, AwsError> {
 
 /// Looks at a bounded number of events: an answer may hold fewer than there are, or none, and a
 /// token to go on with.
-pub fn filter(db: &Db<'_>, call: &Call) -> Result<Reply, AwsError> {
+pub fn filter(db: &Db<'_>, call: &ApiCall) -> Result<Reply, AwsError> {
     let group = groups::existing(db, call)?;
     let period = period(call, group.horizon());
     let limit = limit(call)?;
@@ -259,7 +259,7 @@ pub fn filter(db: &Db<'_>, call: &Call) -> Result<Reply, AwsError> {
 }
 
 /// Numbers and names of the streams that a call names; without any, all of the group.
-fn streams(db: &Db<'_>, call: &Call, group: &str) -> Result<Vec<(i64, String)>, AwsError> {
+fn streams(db: &Db<'_>, call: &ApiCall, group: &str) -> Result<Vec<(i64, String)>, AwsError> {
     let names: Option<Vec<&str>> = call.params["logStreamNames"]
         .as_array()
         .map(|names| names.iter().filter_map(serde_json::Value::as_str).collect());

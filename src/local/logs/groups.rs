@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::super::ACCOUNT;
-use super::super::call::{Call, Reply};
+use super::super::call::{ApiCall, Reply};
 use super::super::clock::now_ms;
 use super::super::error::AwsError;
 use super::super::store::Db;
@@ -46,7 +46,7 @@ fn missing() -> AwsError {
 }
 
 /// The group that a call names, which must exist.
-pub fn existing(db: &Db<'_>, call: &Call) -> Result<Group, AwsError> {
+pub fn existing(db: &Db<'_>, call: &ApiCall) -> Result<Group, AwsError> {
     db.get(KIND, &call.region, group_name(call)?)?.ok_or_else(missing)
 }
 
@@ -60,7 +60,7 @@ pub fn tagged(db: &Db<'_>, region: &str) -> Result<Tagged, AwsError> {
         .collect())
 }
 
-pub fn create(db: &Db<'_>, call: &Call) -> Result<Reply, AwsError> {
+pub fn create(db: &Db<'_>, call: &ApiCall) -> Result<Reply, AwsError> {
     let name = group_name(call)?;
     let legal = |b: u8| b.is_ascii_alphanumeric() || b"_-/.#".contains(&b);
     if name.is_empty() || name.len() > 512 || !name.bytes().all(legal) {
@@ -87,7 +87,7 @@ pub fn create(db: &Db<'_>, call: &Call) -> Result<Reply, AwsError> {
     Reply::json(&json!({}))
 }
 
-pub fn delete(db: &Db<'_>, call: &Call) -> Result<Reply, AwsError> {
+pub fn delete(db: &Db<'_>, call: &ApiCall) -> Result<Reply, AwsError> {
     let group = existing(db, call)?;
     if group.protected {
         return Err(AwsError::new(
@@ -107,7 +107,7 @@ pub fn delete(db: &Db<'_>, call: &Call) -> Result<Reply, AwsError> {
     Reply::json(&json!({}))
 }
 
-pub fn describe(db: &Db<'_>, call: &Call) -> Result<Reply, AwsError> {
+pub fn describe(db: &Db<'_>, call: &ApiCall) -> Result<Reply, AwsError> {
     let prefix = call.text("logGroupNamePrefix").unwrap_or_default();
     let pattern = call.text("logGroupNamePattern").unwrap_or_default().to_lowercase();
     if !prefix.is_empty() && !pattern.is_empty() {
@@ -155,7 +155,7 @@ pub fn describe(db: &Db<'_>, call: &Call) -> Result<Reply, AwsError> {
     Reply::json(&answer)
 }
 
-pub fn put_retention(db: &Db<'_>, call: &Call) -> Result<Reply, AwsError> {
+pub fn put_retention(db: &Db<'_>, call: &ApiCall) -> Result<Reply, AwsError> {
     let mut group = existing(db, call)?;
     let days = call.params["retentionInDays"].as_i64();
     let Some(days) = days.filter(|days| RETENTION.contains(days)) else {
@@ -170,13 +170,13 @@ pub fn put_retention(db: &Db<'_>, call: &Call) -> Result<Reply, AwsError> {
     save(db, call, &group)
 }
 
-pub fn delete_retention(db: &Db<'_>, call: &Call) -> Result<Reply, AwsError> {
+pub fn delete_retention(db: &Db<'_>, call: &ApiCall) -> Result<Reply, AwsError> {
     let mut group = existing(db, call)?;
     group.retention_days = None;
     save(db, call, &group)
 }
 
-pub fn tag(db: &Db<'_>, call: &Call) -> Result<Reply, AwsError> {
+pub fn tag(db: &Db<'_>, call: &ApiCall) -> Result<Reply, AwsError> {
     let mut group = existing(db, call)?;
     group.tags.extend(tags(call)?);
     if group.tags.len() > MAX_TAGS {
@@ -190,7 +190,7 @@ pub fn tag(db: &Db<'_>, call: &Call) -> Result<Reply, AwsError> {
     save(db, call, &group)
 }
 
-pub fn untag(db: &Db<'_>, call: &Call) -> Result<Reply, AwsError> {
+pub fn untag(db: &Db<'_>, call: &ApiCall) -> Result<Reply, AwsError> {
     let mut group = existing(db, call)?;
     for key in call.params["tagKeys"].as_array().into_iter().flatten() {
         group.tags.remove(key.as_str().unwrap_or_default());
@@ -198,16 +198,16 @@ pub fn untag(db: &Db<'_>, call: &Call) -> Result<Reply, AwsError> {
     save(db, call, &group)
 }
 
-pub fn list_tags(db: &Db<'_>, call: &Call) -> Result<Reply, AwsError> {
+pub fn list_tags(db: &Db<'_>, call: &ApiCall) -> Result<Reply, AwsError> {
     Reply::json(&json!({"tags": existing(db, call)?.tags}))
 }
 
-fn save(db: &Db<'_>, call: &Call, group: &Group) -> Result<Reply, AwsError> {
+fn save(db: &Db<'_>, call: &ApiCall, group: &Group) -> Result<Reply, AwsError> {
     db.put(KIND, &call.region, &group.name, group)?;
     Reply::json(&json!({}))
 }
 
-fn tags(call: &Call) -> Result<Tags, AwsError> {
+fn tags(call: &ApiCall) -> Result<Tags, AwsError> {
     let tags: Tags = match &call.params["tags"] {
         Value::Null => Tags::new(),
         value => serde_json::from_value(value.clone())

@@ -13,7 +13,7 @@ const FIRST: usize = 4;
 const MOST: usize = 512;
 
 /// Where an event stands: time and number.
-pub type Place = (i64, i64);
+pub type Position = (i64, i64);
 
 pub struct Merge<'a> {
     db: &'a Db<'a>,
@@ -27,16 +27,16 @@ pub struct Merge<'a> {
 
 struct Stream {
     id: i64,
-    known: VecDeque<Place>,
+    known: VecDeque<Position>,
     /// Of the last one that was looked up.
-    last: Place,
+    last: Position,
     chunk: usize,
 }
 
 /// The greatest is the next.
 type Order = (i128, i128);
 
-fn order(forward: bool, (time, id): Place) -> Order {
+fn order(forward: bool, (time, id): Position) -> Order {
     let sign = if forward { -1 } else { 1 };
     (sign * i128::from(time), sign * i128::from(id))
 }
@@ -48,7 +48,7 @@ impl<'a> Merge<'a> {
         db: &'a Db<'a>,
         streams: impl Iterator<Item = i64>,
         forward: bool,
-        after: Option<Place>,
+        after: Option<Position>,
         (from, to): (i64, i64),
     ) -> Result<Self, AwsError> {
         // Numbers begin with 1.
@@ -69,7 +69,7 @@ impl<'a> Merge<'a> {
     }
 
     /// The next event and the position of its stream.
-    pub fn next(&mut self) -> Result<Option<(Place, usize)>, AwsError> {
+    pub fn next(&mut self) -> Result<Option<(Position, usize)>, AwsError> {
         let Some((_, index)) = self.next.pop() else { return Ok(None) };
         let place = self.streams[index].known.pop_front();
         self.advance(index)?;

@@ -7,8 +7,8 @@ use uuid::Uuid;
 
 use super::subscription::{self, Subscription};
 use super::{filter, invalid, topic};
-use crate::local::call::{Call, Reply};
-use crate::local::cloud::Cloud;
+use crate::local::call::{ApiCall, Reply};
+use crate::local::cloud::LocalCloud;
 use crate::local::error::AwsError;
 use crate::local::lambda;
 use crate::local::lambda::output::timestamp;
@@ -89,7 +89,7 @@ impl Message {
     }
 
     /// The event for one subscription (AWS: Lambda's guide on SNS).
-    fn event(&self, cloud: &Cloud, subscription: &Subscription, time: &str) -> Value {
+    fn event(&self, cloud: &LocalCloud, subscription: &Subscription, time: &str) -> Value {
         let arn = subscription.arn();
         json!({"Records": [{
             "EventVersion": "1.0",
@@ -129,7 +129,7 @@ fn of_structure(text: &str) -> Result<String, AwsError> {
 }
 
 /// Queues a message for all subscribers that may and want to get it, in one transaction.
-fn deliver(cloud: &Arc<Cloud>, call: &Call, messages: &[Message]) -> Result<(), AwsError> {
+fn deliver(cloud: &Arc<LocalCloud>, call: &ApiCall, messages: &[Message]) -> Result<(), AwsError> {
     let time = timestamp();
     cloud.store.write(|db| {
         let topic = topic::find(db, call)?;
@@ -161,7 +161,7 @@ fn deliver(cloud: &Arc<Cloud>, call: &Call, messages: &[Message]) -> Result<(), 
     Ok(())
 }
 
-pub(super) fn one(cloud: &Arc<Cloud>, call: &Call) -> Result<Reply, AwsError> {
+pub(super) fn one(cloud: &Arc<LocalCloud>, call: &ApiCall) -> Result<Reply, AwsError> {
     if call.text("PhoneNumber").is_some() {
         return Err(invalid("PhoneNumber Reason: the local cloud sends no text messages"));
     }
@@ -173,7 +173,7 @@ pub(super) fn one(cloud: &Arc<Cloud>, call: &Call) -> Result<Reply, AwsError> {
     Ok(Reply::query(call, &json!({"MessageId": message.id})))
 }
 
-pub(super) fn batch(cloud: &Arc<Cloud>, call: &Call) -> Result<Reply, AwsError> {
+pub(super) fn batch(cloud: &Arc<LocalCloud>, call: &ApiCall) -> Result<Reply, AwsError> {
     let none = Vec::new();
     let entries = call.params["PublishBatchRequestEntries"].as_array().unwrap_or(&none);
     let refuse = |code: &str, message: &str| Err(AwsError::new(400, code, message));

@@ -9,8 +9,8 @@ use uuid::Uuid;
 
 use super::{filter, invalid, named, page, topic};
 use crate::local::ACCOUNT;
-use crate::local::call::{Call, Reply};
-use crate::local::cloud::Cloud;
+use crate::local::call::{ApiCall, Reply};
+use crate::local::cloud::LocalCloud;
 use crate::local::error::AwsError;
 use crate::local::lambda;
 use crate::local::store::Db;
@@ -99,7 +99,7 @@ fn tidy(attributes: &mut BTreeMap<String, String>) {
     attributes.retain(|_, value| !matches!(value.trim(), "" | "{}"));
 }
 
-pub(super) fn subscribe(cloud: &Arc<Cloud>, call: &Call) -> Result<Reply, AwsError> {
+pub(super) fn subscribe(cloud: &Arc<LocalCloud>, call: &ApiCall) -> Result<Reply, AwsError> {
     let protocol = call.need("Protocol")?;
     if protocol != "lambda" {
         return Err(invalid(format_args!(
@@ -142,7 +142,7 @@ pub(super) fn subscribe(cloud: &Arc<Cloud>, call: &Call) -> Result<Reply, AwsErr
 }
 
 /// The store's name of the subscription that a call is about.
-fn key(call: &Call) -> Result<String, AwsError> {
+fn key(call: &ApiCall) -> Result<String, AwsError> {
     let (rest, _) = named(call)?;
     let (topic, id) = rest.split_once(':').ok_or_else(|| {
         invalid("SubscriptionArn Reason: An ARN must have at least 7 elements, not 6")
@@ -150,18 +150,18 @@ fn key(call: &Call) -> Result<String, AwsError> {
     Ok(format!("{topic}/{id}"))
 }
 
-fn find(db: &Db<'_>, call: &Call) -> Result<Subscription, AwsError> {
+fn find(db: &Db<'_>, call: &ApiCall) -> Result<Subscription, AwsError> {
     db.get(KIND, &call.region, &key(call)?)?
         .ok_or_else(|| AwsError::new(404, "NotFound", "Subscription does not exist"))
 }
 
-pub(super) fn unsubscribe(cloud: &Arc<Cloud>, call: &Call) -> Result<Reply, AwsError> {
+pub(super) fn unsubscribe(cloud: &Arc<LocalCloud>, call: &ApiCall) -> Result<Reply, AwsError> {
     let key = key(call)?;
     cloud.store.write(|db| db.delete(KIND, &call.region, &key))?;
     Ok(Reply::query(call, &Value::Null))
 }
 
-pub(super) fn list(cloud: &Arc<Cloud>, call: &Call) -> Result<Reply, AwsError> {
+pub(super) fn list(cloud: &Arc<LocalCloud>, call: &ApiCall) -> Result<Reply, AwsError> {
     let all = cloud.store.read(|db| {
         if call.operation == "ListSubscriptionsByTopic" {
             let topic = topic::find(db, call)?;
@@ -174,7 +174,7 @@ pub(super) fn list(cloud: &Arc<Cloud>, call: &Call) -> Result<Reply, AwsError> {
     Ok(Reply::query(call, &json!({"Subscriptions": page, "NextToken": next})))
 }
 
-pub(super) fn attributes(cloud: &Arc<Cloud>, call: &Call) -> Result<Reply, AwsError> {
+pub(super) fn attributes(cloud: &Arc<LocalCloud>, call: &ApiCall) -> Result<Reply, AwsError> {
     let subscription = cloud.store.read(|db| find(db, call))?;
     let mut all: BTreeMap<String, String> = [
         ("ConfirmationWasAuthenticated", "true".to_owned()),
@@ -197,7 +197,7 @@ pub(super) fn attributes(cloud: &Arc<Cloud>, call: &Call) -> Result<Reply, AwsEr
     Ok(Reply::query(call, &json!({"Attributes": xml::map(all)})))
 }
 
-pub(super) fn set_attribute(cloud: &Arc<Cloud>, call: &Call) -> Result<Reply, AwsError> {
+pub(super) fn set_attribute(cloud: &Arc<LocalCloud>, call: &ApiCall) -> Result<Reply, AwsError> {
     let name = call.need("AttributeName")?;
     let value = call.text("AttributeValue").unwrap_or_default();
     check_attribute(name, value)?;

@@ -8,8 +8,8 @@ use serde_json::{Value, json};
 
 use super::{invalid, named, page, subscription};
 use crate::local::ACCOUNT;
-use crate::local::call::{Call, Reply};
-use crate::local::cloud::Cloud;
+use crate::local::call::{ApiCall, Reply};
+use crate::local::cloud::LocalCloud;
 use crate::local::error::AwsError;
 use crate::local::store::Db;
 use crate::local::xml;
@@ -49,7 +49,7 @@ fn check_attribute(name: &str) -> Result<(), AwsError> {
 }
 
 /// The map under `name` of a query call, whose leaves are texts.
-pub(super) fn texts(call: &Call, name: &str) -> BTreeMap<String, String> {
+pub(super) fn texts(call: &ApiCall, name: &str) -> BTreeMap<String, String> {
     let Some(Value::Object(members)) = call.params.get(name) else { return BTreeMap::new() };
     members
         .iter()
@@ -57,7 +57,7 @@ pub(super) fn texts(call: &Call, name: &str) -> BTreeMap<String, String> {
         .collect()
 }
 
-fn tag_list(call: &Call) -> Option<BTreeMap<String, String>> {
+fn tag_list(call: &ApiCall) -> Option<BTreeMap<String, String>> {
     let tags = call.params.get("Tags")?.as_array()?;
     let text = |tag: &Value, name: &str| tag[name].as_str().unwrap_or_default().to_owned();
     Some(tags.iter().map(|tag| (text(tag, "Key"), text(tag, "Value"))).collect())
@@ -81,7 +81,7 @@ fn check_tags(tags: &BTreeMap<String, String>) -> Result<(), AwsError> {
 }
 
 /// The topic that a call is about, if it exists.
-fn get(db: &Db<'_>, call: &Call) -> Result<Option<Topic>, AwsError> {
+fn get(db: &Db<'_>, call: &ApiCall) -> Result<Option<Topic>, AwsError> {
     let (name, member) = named(call)?;
     if name.contains(':') {
         return Err(invalid(member));
@@ -89,7 +89,7 @@ fn get(db: &Db<'_>, call: &Call) -> Result<Option<Topic>, AwsError> {
     db.get(KIND, &call.region, name)
 }
 
-pub(super) fn find(db: &Db<'_>, call: &Call) -> Result<Topic, AwsError> {
+pub(super) fn find(db: &Db<'_>, call: &ApiCall) -> Result<Topic, AwsError> {
     get(db, call)?.ok_or_else(|| AwsError::new(404, "NotFound", "Topic does not exist"))
 }
 
@@ -97,7 +97,7 @@ fn put(db: &Db<'_>, topic: &Topic) -> Result<(), AwsError> {
     db.put(KIND, &topic.region, &topic.name, topic)
 }
 
-pub(super) fn create(cloud: &Arc<Cloud>, call: &Call) -> Result<Reply, AwsError> {
+pub(super) fn create(cloud: &Arc<LocalCloud>, call: &ApiCall) -> Result<Reply, AwsError> {
     let name = call.need("Name")?;
     let legal = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
     let attributes = texts(call, "Attributes");
@@ -141,7 +141,7 @@ pub(super) fn create(cloud: &Arc<Cloud>, call: &Call) -> Result<Reply, AwsError>
     Ok(Reply::query(call, &json!({"TopicArn": topic.arn()})))
 }
 
-pub(super) fn attributes(cloud: &Arc<Cloud>, call: &Call) -> Result<Reply, AwsError> {
+pub(super) fn attributes(cloud: &Arc<LocalCloud>, call: &ApiCall) -> Result<Reply, AwsError> {
     let (topic, subscriptions) = cloud.store.read(|db| {
         let topic = find(db, call)?;
         let subscriptions = subscription::of_topic(db, &topic.region, &topic.name)?.len();
@@ -181,7 +181,7 @@ pub(super) fn attributes(cloud: &Arc<Cloud>, call: &Call) -> Result<Reply, AwsEr
     Ok(Reply::query(call, &json!({"Attributes": xml::map(all)})))
 }
 
-pub(super) fn set_attribute(cloud: &Arc<Cloud>, call: &Call) -> Result<Reply, AwsError> {
+pub(super) fn set_attribute(cloud: &Arc<LocalCloud>, call: &ApiCall) -> Result<Reply, AwsError> {
     let name = call.need("AttributeName")?;
     check_attribute(name)?;
     cloud.store.write(|db| {
@@ -195,14 +195,14 @@ pub(super) fn set_attribute(cloud: &Arc<Cloud>, call: &Call) -> Result<Reply, Aw
     Ok(Reply::query(call, &Value::Null))
 }
 
-pub(super) fn list(cloud: &Arc<Cloud>, call: &Call) -> Result<Reply, AwsError> {
+pub(super) fn list(cloud: &Arc<LocalCloud>, call: &ApiCall) -> Result<Reply, AwsError> {
     let topics = cloud.store.read(|db| db.list::<Topic>(KIND, &call.region))?;
     let topics = topics.into_iter().map(|(_, topic)| json!({"TopicArn": topic.arn()})).collect();
     let (topics, next) = page(call, topics)?;
     Ok(Reply::query(call, &json!({"Topics": topics, "NextToken": next})))
 }
 
-pub(super) fn delete(cloud: &Arc<Cloud>, call: &Call) -> Result<Reply, AwsError> {
+pub(super) fn delete(cloud: &Arc<LocalCloud>, call: &ApiCall) -> Result<Reply, AwsError> {
     cloud.store.write(|db| {
         if let Some(topic) = get(db, call)? {
             subscription::delete_of_topic(db, &topic.region, &topic.name)?;
@@ -213,7 +213,7 @@ pub(super) fn delete(cloud: &Arc<Cloud>, call: &Call) -> Result<Reply, AwsError>
     Ok(Reply::query(call, &Value::Null))
 }
 
-pub(super) fn tags(cloud: &Arc<Cloud>, call: &Call) -> Result<Reply, AwsError> {
+pub(super) fn tags(cloud: &Arc<LocalCloud>, call: &ApiCall) -> Result<Reply, AwsError> {
     let missing = || AwsError::new(404, "ResourceNotFound", "Resource does not exist");
     cloud.store.write(|db| {
         let mut topic = get(db, call)?.ok_or_else(missing)?;

@@ -57,7 +57,7 @@ impl<const KIND: char> Resource for Fake<KIND> {
         'l' => "log group",
         _ => "topic",
     };
-    type Cloud = ();
+    type Client = ();
     type Inputs = ();
     type State = ();
 

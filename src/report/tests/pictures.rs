@@ -1,6 +1,6 @@
 //! The live area: what it shows, and that it fits.
 
-use super::super::work::Stage;
+use super::super::work::RowState;
 use super::*;
 
 const PLAIN: Paint = Paint { on: false };
@@ -15,7 +15,7 @@ async fn busy(count: usize) -> Doing {
     for row in &mut work.rows {
         let now = Instant::now();
         let note = "waiting for the role to be assumable".to_owned();
-        row.stage = Stage::Doing { verb: "creating", begun: now, spoke: now, note };
+        row.state = RowState::Doing { verb: "creating", begun: now, spoke: now, note };
     }
     Doing { phase: None, work: Some(work) }
 }
@@ -43,8 +43,8 @@ async fn it_fits_every_terminal() {
 async fn it_shows_what_is_under_way() {
     let mut doing = busy(3).await;
     if let Some(work) = &mut doing.work {
-        work.rows[0].stage = Stage::Done;
-        work.rows[1].stage = Stage::Failed;
+        work.rows[0].state = RowState::Done;
+        work.rows[1].state = RowState::Failed;
         work.rows[2].name = "web".to_owned();
     }
     let now = Instant::now() + Duration::from_millis(2_350);

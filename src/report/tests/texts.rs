@@ -26,9 +26,9 @@ async fn motley() -> Plan {
     let mut old = Fake::<'l'>::ours("/aws/lambda/old");
     old.data = Some("the logs in it");
     let old = stack.add("log_group.old", old);
-    stack.unwanted(old);
+    stack.prune(old);
     let gone = stack.add("log_group.gone", Fake::<'l'>::missing("/aws/lambda/gone"));
-    stack.unwanted(gone);
+    stack.prune(gone);
     planned(&stack, Goal::Up).await
 }
 
@@ -39,7 +39,7 @@ async fn a_plan_says_what_is_done_to_what() {
         r"-/+ table      words  (must be replaced)
         key: id -> word
         with it is lost: all its items (about 12)
-  ! topic      news  (not ours: it has no tag advent:stack)
+  ! topic      news  (foreign: it has no tag advent:stack)
   + role       web-us-east-1
   ~ function   web  (known after apply)
   ~ function   log
@@ -48,7 +48,7 @@ async fn a_plan_says_what_is_done_to_what() {
   - log group  /aws/lambda/old  (no longer in advent.toml)
         with it is lost: the logs in it
 
-Plan: 1 to create, 2 to update, 1 to replace, 1 to delete. 1 unchanged. 1 not ours."
+Plan: 1 to create, 2 to update, 1 to replace, 1 to delete. 1 unchanged. 1 foreign."
     );
 }
 
@@ -103,16 +103,16 @@ URL    https://example.com/x
 
 ~  table      words            drifted  (must be replaced)
      key: id -> word
-✓  topic      kept             in step
+✓  topic      kept             in sync
 ✗  topic      news             foreign  (it has no tag advent:stack)
 ✗  role       web-us-east-1    missing
 ~  function   web              unsure  (what it needs is missing)
 ~  function   log              drifted
      memory: 128 -> 256
      environment NOTE: none -> two\nlines
-~  log group  /aws/lambda/old  unwanted  (no longer in advent.toml)
+~  log group  /aws/lambda/old  orphan  (no longer in advent.toml)
 
-7 resources: 1 in step, 1 missing, 2 drifted, 1 unsure, 1 foreign, 1 unwanted"
+7 resources: 1 in sync, 1 missing, 2 drifted, 1 unsure, 1 foreign, 1 orphan"
     );
 }
 
@@ -121,7 +121,7 @@ async fn remarks_do_not_wrap() {
     let text = status::text(&[], &motley().await, Some(60), PLAIN);
     let rows = text.lines().filter(|line| !line.contains(" resources: "));
     assert!(rows.into_iter().all(|line| line.chars().count() < 60), "{text}");
-    assert!(text.contains("(must be replaced)") && text.contains("unwanted\n"), "{text}");
+    assert!(text.contains("(must be replaced)") && text.contains("orphan\n"), "{text}");
 }
 
 #[tokio::test]
@@ -148,11 +148,11 @@ fn errors_say_what_why_and_what_to_do() {
 #[test]
 fn a_compilers_words_stay_as_they_are() {
     let compiler = "error[E0425]: no `x`\n --> src/main.rs:1:1\n\n1 | x\n  | ^\n";
-    let error = Failure::new("`web` does not compile").source(compiler).hint("mend it").into();
+    let error = Failure::new("`web` does not compile").source(compiler).hint("fix it").into();
     assert_eq!(
         errors::text(&error, PLAIN),
         "error: `web` does not compile\n  error[E0425]: no `x`\n   --> src/main.rs:1:1\n\n  \
-         1 | x\n    | ^\n  hint: mend it"
+         1 | x\n    | ^\n  hint: fix it"
     );
 }
 

@@ -94,8 +94,8 @@ async fn tags(
 }
 
 /// Whose a function is, unless it is ours.
-pub fn stranger(names: &Names, found: &Lookup) -> Option<String> {
-    names.stranger(&tags_in(&found.output))
+pub fn foreign(names: &Names, found: &Lookup) -> Option<String> {
+    names.foreign(&tags_in(&found.output))
 }
 
 /// What somebody has set that advent.toml does not speak of: in its configuration, as an address of

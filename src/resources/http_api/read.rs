@@ -13,7 +13,7 @@ use serde_json::Value;
 
 use super::super::watch::optional;
 use super::looks;
-use super::{Integration, Route, STAGE, Stage, State};
+use super::{Integration, Route, STAGE, ServingStage, State};
 use crate::aws::naming::Tags;
 use crate::aws::raw::Raw;
 use crate::aws::{ApiError, Call, Context, Names, Pages, told};
@@ -59,8 +59,8 @@ pub(super) fn function_name(arn: &str) -> &str {
     arn.rsplit(':').next().filter(|_| is_arn).unwrap_or(arn)
 }
 
-pub(super) fn stranger(names: &Names, api: &Api) -> Option<String> {
-    names.stranger(&tags(api))
+pub(super) fn foreign(names: &Names, api: &Api) -> Option<String> {
+    names.foreign(&tags(api))
 }
 
 /// What a list says of an API.
@@ -163,7 +163,7 @@ fn says_unavailable(error: &ApiError, of_aws: bool) -> Option<bool> {
 
 /// Those of several of ours that exist, first the one that stays: in a plan the one that functions
 /// let call them, then the one with the most routes, then the oldest. Of two that were created at the
-/// same time (`settle`) it is the oldest, so that every run takes the same one.
+/// same time (`wait_until_ready`) it is the oldest, so that every run takes the same one.
 pub(super) async fn ranked(
     cx: &Context<'_>,
     apis: Vec<Api>,
@@ -295,7 +295,7 @@ async fn seen_routes(
 }
 
 /// The stage that serves, and what somebody has set of it.
-async fn stage(cx: &Context<'_>, id: &str) -> Result<(Option<Stage>, Vec<Watched>)> {
+async fn stage(cx: &Context<'_>, id: &str) -> Result<(Option<ServingStage>, Vec<Watched>)> {
     let raw = Raw::default();
     let request = || {
         let request = cx.cloud.apigateway.get_stage().api_id(id).stage_name(STAGE);
@@ -309,7 +309,7 @@ async fn stage(cx: &Context<'_>, id: &str) -> Result<(Option<Stage>, Vec<Watched
     };
     let watched = looks::STAGE.notices("stage: ", &raw.take(), "");
     let settings = found.default_route_settings;
-    let stage = Stage {
+    let stage = ServingStage {
         auto_deploy: found.auto_deploy.unwrap_or_default(),
         rate: settings.as_ref().and_then(|settings| settings.throttling_rate_limit).map(rate),
         burst: settings.as_ref().and_then(|settings| settings.throttling_burst_limit),

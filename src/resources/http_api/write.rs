@@ -8,11 +8,11 @@ use tokio::time::sleep;
 
 use super::PAYLOAD;
 use super::{
-    ATTEMPTS, CONCURRENT, HttpApi, Integration, Route, STAGE, Stage, State, delete_api, read,
+    ATTEMPTS, CONCURRENT, HttpApi, Integration, Route, STAGE, ServingStage, State, delete_api, read,
 };
-use crate::aws::retry::{gone, poll_pause};
+use crate::aws::retry::{ignore_not_found, poll_pause};
 use crate::aws::{Call, Context};
-use crate::engine::Overtaken;
+use crate::engine::Conflict;
 
 impl HttpApi {
     /// Brings all of its parts to what they should be.
@@ -47,7 +47,9 @@ impl HttpApi {
         let extra = extra.iter().filter_map(|key| Some(state.routes.remove(key)?.id));
         for id in extra.chain(std::mem::take(&mut state.doubles)).collect::<Vec<_>>() {
             let request = cx.cloud.apigateway.delete_route().api_id(&state.id).route_id(id);
-            gone(self.call(cx, "apigateway:DeleteRoute").send(|| request.clone().send()).await)?;
+            ignore_not_found(
+                self.call(cx, "apigateway:DeleteRoute").send(|| request.clone().send()).await,
+            )?;
         }
         let wanted = self.functions();
         let unused = state.integrations.extract_if(.., |arn, _| !wanted.contains(arn));
@@ -121,7 +123,7 @@ impl HttpApi {
         let request = cx.cloud.apigateway.delete_integration().api_id(api).integration_id(id);
         let deleted =
             self.call(cx, "apigateway:DeleteIntegration").send(|| request.clone().send()).await;
-        Ok(gone(deleted)?)
+        Ok(ignore_not_found(deleted)?)
     }
 
     async fn put_route(
@@ -163,7 +165,7 @@ impl HttpApi {
                             if integration.created {
                                 self.delete_integration(&state.id, &integration.id, cx).await?;
                             }
-                            return Err(anyhow::Error::new(Overtaken).context(error));
+                            return Err(anyhow::Error::new(Conflict).context(error));
                         }
                     }
                     Err(error) => return Err(error.into()),
@@ -177,7 +179,8 @@ impl HttpApi {
 
     async fn put_stage(&self, state: &mut State, cx: &Context<'_>) -> Result<()> {
         let api = &cx.cloud.apigateway;
-        let wanted = Stage { auto_deploy: true, rate: Some(self.rate), burst: Some(self.burst) };
+        let wanted =
+            ServingStage { auto_deploy: true, rate: Some(self.rate), burst: Some(self.burst) };
         if state.stage.as_ref() == Some(&wanted) {
             return Ok(());
         }

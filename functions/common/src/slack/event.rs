@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{Call, Message, Place, field, id, identity, nothing};
+use super::{Accepted, Message, Place, field, id, identity, nothing};
 use crate::{http::Answer, log};
 
 /// Subtypes of what a person says: with a file, as `/me`, and in a thread and its channel at once.
@@ -11,13 +11,13 @@ const PEOPLES: [&str; 3] = ["file_share", "me_message", "thread_broadcast"];
 
 /// What was said, or the answer to everything else. What an app is sent without having asked for it
 /// is answered well, or Slack would send it again, and in the end nothing any more.
-pub fn read(event: &Value) -> Result<Call, Answer> {
+pub fn read(event: &Value) -> Result<Accepted, Answer> {
     match field(event, "/type") {
-        Some("event_callback") if is_said(event) => Ok(Call::Message(message(event))),
+        Some("event_callback") if is_said(event) => Ok(Accepted::Message(message(event))),
         Some("event_callback") => Ok(nothing()),
         Some("url_verification") => {
             let challenge = field(event, "/challenge").unwrap_or_default();
-            Ok(Call::Answer(Answer::new(200, json!({ "challenge": challenge }))))
+            Ok(Accepted::Answer(Answer::new(200, json!({ "challenge": challenge }))))
         }
         Some("app_rate_limited") => {
             log::line(&json!({

@@ -6,7 +6,7 @@ use aws_lambda_events::http::Method;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use super::{Call, Message, Secrets, signature};
+use super::{Accepted, Message, Secrets, signature};
 use crate::http::{Answer, Request};
 
 /// Slack's published example; see `aws_advent`'s tests for whole events.
@@ -46,18 +46,18 @@ fn token(token: &str) -> Secrets {
     Secrets { signing_secret: None, token: Some(token.into()) }
 }
 
-fn open(content_type: &str, body: &str) -> Result<Call, Answer> {
+fn open(content_type: &str, body: &str) -> Result<Accepted, Answer> {
     Secrets::default().accept(&request(content_type, body, &json!({})), at(0))
 }
 
-fn message(call: Result<Call, Answer>) -> Message {
+fn message(call: Result<Accepted, Answer>) -> Message {
     match call {
-        Ok(Call::Message(message)) => message,
+        Ok(Accepted::Message(message)) => message,
         other => panic!("not a message: {other:?}"),
     }
 }
 
-fn status(call: Result<Call, Answer>) -> u16 {
+fn status(call: Result<Accepted, Answer>) -> u16 {
     call.expect_err("refused").status
 }
 
@@ -157,7 +157,7 @@ fn a_signed_request_that_names_no_message_is_known_by_its_signature() {
 fn events_are_read() {
     let json = "application/json";
     let challenge = json!({"type": "url_verification", "token": "t", "challenge": "3eZbrw1a"});
-    let answered = Call::Answer(Answer::new(200, json!({"challenge": "3eZbrw1a"})));
+    let answered = Accepted::Answer(Answer::new(200, json!({"challenge": "3eZbrw1a"})));
     assert_eq!(open(json, &challenge.to_string()), Ok(answered));
 
     let event = |event: Value| {

@@ -11,7 +11,7 @@ use common::{
     http::{Answer, Request},
     lambda::in_time,
     log,
-    slack::{self, Call, Message, Secrets},
+    slack::{self, Accepted, Message, Secrets},
     words::{MOST, Words},
 };
 use lambda_runtime::LambdaEvent;
@@ -51,8 +51,8 @@ impl Function {
         let call = Request::receive(event, &[Method::POST])
             .and_then(|request| self.secrets.accept(&request, SystemTime::now()));
         match call {
-            Ok(Call::Message(message)) => self.count(&message).await,
-            Ok(Call::Answer(answer)) | Err(answer) => Ok(answer),
+            Ok(Accepted::Message(message)) => self.count(&message).await,
+            Ok(Accepted::Answer(answer)) | Err(answer) => Ok(answer),
         }
     }
 

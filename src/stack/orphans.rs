@@ -28,7 +28,7 @@ pub const LONGEST_USE: Duration = Duration::from_mins(15);
 
 /// Names of what is left over, kind by kind.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub struct Leftovers {
+pub struct Orphans {
     tables: Vec<String>,
     topics: Vec<String>,
     roles: Vec<String>,
@@ -42,12 +42,12 @@ pub struct Leftovers {
     /// Empty roles that functions may have at the moment: made so recently that a run may be at it.
     pub in_use: Vec<String>,
     /// Why the search may have missed something.
-    pub blind: Option<String>,
+    pub incomplete: Option<String>,
 }
 
-impl Leftovers {
+impl Orphans {
     /// Looks for them. A search that is not allowed finds nothing and says so in
-    /// [`blind`](Self::blind).
+    /// [`incomplete`](Self::incomplete).
     pub(super) async fn find(wanted: &Deployment, cloud: &Cloud, purpose: Purpose) -> Result<Self> {
         let stack = &wanted.stack;
         let cx = Stack::context(cloud, purpose);
@@ -79,11 +79,11 @@ impl Leftovers {
                     }
                 }
             }
-            Err(error) => this.blind = Some(error.to_string()),
+            Err(error) => this.incomplete = Some(error.to_string()),
         }
         match arns.as_ref() {
             Ok(arns) => arns.keys().for_each(|arn| this.classify(arn, wanted)),
-            Err(error) => this.blind = Some(error.clone()),
+            Err(error) => this.incomplete = Some(error.clone()),
         }
         // Whoever else listens to a topic of ours may do so.
         let Self { subscriptions, functions, .. } = &mut this;
@@ -118,27 +118,27 @@ impl Leftovers {
         }
     }
 
-    /// Adds what was found as unwanted: triggers first to go, then functions, then the rest.
+    /// Adds what was found as orphan: triggers first to go, then functions, then the rest.
     pub(super) fn add_to(&self, stack: &mut Stack<Cloud>, names: &Names) {
         let mut last = Vec::new();
         for name in &self.tables {
             let (name, key) = (name.clone(), String::new());
-            let id = format!("leftover.table.{name}");
+            let id = format!("orphan.table.{name}");
             let table = stack.add(&id, Table { name, key, ttl: None, names: names.clone() });
-            stack.unwanted(table);
+            stack.prune(table);
         }
         for name in &self.topics {
             let topic = Topic { name: name.clone(), subscribers: Vec::new(), names: names.clone() };
-            let topic = stack.add(&format!("leftover.topic.{name}"), topic);
-            stack.unwanted(topic);
+            let topic = stack.add(&format!("orphan.topic.{name}"), topic);
+            stack.prune(topic);
         }
         for name in &self.roles {
             let policies = std::collections::BTreeMap::default();
             let names = names.clone();
             let role = Role { name: name.clone(), policies, boundary: None, names };
-            let role = stack.add(&format!("leftover.role.{name}"), role);
-            stack.unwanted(role);
-            last.push(role.place());
+            let role = stack.add(&format!("orphan.role.{name}"), role);
+            stack.prune(role);
+            last.push(role.node());
         }
         for name in &self.log_groups {
             let group = LogGroup {
@@ -147,27 +147,26 @@ impl Leftovers {
                 retention: 1,
                 names: names.clone(),
             };
-            let group = stack.add(&format!("leftover.log_group.{name}"), group);
-            stack.unwanted(group);
-            last.push(group.place());
+            let group = stack.add(&format!("orphan.log_group.{name}"), group);
+            stack.prune(group);
+            last.push(group.node());
         }
         let mut functions = Vec::new();
         for name in &self.functions {
             let function = Function::named(name, names);
-            let id = format!("leftover.function.{name}");
-            let function = stack.add_with(&id, function, (), |()| {
-                unreachable!("what is unwanted is never compared")
-            });
-            stack.unwanted(function);
+            let id = format!("orphan.function.{name}");
+            let function = stack
+                .add_with(&id, function, (), |()| unreachable!("what is orphan is never compared"));
+            stack.prune(function);
             for &earlier in &last {
                 stack.after(function, earlier);
             }
-            functions.push(function.place());
+            functions.push(function.node());
         }
         if self.http_api {
             let api = HttpApi::named(names);
-            let api = stack.add("leftover.http_api", api);
-            stack.unwanted(api);
+            let api = stack.add("orphan.http_api", api);
+            stack.prune(api);
             for &earlier in &functions {
                 stack.after(api, earlier);
             }
@@ -179,9 +178,9 @@ impl Leftovers {
                 function: function.clone(),
                 names: names.clone(),
             };
-            let id = format!("leftover.subscription.{topic}.{function}");
+            let id = format!("orphan.subscription.{topic}.{function}");
             let subscription = stack.add(&id, subscription);
-            stack.unwanted(subscription);
+            stack.prune(subscription);
             for &earlier in &functions {
                 stack.after(subscription, earlier);
             }
@@ -195,9 +194,9 @@ impl Leftovers {
                 wanted: Arc::default(),
                 names: names.clone(),
             };
-            let id = format!("leftover.permission.{function}.{sid}");
+            let id = format!("orphan.permission.{function}.{sid}");
             let permission = stack.add_with(&id, permission, (), |()| String::new());
-            stack.unwanted(permission);
+            stack.prune(permission);
         }
     }
 }
@@ -236,8 +235,8 @@ async fn stray_triggers(wanted: &Deployment, cx: &Context<'_>) -> Result<(Pairs,
             here.then(|| (topic.to_owned(), function.to_owned()))
         };
         let label = |(topic, function): &(String, String)| format!("{topic} -> {function}");
-        let unwanted = |pair: &_| !wanted.stack.has::<Subscription>(&label(pair));
-        Ok::<_, ApiError>(all.into_iter().filter_map(pair).filter(unwanted).collect::<Pairs>())
+        let orphan = |pair: &_| !wanted.stack.has::<Subscription>(&label(pair));
+        Ok::<_, ApiError>(all.into_iter().filter_map(pair).filter(orphan).collect::<Pairs>())
     });
     let permissions = wanted.functions.iter().map(async |function| {
         let policy = permission::policy(cx, function).await?;

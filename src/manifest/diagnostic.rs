@@ -8,10 +8,10 @@ use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
 
 use crate::failure::Failure;
 
-pub(super) type Result<T, E = Mistake> = std::result::Result<T, E>;
+pub(super) type Result<T, E = Diagnostic> = std::result::Result<T, E>;
 
 #[derive(Debug)]
-pub(super) struct Mistake(Box<Parts>);
+pub(super) struct Diagnostic(Box<Parts>);
 
 #[derive(Debug)]
 struct Parts {
@@ -23,7 +23,7 @@ struct Parts {
     secret: bool,
 }
 
-impl Mistake {
+impl Diagnostic {
     /// `at` counts bytes of the manifest's text.
     pub(super) fn new(at: Range<usize>, what: impl Into<String>) -> Self {
         let what = what.into();
