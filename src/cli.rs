@@ -95,9 +95,9 @@ pub enum Command {
 
 #[derive(Debug, Args)]
 pub struct Up {
-    /// Allow this table to be replaced, which deletes its items
-    #[arg(long, value_name = "NAME")]
-    pub replace_table: Vec<String>,
+    /// Allow what has this name to be replaced, which permanently deletes its data
+    #[arg(long, value_name = "NAME", alias = "replace-table")]
+    pub replace: Vec<String>,
 }
 
 #[derive(Debug, Args)]

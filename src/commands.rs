@@ -137,7 +137,7 @@ fn consent(session: &Session<'_>, verb: &str, doomed: &[&Step], deploys: bool) -
     let question = format!("{} in {place}", parts.join(" and "));
     let data: Vec<_> = doomed
         .iter()
-        .filter_map(|step| Some(format!("{} {}: {}", step.kind, step.name, step.data.as_ref()?)))
+        .filter_map(|step| Some(format!("{} {}: {}", step.kind, step.name, step.loss.data()?)))
         .collect();
     let loss = if data.is_empty() {
         String::new()

@@ -16,7 +16,7 @@ pub use graph::Interrupt;
 pub use notice::{Notices, Unread, Watched};
 pub use plan::{Action, Goal, Observed, Plan, Step};
 pub use resource::{
-    AlreadyExists, Change, Changes, Conflict, Context, Diff, Found, Part, Purpose, Resource,
+    AlreadyExists, Change, Changes, Conflict, Context, Diff, Found, Loss, Part, Purpose, Resource,
 };
 pub use stack::{Handle, NodeId, Stack};
 

@@ -16,6 +16,7 @@ pub mod hidden;
 pub mod invocation;
 pub mod local;
 pub mod manifest;
+pub mod ownership;
 pub mod report;
 pub mod resources;
 pub mod slack;

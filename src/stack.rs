@@ -6,7 +6,7 @@ mod orphans;
 mod permissions;
 mod policies;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use anyhow::Result;
@@ -50,6 +50,8 @@ pub struct Deployment {
     log_groups: Option<String>,
     /// ARNs of the manifest's topics.
     topics: Vec<String>,
+    /// Physical names of topic and function, for each that is to be subscribed.
+    subscriptions: BTreeSet<(String, String)>,
     /// What the resource policy of each function is to have, by the function's name.
     permissions: BTreeMap<String, Arc<Wanted>>,
 }
@@ -82,6 +84,7 @@ impl Deployment {
             functions: Vec::new(),
             log_groups: log_groups(manifest, names),
             topics: Vec::new(),
+            subscriptions: BTreeSet::new(),
             permissions: BTreeMap::new(),
         };
         let stack = &mut this.stack;
@@ -241,6 +244,7 @@ impl Deployment {
         let name = function_name(manifest, names, id);
         let topic_name = names.physical(manifest.topics[topic_id].name.as_deref(), topic_id);
         let source = names.topic_arn(&topic_name);
+        self.subscriptions.insert((topic_name.clone(), name.clone()));
         let label = format!("{topic_name} -> {name}");
         let permission = self.permission(&label, &name, statement);
         let permission_id = format!("permission.{id}.{topic_id}");

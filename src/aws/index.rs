@@ -4,23 +4,17 @@ use std::collections::HashMap;
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
 use aws_sdk_resourcegroupstagging::types::TagFilter;
 
 use super::cache::Cache;
 use super::naming::Tags;
 use super::{ApiError, Call, Cloud, Context, Pages, told};
-use crate::engine::Purpose;
-
-/// Pause before the tags of what should have some are asked for again.
-const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
 /// ARNs that carry this stage's tags, as far as the tagging API knows.
 ///
 /// It lags by minutes: what was just created is missing, what was just deleted is still there, and
-/// somebody else may have the name by now. So it is evidence enough to leave a thing as it is, and
-/// none before anything is written or deleted.
+/// somebody else may have the name by now. What may be concluded from it `ownership` says.
 #[derive(Debug, Default)]
 pub struct Index {
     answer: Cache<Arc<Answer>>,
@@ -41,23 +35,9 @@ impl Index {
         answer
     }
 
-    /// Whether it says that this is ours and lacks none of the author's own tags, and may be
-    /// believed. That it does not means nothing.
-    pub async fn knows(&self, cx: &Context<'_>, arn: &str) -> bool {
-        // What a create found in its place may be anybody's.
-        let distrusted = cx.fresh || self.distrusted.load(Ordering::Relaxed);
-        if distrusted || cx.purpose == Purpose::Delete {
-            return false;
-        }
-        let arns = self.arns(cx).await;
-        let tags = arns.as_ref().as_ref().ok().and_then(|arns| arns.get(arn));
-        tags.is_some_and(|tags| cx.cloud.names.lacking(tags).is_empty())
-    }
-
-    /// Whether it says that this is ours, however long ago that was: reason to look again at what
-    /// seems to have no tags at all, since services may lag too.
-    async fn claims(&self, cx: &Context<'_>, arn: &str) -> bool {
-        self.arns(cx).await.as_ref().as_ref().is_ok_and(|arns| arns.contains_key(arn))
+    /// Whether it has been wrong, or may be too old.
+    pub fn is_distrusted(&self) -> bool {
+        self.distrusted.load(Ordering::Relaxed)
     }
 
     /// Believes it no longer.
@@ -65,20 +45,6 @@ impl Index {
         self.answer.clear();
         self.distrusted.store(true, Ordering::Relaxed);
     }
-}
-
-/// A thing's own tags, asked for once more if there are none although the index has some.
-pub async fn own_tags<E, F>(cx: &Context<'_>, arn: &str, ask: impl Fn() -> F) -> Result<Tags, E>
-where
-    F: Future<Output = Result<Tags, E>>,
-{
-    let tags = ask().await?;
-    if !tags.is_empty() || !cx.cloud.index.claims(cx, arn).await {
-        return Ok(tags);
-    }
-    cx.note("it seems to have no tags: looking again");
-    tokio::time::sleep(LOOK_AGAIN).await;
-    ask().await
 }
 
 async fn ask(cloud: &Cloud) -> Result<HashMap<String, Tags>, ApiError> {

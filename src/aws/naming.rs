@@ -173,18 +173,6 @@ impl Names {
     pub fn in_account(&self, arn: &str) -> String {
         arn.replace(ACCOUNT_REFERENCE, &self.account)
     }
-
-    /// `None` if the tags say that a thing is this stage's, else whose it is.
-    pub fn foreign(&self, tags: &Tags) -> Option<String> {
-        match (tags.get(STACK_TAG), tags.get(STAGE_TAG)) {
-            (Some(stack), Some(stage)) if *stack == self.stack && *stage == self.stage => None,
-            (Some(stack), stage) => Some(format!(
-                "it belongs to the stack {stack}, stage {}",
-                stage.map_or("unknown", String::as_str)
-            )),
-            (None, _) => Some("it was not made by advent (it has no advent:stack tag)".to_owned()),
-        }
-    }
 }
 
 /// What stands behind the stage in the source of a route: `METHOD/path`, any method for `ANY`, any
@@ -218,10 +206,10 @@ pub fn short_hash(text: &str) -> String {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
 
-    fn names(stage: &str) -> Names {
+    pub(crate) fn names(stage: &str) -> Names {
         Names {
             stack: "awsadvent".into(),
             stage: stage.into(),
@@ -279,14 +267,5 @@ mod tests {
         assert_eq!(arn("ANY /{proxy+}").as_deref(), Some("a1/*/*/*"));
         assert_eq!(arn("$default").as_deref(), Some("a1/*/$default"));
         assert_eq!(names.routes_arn("a1"), "arn:aws:execute-api:eu-central-1:123456789012:a1/*");
-    }
-
-    #[test]
-    fn strangers_are_told_from_ours() {
-        let dev = names("dev");
-        assert_eq!(dev.foreign(&dev.tags()), None);
-        let other = dev.foreign(&names("default").tags());
-        assert_eq!(other.as_deref(), Some("it belongs to the stack awsadvent, stage default"));
-        assert!(dev.foreign(&Tags::new()).is_some_and(|whose| whose.contains("not made by")));
     }
 }

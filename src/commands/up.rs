@@ -10,10 +10,9 @@ use super::session::Session;
 use super::{document, interrupt, rights, secrets, url};
 use crate::aws::{ApiError, young};
 use crate::cli::{Global, Up};
-use crate::engine::{Action, Applied, Conflict, Outcome, Plan, Resource as _, Step, StepReport};
+use crate::engine::{Action, Applied, Conflict, Loss, Outcome, Plan, Step, StepReport};
 use crate::failure::Failure;
 use crate::report::Report;
-use crate::resources::permission::{self, Permission};
 use crate::stack::Routed;
 
 /// How often a stack is planned that is not as it was read: another run is changing it, or reads
@@ -158,40 +157,35 @@ fn refuse_foreign(plan: &Plan) -> Result<()> {
 /// Asks before something existing is destroyed, and once before the first round deploys what no
 /// manifest of this folder names. Everything else just happens.
 fn allowed(session: &Session<'_>, args: &Up, plan: &Plan, first: bool) -> Result<bool> {
-    let table = |step: &&Step| step.kind == "table";
-    let known = |name: &&String| plan.steps.iter().filter(table).any(|step| step.name == **name);
-    if let Some(name) = args.replace_table.iter().find(|name| !known(name)) {
-        let tables: Vec<_> = plan.steps.iter().filter(table).map(|it| it.name.as_str()).collect();
-        let what = format!("there is no table {name} to be replaced");
-        let hint = format!("the tables are: {}", tables.join(", "));
+    let holds_data = |step: &&Step| step.loss.data().is_some();
+    let holding = || plan.steps.iter().filter(holds_data);
+    if let Some(name) = args.replace.iter().find(|name| holding().all(|step| step.name != **name)) {
+        let what = format!("there is nothing with data named {name} to be replaced");
+        let names: Vec<_> = holding().map(|step| step.name.as_str()).collect();
+        let hint = match names.as_slice() {
+            [] => "nothing that this stack has holds data: leave out --replace".to_owned(),
+            names => format!("what holds data: {}", names.join(", ")),
+        };
         return Err(Failure::refused(what).hint(hint).into());
     }
-    let replaced = |step: &&Step| matches!(step.action, Action::Replace(_));
-    let unnamed = plan
-        .steps
-        .iter()
-        .filter(replaced)
-        .find(|step| table(step) && !args.replace_table.contains(&step.name));
-    if let Some(table) = unnamed {
-        let name = &table.name;
+    let unnamed = holding().find(|step| {
+        matches!(step.action, Action::Replace(_)) && !args.replace.contains(&step.name)
+    });
+    if let Some(step) = unnamed {
+        let (kind, name, data) = (step.kind, &step.name, step.loss.data().unwrap_or_default());
         let what = format!(
-            "table {name} would have to be replaced, and with it die {}",
-            table.data.as_deref().unwrap_or("its items")
+            "the {kind} {name} would have to be replaced, which permanently deletes {data}"
         );
-        let hint = format!("if that is meant, pass --replace-table {name}");
+        let hint = format!("if that is intended, pass --replace {name}");
         return Err(Failure::refused(what).hint(hint).into());
     }
-    // Of routes: replaced by a statement for all of them, or gone with the route. No loss.
-    let superseded = |step: &Step| {
-        step.kind == Permission::KIND && step.name.starts_with(permission::ROUTE_PREFIX)
-    };
     let destroyed: Vec<_> = plan
         .steps
         .iter()
         .filter(|step| {
             matches!(step.action, Action::Replace(_) | Action::Delete) || !step.removes.is_empty()
         })
-        .filter(|step| !superseded(step))
+        .filter(|step| step.loss != Loss::Nothing)
         .collect();
     super::consent(session, "delete or replace", &destroyed, first && !plan.in_sync())
 }

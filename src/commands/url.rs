@@ -4,7 +4,7 @@ use anyhow::Result;
 use serde_json::{Value, json};
 
 use super::session::Session;
-use crate::engine::{Found, Purpose, Resource as _, Stack};
+use crate::engine::{Purpose, Resource as _, Stack};
 use crate::failure::Failure;
 use crate::invocation::shell_word;
 use crate::manifest::{Function, Manifest};
@@ -105,9 +105,9 @@ pub async fn endpoint(session: &Session<'_>) -> Result<String> {
         return Err(Failure::refused(what).into());
     }
     let cx = Stack::context(&session.cloud, Purpose::Delete);
-    match Box::pin(HttpApi::named(names).read(&cx)).await? {
-        Found::Ours(api) => Ok(api.endpoint),
-        Found::Missing | Found::Foreign(_) => {
+    match Box::pin(HttpApi::named(names).read(&cx)).await?.ours() {
+        Some(api) => Ok(api.endpoint),
+        None => {
             let what = format!("the stack {} is not up in {}", names.stack, session.place());
             Err(Failure::new(what).hint("bring it up first: `advent up`").into())
         }

@@ -53,8 +53,8 @@ fn below(step: &Step, width: Option<usize>, paint: Paint) -> Vec<String> {
     let mut lines: Vec<_> =
         step.action.changes().iter().map(|each| change(each, INDENT, width, paint)).collect();
     lines.extend(removals(step, INDENT, paint));
-    if let (Action::Delete | Action::Replace(_), Some(data)) = (&step.action, &step.data) {
-        lines.push(format!("{INDENT}{}", paint.red(&format!("with it is lost: {data}"))));
+    if let (Action::Delete | Action::Replace(_), Some(data)) = (&step.action, step.loss.data()) {
+        lines.push(format!("{INDENT}{}", paint.red(&format!("permanently deletes {data}"))));
     }
     lines.extend(notices::lines(&step.notices, INDENT, paint));
     lines

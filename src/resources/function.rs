@@ -18,7 +18,7 @@ use bytes::Bytes;
 use tokio::time::{Instant, sleep};
 
 pub use looks::LOOKS;
-pub use read::{Lookup, foreign, lookup};
+pub use read::{Lookup, judge, lookup};
 
 use self::environment::{UNREAD, variables};
 use super::role::{self, Role};
@@ -136,14 +136,15 @@ impl Resource for Function {
                 return Ok(Found::Missing);
             };
             if configuration.state != Some(Lifecycle::Deleting) {
-                if let Some(whose) = foreign(&self.names, &found) {
-                    return Ok(Found::Foreign(whose));
-                }
-                let lacking = self.names.lacking(&read::tags_in(&found.output));
+                let ours = match judge(&self.names, &found) {
+                    Ok(ours) => ours,
+                    Err(foreign) => return Ok(foreign.found()),
+                };
+                let lacking = ours.lacking.clone();
                 let notices = read::notices(&cx, &self.name, &found).await?;
                 let state = State { notices, lacking, ..State::from(configuration) };
                 self.keep_secrets(&state, &cx);
-                return Ok(Found::Ours(state));
+                return Ok(ours.found(state));
             }
             cx = cx.fresh();
             self.pause(&cx, begun, "waiting for the function to be deleted").await?;
@@ -373,9 +374,9 @@ impl Function {
             |error: &anyhow::Error| error.chain().any(<dyn std::error::Error>::is::<AlreadyExists>);
         let made = match other.create(&(), cx).await {
             // Another run is at it, or was killed meanwhile.
-            Err(error) if existed(&error) => match Box::pin(other.read(cx)).await? {
-                Found::Ours(_) => None,
-                _ => return Err(error),
+            Err(error) if existed(&error) => match Box::pin(other.read(cx)).await?.ours() {
+                Some(_) => None,
+                None => return Err(error),
             },
             created => Some(created?),
         };

@@ -17,6 +17,7 @@ use crate::aws::naming::Lacking;
 use crate::aws::retry::{ignore_not_found, poll_pause};
 use crate::aws::{ApiError, Call, Cloud, Context, Names, Wait};
 use crate::engine::{Changes, Conflict, Diff, Found, Notices, Part, Purpose, Resource};
+use crate::ownership::Foreign;
 
 const STAGE: &str = "$default";
 /// How long a list of APIs may lack one that was just created.
@@ -111,18 +112,19 @@ impl Resource for HttpApi {
         let (all, raw): (Vec<_>, Vec<_>) = read::list(cx).await?.into_iter().unzip();
         let all = read::with_tags(cx, &self.name, all).await?;
         let (mut ours, others): (Vec<_>, Vec<_>) =
-            all.into_iter().partition(|api| read::foreign(&self.names, api).is_none());
+            all.into_iter().partition(|api| read::judge(&self.names, api).is_ok());
         // Which of them is real, and lives, decides which one stays. Of only one, its parts tell.
         if ours.len() > 1 {
             ours = read::ranked(cx, ours, self.routes.values()).await?;
         }
         let mut ours = ours.into_iter();
-        if let Some(first) = ours.next() {
+        let first = ours.next().and_then(|api| Some((read::judge(&self.names, &api).ok()?, api)));
+        if let Some((first_is_ours, first)) = first {
             let mut state = read::bare(&first);
-            state.lacking = self.names.lacking(&read::tags(&first));
+            state.lacking.clone_from(&first_is_ours.lacking);
             state.duplicates = ours.filter_map(|api| api.api_id).collect();
             if cx.purpose == Purpose::Delete {
-                return Ok(Found::Ours(state));
+                return Ok(first_is_ours.found(state));
             }
             let seen = raw.iter().find(|api| api["apiId"] == *state.id);
             state.notices.watched =
@@ -131,7 +133,7 @@ impl Resource for HttpApi {
             loop {
                 match Box::pin(read::parts(cx, state.clone())).await {
                     Err(error) if !ApiError::is_not_found_in(&error) => return Err(error),
-                    Ok(state) => return Ok(Found::Ours(state)),
+                    Ok(state) => return Ok(first_is_ours.found(state)),
                     Err(_) if read::is_young(&first) && begun.elapsed() < UNSEEN => {
                         cx.note("waiting for the new API to be seen");
                         sleep(poll_pause(begun.elapsed())).await;
@@ -143,8 +145,8 @@ impl Resource for HttpApi {
         }
         let namesakes = others.into_iter().filter(|api| api.name() == Some(&self.name)).collect();
         let namesakes = read::existing(cx, namesakes).await?;
-        let whose = namesakes.first().and_then(|api| read::foreign(&self.names, api));
-        Ok(whose.map_or(Found::Missing, Found::Foreign))
+        let foreign = namesakes.first().and_then(|api| read::judge(&self.names, api).err());
+        Ok(foreign.map_or(Found::Missing, Foreign::found))
     }
 
     fn diff(&self, (): &(), state: &State) -> Diff {
@@ -227,15 +229,12 @@ impl Resource for HttpApi {
                     cx.note("looking whether the API was created");
                     sleep(poll_pause(Duration::from_secs(attempt))).await;
                     attempt += 1;
-                    match Box::pin(self.read(cx)).await? {
+                    if let Some(state) = Box::pin(self.read(cx)).await?.ours() {
                         // Another run has created one as well, and no plan has named what goes.
-                        Found::Ours(state)
-                            if !self.removals(&state, Purpose::Compare).is_empty() =>
-                        {
+                        if !self.removals(&state, Purpose::Compare).is_empty() {
                             return Err(Conflict.into());
                         }
-                        Found::Ours(state) => break state,
-                        Found::Missing | Found::Foreign(_) => {}
+                        break state;
                     }
                 }
                 Err(error) => return Err(read::unavailable(cx, error)),
@@ -251,7 +250,7 @@ impl Resource for HttpApi {
         let begun = Instant::now();
         let mut met_another = false;
         loop {
-            if let Found::Ours(found) = Box::pin(self.read(&only_ids)).await?
+            if let Some(found) = Box::pin(self.read(&only_ids)).await?.ours()
                 && (found.id == state.id || found.duplicates.contains(&state.id))
             {
                 if found.id != state.id {

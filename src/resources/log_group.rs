@@ -8,12 +8,12 @@ use anyhow::Result;
 use aws_sdk_cloudwatchlogs::types::LogGroup as LogGroupDescription;
 use aws_smithy_types::DateTime;
 
-use crate::aws::index::own_tags;
 use crate::aws::naming::{Lacking, Tags};
 use crate::aws::raw::Raw;
 use crate::aws::retry::ignore_not_found;
 use crate::aws::{ApiError, Call, Cloud, Context, Names, Pages, told};
-use crate::engine::{AlreadyExists, Changes, Diff, Found, Notices, Part, Purpose, Resource};
+use crate::engine::{AlreadyExists, Changes, Diff, Found, Loss, Notices, Part, Purpose, Resource};
+use crate::ownership::{indexed, judge, own_tags};
 
 use super::watch::{Look, Usual, identity, ignored, ours, watched};
 
@@ -100,8 +100,8 @@ impl Resource for LogGroup {
         Some(self.names.log_group_arn(&self.name))
     }
 
-    fn data(&self, _: &State) -> Option<String> {
-        Some("the logs in it".to_owned())
+    fn loss(&self, _: &State) -> Loss {
+        Loss::Data("the logs in it".to_owned())
     }
 
     /// A shorter expiry deletes what is older (CloudWatch Logs' `PutRetentionPolicy`). What is in a
@@ -143,16 +143,18 @@ impl Resource for LogGroup {
         let (groups, tags_at_once, indexed) = match cx.purpose {
             Purpose::Delete => {
                 let (groups, tags) = tokio::join!(groups, tags());
-                (groups?, Some(tags), false)
+                (groups?, Some(tags), None)
             }
             Purpose::Compare => {
-                let (groups, indexed) = tokio::join!(groups, cx.cloud.index.knows(cx, &arn));
+                let (groups, indexed) = tokio::join!(groups, indexed(cx, &arn));
                 (groups?, None, indexed)
             }
         };
         let Some(state) = groups.get(&self.name).cloned() else { return Ok(Found::Missing) };
-        if indexed && self.diff(&(), &state) == Diff::Same {
-            return Ok(Found::Ours(state));
+        if let Some(ours) = indexed
+            && self.diff(&(), &state) == Diff::Same
+        {
+            return Ok(ours.found(state));
         }
         let tags = match tags_at_once {
             Some(tags) => tags,
@@ -163,9 +165,12 @@ impl Resource for LogGroup {
             Err(error) if error.is_not_found() => return Ok(Found::Missing),
             Err(error) => return Err(error.into()),
         };
-        Ok(match self.names.foreign(&tags) {
-            Some(whose) => Found::Foreign(whose),
-            None => Found::Ours(State { lacking: self.names.lacking(&tags), ..state }),
+        Ok(match judge(&self.names, &tags) {
+            Ok(ours) => {
+                let lacking = ours.lacking.clone();
+                ours.found(State { lacking, ..state })
+            }
+            Err(foreign) => foreign.found(),
         })
     }
 

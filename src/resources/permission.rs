@@ -11,13 +11,14 @@ use super::function;
 use super::watch::{Look, identity, ignored, ours};
 use crate::aws::retry::ignore_not_found;
 use crate::aws::{ApiError, Call, Cloud, Context, Names, Wait, told};
-use crate::engine::{AlreadyExists, Changes, Diff, Found, Purpose, Resource, Watched};
+use crate::engine::{AlreadyExists, Changes, Diff, Found, Loss, Purpose, Resource, Watched};
 use crate::failure::Failure;
+use crate::ownership::part;
 
 /// Statements whose id begins so are ours.
 pub const SID_PREFIX: &str = "advent-";
 /// Those of routes: `advent-routes`, `advent-route-…`.
-pub const ROUTE_PREFIX: &str = "advent-route";
+const ROUTE_PREFIX: &str = "advent-route";
 
 const CONCURRENT: Wait = Wait {
     code: "ResourceConflict",
@@ -116,13 +117,13 @@ impl Resource for Permission {
         let (function, policy) =
             tokio::try_join!(function::lookup(cx, &self.function), policy(cx, &self.function))?;
         // A foreign function is not ours to change, whatever its policy says.
-        if function.is_none_or(|found| function::foreign(&self.names, &found).is_some()) {
-            return Ok(Found::Missing);
-        }
-        Ok(policy
-            .into_iter()
-            .find(|statement| statement.sid == self.sid)
-            .map_or(Found::Missing, Found::Ours))
+        let function = function.and_then(|found| function::judge(&self.names, &found).ok());
+        Ok(part(function, policy.into_iter().find(|statement| statement.sid == self.sid)))
+    }
+
+    /// A route's goes with the route, or when one for all routes is in place.
+    fn loss(&self, _: &Statement) -> Loss {
+        if self.sid.starts_with(ROUTE_PREFIX) { Loss::Nothing } else { Loss::Settings }
     }
 
     fn diff(&self, source: &SourceArn, state: &Statement) -> Diff {

@@ -19,6 +19,7 @@ use crate::aws::retry::{ignore_not_found, poll_pause};
 use crate::aws::{ApiError, Call, Cloud, Context, Names, told};
 use crate::engine::{AlreadyExists, Changes, Diff, Found, Notices, Part, Purpose, Resource};
 use crate::failure::Failure;
+use crate::ownership::judge;
 
 use self::document::{normal, parse};
 pub use self::looks::LOOKS;
@@ -107,9 +108,10 @@ impl Resource for Role {
             tags => Some(tags),
         };
         let Some(tags) = tags else { return Ok(Found::Missing) };
-        if let Some(whose) = self.names.foreign(&tags) {
-            return Ok(Found::Foreign(whose));
-        }
+        let ours = match judge(&self.names, &tags) {
+            Ok(ours) => ours,
+            Err(foreign) => return Ok(foreign.found()),
+        };
         // It is to be replaced.
         if cx.purpose == Purpose::Compare && role.path != self.names.role_path() {
             profiles = self.read_instance_profiles(cx).await;
@@ -125,7 +127,8 @@ impl Resource for Role {
             });
             notices.watched = LOOKS[0].notices("", &seen, &self.name);
         }
-        Ok(Found::Ours(State {
+        let lacking = ours.lacking.clone();
+        Ok(ours.found(State {
             path: role.path.clone(),
             instance_profiles: profiles?,
             created: role.create_date,
@@ -134,7 +137,7 @@ impl Resource for Role {
             boundary,
             attached: attached.0,
             notices,
-            lacking: self.names.lacking(&tags),
+            lacking,
         }))
     }
 

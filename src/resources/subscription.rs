@@ -11,6 +11,7 @@ use tokio::time::{Instant, sleep, timeout};
 use crate::aws::retry::{ignore_not_found, poll_pause};
 use crate::aws::{ApiError, Call, Cloud, Context, Names, Pages, told};
 use crate::engine::{Conflict, Diff, Found, Notices, Purpose, Resource};
+use crate::ownership::{indexed, judge, part};
 
 use super::watch::{HAND, Look, Usual, identity, ignored, optional, watched};
 
@@ -118,10 +119,12 @@ impl Resource for Subscription {
         let function = self.names.function_arn(&self.function);
         let topic = self.names.topic_arn(&self.topic);
         let ours = async {
-            let indexed = cx.cloud.index.knows(cx, &topic).await;
+            if let Some(ours) = indexed(cx, &topic).await {
+                return Ok(Some(ours));
+            }
             // What hangs on a foreign topic is not ours to change.
-            let foreign = |tags| self.names.foreign(&tags).is_some();
-            Ok(indexed || super::topic::tags(cx, &topic).await?.is_some_and(|t| !foreign(t)))
+            let tags = super::topic::tags(cx, &topic).await?;
+            Ok(tags.and_then(|tags| judge(&self.names, &tags).ok()))
         };
         // Where none is, the topic asks whose it is before anything is subscribed to it.
         let find = async {
@@ -141,12 +144,12 @@ impl Resource for Subscription {
                     (Some(found), ours?, notices?)
                 } else {
                     cx.cloud.listings.expect(&topic, &function);
-                    (None, false, Notices::default())
+                    (None, None, Notices::default())
                 }
             }
         };
         let state = |Subscribed { arn, endpoint, .. }| State { arn, endpoint, notices };
-        Ok(found.filter(|_| ours).map(state).map_or(Found::Missing, Found::Ours))
+        Ok(part(ours, found.map(state)))
     }
 
     fn diff(&self, (): &(), _: &State) -> Diff {

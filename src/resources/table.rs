@@ -13,13 +13,15 @@ pub use looks::LOOKS;
 use serde_json::Value;
 use tokio::time::{Instant, sleep};
 
-use crate::aws::index::own_tags;
 use crate::aws::naming::{Lacking, Tags};
 use crate::aws::raw::Raw;
 use crate::aws::retry::poll_pause;
 use crate::aws::{ApiError, Call, Cloud, Context, Names, Pages, Wait, told};
-use crate::engine::{AlreadyExists, Changes, Conflict, Diff, Found, Notices, Purpose, Resource};
+use crate::engine::{
+    AlreadyExists, Changes, Conflict, Diff, Found, Loss, Notices, Purpose, Resource,
+};
 use crate::failure::Failure;
+use crate::ownership::{Ours, indexed, judge, own_tags};
 
 /// Measured 2 to 7 s to become ACTIVE and 4 to 6 s to vanish; the rest is for a bad day.
 const LONGEST_TRANSITION: Duration = Duration::from_mins(5);
@@ -86,9 +88,9 @@ impl Resource for Table {
         Some(state.arn.clone())
     }
 
-    fn data(&self, state: &State) -> Option<String> {
+    fn loss(&self, state: &State) -> Loss {
         // DescribeTable's count is up to six hours old, so none is no promise.
-        Some(match state.items {
+        Loss::Data(match state.items {
             0 => "all its items".to_owned(),
             items => format!("all its items (about {items})"),
         })
@@ -114,7 +116,7 @@ impl Resource for Table {
                 Purpose::Compare => None,
             }
         };
-        let indexed = cx.cloud.index.knows(cx, &arn);
+        let indexed = indexed(cx, &arn);
         let (table, tags_at_once, indexed) = tokio::join!(self.describe(cx), tags_at_once, indexed);
         let Some((table, seen)) = table? else { return Ok(Found::Missing) };
         // Somebody else may be deleting it at the same time.
@@ -124,10 +126,7 @@ impl Resource for Table {
         }
         let judged = self.judge(cx, &arn, &table, tags_at_once, indexed);
         let (found, notices) = tokio::join!(judged, self.read_notices(&seen, cx));
-        Ok(match found? {
-            Found::Ours(state) => Found::Ours(State { notices: notices?, ..state }),
-            other => other,
-        })
+        found?.try_map(|state| Ok(State { notices: notices?, ..state }))
     }
 
     fn diff(&self, (): &(), state: &State) -> Diff {
@@ -266,14 +265,14 @@ impl Table {
         arn: &str,
         table: &TableDescription,
         tags_at_once: Option<Tags>,
-        indexed: bool,
+        indexed: Option<Ours>,
     ) -> Result<Found<State>> {
         let is_gone = async || anyhow::Ok(self.describe(cx).await?.is_none());
-        let ttl_at_once = if indexed { self.ttl_of(cx).await.ok() } else { None };
-        if let Some(ttl) = &ttl_at_once {
+        let ttl_at_once = if indexed.is_some() { self.ttl_of(cx).await.ok() } else { None };
+        if let (Some(ours), Some(ttl)) = (indexed, &ttl_at_once) {
             let state = self.state(table, ttl.clone());
             if self.diff(&(), &state) == Diff::Same {
-                return Ok(Found::Ours(state));
+                return Ok(ours.found(state));
             }
         }
         let tags = async {
@@ -295,11 +294,13 @@ impl Table {
             }
             read => read?,
         };
-        if let Some(whose) = self.names.foreign(&tags) {
-            return Ok(Found::Foreign(whose));
-        }
-        let lacking = self.names.lacking(&tags);
-        Ok(Found::Ours(State { lacking, ..self.state(table, ttl) }))
+        Ok(match judge(&self.names, &tags) {
+            Ok(ours) => {
+                let lacking = ours.lacking.clone();
+                ours.found(State { lacking, ..self.state(table, ttl) })
+            }
+            Err(foreign) => foreign.found(),
+        })
     }
 
     fn state(&self, table: &TableDescription, ttl: Ttl) -> State {

@@ -10,13 +10,13 @@ use serde_json::{Value, json};
 
 use super::subscription::{Subscribed, subscriptions};
 use super::watch::{is_wanted, optional};
-use crate::aws::index::own_tags;
 use crate::aws::naming::{Lacking, Tags};
 use crate::aws::retry::ignore_not_found;
 use crate::aws::{ApiError, Call, Cloud, Context, Names, told};
 use crate::engine::{
     AlreadyExists, Changes, Diff, Found, Notices, Part, Purpose, Resource, Watched,
 };
+use crate::ownership::{indexed, judge, own_tags};
 
 pub struct Topic {
     pub name: String,
@@ -66,30 +66,28 @@ impl Resource for Topic {
     async fn read(&self, cx: &Context<'_>) -> Result<Found<State>> {
         let arn = self.arn();
         if cx.purpose == Purpose::Compare {
-            let (subscribed, indexed) =
-                tokio::join!(subscriptions(cx, &arn), cx.cloud.index.knows(cx, &arn));
+            let (subscribed, indexed) = tokio::join!(subscriptions(cx, &arn), indexed(cx, &arn));
             let Some(subscribed) = subscribed? else { return Ok(Found::Missing) };
             // To subscribe somebody is to write to the topic.
             let complete =
                 self.subscribers.iter().all(|arn| subscribed.iter().any(|s| s.is_function(arn)));
-            if indexed && complete {
+            if let Some(ours) = indexed
+                && complete
+            {
                 let notices = self.read_notices(cx).await?;
-                return Ok(Found::Ours(self.state(&subscribed, notices, Lacking::default())));
+                return Ok(ours.found(self.state(&subscribed, notices, Lacking::default())));
             }
         }
         let (tags, notices, subscribed) =
             tokio::join!(tags(cx, &arn), self.read_notices(cx), subscriptions(cx, &arn));
-        Ok(match tags? {
-            None => Found::Missing,
-            Some(tags) => self.names.foreign(&tags).map_or_else(
-                || {
-                    let lacking = self.names.lacking(&tags);
-                    let subscribed = subscribed?.unwrap_or_default();
-                    Ok::<_, ApiError>(Found::Ours(self.state(&subscribed, notices?, lacking)))
-                },
-                |whose| Ok(Found::Foreign(whose)),
-            )?,
-        })
+        let Some(tags) = tags? else { return Ok(Found::Missing) };
+        let ours = match judge(&self.names, &tags) {
+            Ok(ours) => ours,
+            Err(foreign) => return Ok(foreign.found()),
+        };
+        let subscribed = subscribed?.unwrap_or_default();
+        let state = self.state(&subscribed, notices?, ours.lacking.clone());
+        Ok(ours.found(state))
     }
 
     fn diff(&self, (): &(), state: &State) -> Diff {

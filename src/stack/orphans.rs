@@ -234,8 +234,7 @@ async fn stray_triggers(wanted: &Deployment, cx: &Context<'_>) -> Result<(Pairs,
             let here = known.protocol == "lambda" && known.endpoint == names.function_arn(function);
             here.then(|| (topic.to_owned(), function.to_owned()))
         };
-        let label = |(topic, function): &(String, String)| format!("{topic} -> {function}");
-        let orphan = |pair: &_| !wanted.stack.has::<Subscription>(&label(pair));
+        let orphan = |pair: &_| !wanted.subscriptions.contains(pair);
         Ok::<_, ApiError>(all.into_iter().filter_map(pair).filter(orphan).collect::<Pairs>())
     });
     let permissions = wanted.functions.iter().map(async |function| {

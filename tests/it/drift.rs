@@ -377,10 +377,10 @@ fn a_table_is_replaced_only_by_name() {
     let before = World::read(&boto);
     local.project.edit("key = \"id\"", "key = \"other\"");
     for args in [["up", "--json"], ["up", "--yes"]] {
-        local.cli.run(args).code(2).says("--replace-table small-items");
+        local.cli.run(args).code(2).says("--replace small-items");
         World::read(&boto).assert_same(&before, "refused");
     }
-    local.cli.ok(["up", "--yes", "--replace-table", "small-items"]);
+    local.cli.ok(["up", "--yes", "--replace", "small-items"]);
     let World(world) = World::read(&boto);
     assert_eq!(world["tables"]["small-items"]["KeySchema"][0]["AttributeName"], "other");
     local.cli.run(["plan"]).code(0);

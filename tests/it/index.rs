@@ -176,7 +176,7 @@ fn a_stranger_that_the_index_takes_for_ours_is_never_written_to() {
                 // Nothing has to be changed, so nobody is asked whose it is.
                 cli.ok(["up"]);
             } else {
-                cli.run(["up", "--replace-table", TABLE]).code(2).says(name).says("not made by");
+                cli.run(["up", "--replace", TABLE]).code(2).says(name).says("not made by");
             }
             let records = proxy.take();
             assert_eq!(records.mutating(), [""; 0], "{what}: {records}");

@@ -11,7 +11,9 @@ use indicatif::{ProgressDrawTarget, TermLike};
 use super::super::screen::{Screen, Stream};
 use super::super::style::Paint;
 use super::super::{Options, Report, lock};
-use crate::engine::{self, Context, Diff, Found, Goal, Interrupt, Plan, Purpose, Resource, Stack};
+use crate::engine::{
+    self, Context, Diff, Found, Goal, Interrupt, Loss, Plan, Purpose, Resource, Stack,
+};
 
 /// A resource of a kind that its letter stands for.
 pub struct Fake<const KIND: char> {
@@ -65,8 +67,8 @@ impl<const KIND: char> Resource for Fake<KIND> {
         &self.name
     }
 
-    fn data(&self, (): &()) -> Option<String> {
-        self.data.map(str::to_owned)
+    fn loss(&self, (): &()) -> Loss {
+        self.data.map_or(Loss::Settings, |data| Loss::Data(data.to_owned()))
     }
 
     async fn read(&self, _: &Context<'_, ()>) -> Result<Found<()>> {

@@ -38,7 +38,7 @@ async fn a_plan_says_what_is_done_to_what() {
         plan::text(&motley().await, None, PLAIN),
         r"-/+ table      words  (must be replaced)
         key: id -> word
-        with it is lost: all its items (about 12)
+        permanently deletes all its items (about 12)
   ! topic      news  (foreign: it has no tag advent:stack)
   + role       web-us-east-1
   ~ function   web  (known after apply)
@@ -46,7 +46,7 @@ async fn a_plan_says_what_is_done_to_what() {
         memory: 128 -> 256
         environment NOTE: none -> two\nlines
   - log group  /aws/lambda/old  (no longer in advent.toml)
-        with it is lost: the logs in it
+        permanently deletes the logs in it
 
 Plan: 1 to create, 2 to update, 1 to replace, 1 to delete. 1 unchanged. 1 foreign."
     );

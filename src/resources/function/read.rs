@@ -16,6 +16,7 @@ use crate::aws::naming::{Lacking, Tags};
 use crate::aws::raw::Raw;
 use crate::aws::{ApiError, Call, Context, Names, Pages, told};
 use crate::engine::Notices;
+use crate::ownership::{self, Foreign, Ours};
 
 /// What Lambda says of a function.
 #[derive(Debug)]
@@ -93,9 +94,9 @@ async fn tags(
     }
 }
 
-/// Whose a function is, unless it is ours.
-pub fn foreign(names: &Names, found: &Lookup) -> Option<String> {
-    names.foreign(&tags_in(&found.output))
+/// Whose a function is.
+pub fn judge(names: &Names, found: &Lookup) -> Result<Ours, Foreign> {
+    ownership::judge(names, &tags_in(&found.output))
 }
 
 /// What somebody has set that advent.toml does not speak of: in its configuration, as an address of

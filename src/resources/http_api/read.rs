@@ -19,6 +19,7 @@ use crate::aws::raw::Raw;
 use crate::aws::{ApiError, Call, Context, Names, Pages, told};
 use crate::engine::{Notices, Purpose, Watched};
 use crate::failure::Failure;
+use crate::ownership::{self, Foreign, Ours};
 use crate::resources::permission;
 
 /// How long an API is new.
@@ -59,8 +60,8 @@ pub(super) fn function_name(arn: &str) -> &str {
     arn.rsplit(':').next().filter(|_| is_arn).unwrap_or(arn)
 }
 
-pub(super) fn foreign(names: &Names, api: &Api) -> Option<String> {
-    names.foreign(&tags(api))
+pub(super) fn judge(names: &Names, api: &Api) -> Result<Ours, Foreign> {
+    ownership::judge(names, &tags(api))
 }
 
 /// What a list says of an API.

@@ -18,6 +18,9 @@ const HOMES: [&str; 2] = ["/root/", "/Users/"];
 /// Commands that a text of advent's may name.
 const COMMANDS: [&str; 10] =
     ["up", "plan", "status", "down", "say", "logs", "build", "pack", "local", "policy"];
+/// What would say whose a thing is.
+const JUDGEMENTS: [&str; 5] =
+    ["Found::Ours", "Found::Foreign", "STACK_TAG", "STAGE_TAG", ".is_distrusted("];
 /// This file names what it forbids.
 const SELF: &str = "xtask/src/tidy/rules.rs";
 
@@ -109,6 +112,13 @@ fn borders(source: &Source, code: &str, findings: &mut Vec<Finding>) {
         for (line, word) in words(production) {
             if ["axum", "TcpListener"].contains(&word) {
                 push(line, format!("only src/local serves HTTP, but this names `{word}`"));
+            }
+        }
+    }
+    if within("resources") || within("stack") || within("commands") {
+        for (index, line) in production.lines().enumerate() {
+            if let Some(call) = JUDGEMENTS.into_iter().find(|call| line.contains(call)) {
+                push(index + 1, format!("only src/ownership.rs says whose a thing is: `{call}`"));
             }
         }
     }
