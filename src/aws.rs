@@ -14,6 +14,7 @@ pub mod raw;
 pub mod record;
 pub mod retry;
 pub mod rights;
+pub mod shared;
 pub mod told;
 pub mod young;
 

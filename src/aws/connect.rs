@@ -1,7 +1,5 @@
 //! From a target to clients, account and Region.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::Result;
@@ -16,21 +14,17 @@ use aws_smithy_types::retry::RetryConfig;
 use aws_smithy_types::timeout::TimeoutConfig;
 use futures::FutureExt as _;
 
-use super::cache::Cache;
 use super::credentials::{self, Kept, Operator, place};
 use super::http::Http;
 use super::index::Index;
 use super::naming::{Names, Tags};
 use super::pace;
 use super::record;
-use super::retry::{ApiError, Call, SingleProbe};
+use super::retry::{ApiError, Call};
+use super::shared::Shared;
 use crate::failure::Failure;
 use crate::invocation::shell_word;
 use crate::local::{Access, Key};
-use crate::resources::function;
-use crate::resources::log_group;
-use crate::resources::permission::Policy;
-use crate::resources::subscription::{Listings, Subscribed};
 
 /// As the SDK calls the service.
 const STS: &str = "STS";
@@ -72,21 +66,10 @@ pub struct Cloud {
     pub sts: aws_sdk_sts::Client,
     /// What the tagging API says is this stage's.
     pub index: Index,
-    /// By function name.
-    pub functions: Cache<Option<Arc<function::Lookup>>>,
-    /// By the beginning of their names.
-    pub log_groups: Cache<log_group::Listed>,
-    /// Functions that wait for their roles to be assumable. Each attempt sends the code again.
-    pub roles: SingleProbe,
-    /// By topic ARN.
-    pub topic_tags: Cache<Option<Tags>>,
-    /// By topic ARN; `None` if there is no such topic.
-    pub subscriptions: Cache<Option<Vec<Subscribed>>>,
-    pub listings: Listings,
-    /// By function name.
-    pub policies: Cache<Policy>,
-    /// Held by whoever writes a function's resource policy: parallel writes lose statements.
-    policy_locks: Mutex<HashMap<String, Arc<tokio::sync::Mutex<()>>>>,
+    /// Answers that the resources of one kind look at, until the cloud is found to be another.
+    pub answers: Shared,
+    /// What else they share.
+    pub shared: Shared,
 }
 
 impl Cloud {
@@ -148,14 +131,8 @@ impl Cloud {
             tagging: aws_sdk_resourcegroupstagging::Client::new(config),
             sts: aws_sdk_sts::Client::new(config),
             index: Index::default(),
-            functions: Cache::default(),
-            log_groups: Cache::default(),
-            roles: SingleProbe::default(),
-            topic_tags: Cache::default(),
-            subscriptions: Cache::default(),
-            listings: Listings::default(),
-            policies: Cache::default(),
-            policy_locks: Mutex::default(),
+            answers: Shared::default(),
+            shared: Shared::default(),
         }
     }
 
@@ -168,23 +145,13 @@ impl Cloud {
     /// The cloud is not as it was read: lets all be asked again, and directly.
     pub fn invalidate_caches(&self) {
         self.index.distrust();
-        self.log_groups.clear();
-        self.functions.clear();
-        self.topic_tags.clear();
-        self.subscriptions.clear();
-        self.policies.clear();
+        self.answers.clear();
     }
 
     /// For a call that uploads so many bytes: the time that a slow line needs for them on top.
     pub fn upload(&self, bytes: usize) -> aws_sdk_lambda::config::Builder {
         let line = Duration::from_secs(bytes as u64 / SLOWEST_UPLOAD);
         aws_sdk_lambda::config::Builder::new().timeout_config(timeouts(self.timeout + line))
-    }
-
-    /// The lock that serialises writes of a function's resource policy.
-    pub fn policy_lock(&self, function: &str) -> Arc<tokio::sync::Mutex<()>> {
-        let mut locks = self.policy_locks.lock().unwrap_or_else(PoisonError::into_inner);
-        Arc::clone(locks.entry(function.to_owned()).or_default())
     }
 }
 

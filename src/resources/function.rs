@@ -23,7 +23,7 @@ pub use read::{Lookup, judge, lookup};
 use self::environment::{UNREAD, variables};
 use super::role::{self, Role};
 use crate::aws::naming::Lacking;
-use crate::aws::retry::poll_pause;
+use crate::aws::retry::{SingleProbe, poll_pause};
 use crate::aws::{ApiError, Call, Cloud, Context, Names, Wait};
 use crate::engine::{AlreadyExists, Changes, Conflict, Diff, Found, Notices, Resource};
 
@@ -88,6 +88,10 @@ pub struct Code {
     /// As Lambda gives it: base64 of the zip's SHA-256.
     pub sha256: String,
 }
+
+/// Functions that wait for their roles to be assumable. Each attempt sends the code again.
+#[derive(Default)]
+struct AssumableRoles(SingleProbe);
 
 /// What a function takes from the role it runs with.
 pub struct Inputs {
@@ -193,10 +197,11 @@ impl Resource for Function {
                 .config_override(cx.cloud.upload(code.zip.as_ref().len()))
                 .send()
         };
+        let probe = cx.cloud.shared.of::<AssumableRoles>();
         let create = || {
             Call::new("lambda:CreateFunction", &self.name)
                 .wait(cx, &WAITS)
-                .probe(&cx.cloud.roles)
+                .probe(&probe.0)
                 .send(request)
         };
         match self.with_role(cx, &self.role_arn, create).await? {

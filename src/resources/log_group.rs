@@ -8,6 +8,7 @@ use anyhow::Result;
 use aws_sdk_cloudwatchlogs::types::LogGroup as LogGroupDescription;
 use aws_smithy_types::DateTime;
 
+use crate::aws::cache::Cache;
 use crate::aws::naming::{Lacking, Tags};
 use crate::aws::raw::Raw;
 use crate::aws::retry::ignore_not_found;
@@ -241,7 +242,11 @@ impl Resource for LogGroup {
 }
 
 /// Groups by name.
-pub type Listed = Arc<BTreeMap<String, State>>;
+type Listed = Arc<BTreeMap<String, State>>;
+
+/// By the beginning of their names.
+#[derive(Default)]
+struct Lists(Cache<Listed>);
 
 /// The groups whose names begin so, asked for once a run: all of them, or up to `name`.
 async fn listed(cx: &Context<'_>, prefix: &str, name: &str) -> Result<Listed, ApiError> {
@@ -292,5 +297,5 @@ async fn listed(cx: &Context<'_>, prefix: &str, name: &str) -> Result<Listed, Ap
             }
         }
     };
-    cx.cloud.log_groups.get(cx, prefix, ask).await
+    cx.cloud.answers.of::<Lists>().0.get(cx, prefix, ask).await
 }

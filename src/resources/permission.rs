@@ -1,7 +1,7 @@
 //! Leave for a topic or a route to invoke a function: one statement of its resource policy.
 
-use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::collections::{BTreeSet, HashMap};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::Result;
@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use super::function;
 use super::watch::{Look, identity, ignored, ours};
+use crate::aws::cache::Cache;
 use crate::aws::retry::ignore_not_found;
 use crate::aws::{ApiError, Call, Cloud, Context, Names, Wait, told};
 use crate::engine::{AlreadyExists, Changes, Diff, Found, Loss, Purpose, Resource, Watched};
@@ -103,6 +104,21 @@ impl Statement {
 /// The statements of a function's resource policy.
 pub type Policy = Vec<Statement>;
 
+/// By function name.
+#[derive(Default)]
+struct Policies(Cache<Policy>);
+
+/// By function name: held by whoever writes its resource policy, since parallel writes lose
+/// statements.
+#[derive(Default)]
+struct PolicyLocks(Mutex<HashMap<String, Arc<tokio::sync::Mutex<()>>>>);
+
+fn policy_lock(cx: &Context<'_>, function: &str) -> Arc<tokio::sync::Mutex<()>> {
+    let locks = cx.cloud.shared.of::<PolicyLocks>();
+    let mut locks = locks.0.lock().unwrap_or_else(PoisonError::into_inner);
+    Arc::clone(locks.entry(function.to_owned()).or_default())
+}
+
 impl Resource for Permission {
     const KIND: &'static str = "permission";
     type Client = Cloud;
@@ -139,7 +155,7 @@ impl Resource for Permission {
     }
 
     async fn create(&self, source: &SourceArn, cx: &Context<'_>) -> Result<Statement> {
-        let lock = cx.cloud.policy_lock(&self.function);
+        let lock = policy_lock(cx, &self.function);
         let _held = lock.lock().await;
         self.put(source, cx).await
     }
@@ -150,7 +166,7 @@ impl Resource for Permission {
         state: &Statement,
         cx: &Context<'_>,
     ) -> Result<Statement> {
-        let lock = cx.cloud.policy_lock(&self.function);
+        let lock = policy_lock(cx, &self.function);
         let _held = lock.lock().await;
         for _ in 0..state.copies {
             self.remove(&self.sid, cx).await?;
@@ -159,7 +175,7 @@ impl Resource for Permission {
     }
 
     async fn delete(&self, _: &Statement, cx: &Context<'_>) -> Result<()> {
-        let lock = cx.cloud.policy_lock(&self.function);
+        let lock = policy_lock(cx, &self.function);
         let _held = lock.lock().await;
         self.remove(&self.sid, cx).await
     }
@@ -357,7 +373,7 @@ pub async fn policy(cx: &Context<'_>, function: &str) -> Result<Policy, ApiError
             Err(error) => Err(error),
         }
     };
-    cx.cloud.policies.get(cx, function, ask).await
+    cx.cloud.answers.of::<Policies>().0.get(cx, function, ask).await
 }
 
 impl Statement {

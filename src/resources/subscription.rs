@@ -8,6 +8,7 @@ use anyhow::{Result, bail};
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep, timeout};
 
+use crate::aws::cache::Cache;
 use crate::aws::retry::{ignore_not_found, poll_pause};
 use crate::aws::{ApiError, Call, Cloud, Context, Names, Pages, told};
 use crate::engine::{Conflict, Diff, Found, Notices, Purpose, Resource};
@@ -138,12 +139,12 @@ impl Resource for Subscription {
             }
             Purpose::Compare => {
                 if let Some(found) = find.await? {
-                    cx.cloud.listings.arrived(&topic, &function);
+                    cx.cloud.shared.of::<Listings>().arrived(&topic, &function);
                     let notices = self.read_notices(&found.arn, cx);
                     let (ours, notices) = tokio::join!(ours, notices);
                     (Some(found), ours?, notices?)
                 } else {
-                    cx.cloud.listings.expect(&topic, &function);
+                    cx.cloud.shared.of::<Listings>().expect(&topic, &function);
                     (None, None, Notices::default())
                 }
             }
@@ -160,7 +161,7 @@ impl Resource for Subscription {
         let topic = self.names.topic_arn(&self.topic);
         let function = self.names.function_arn(&self.function);
         let subscribed = self.subscribe(&topic, &function, cx).await;
-        cx.cloud.listings.arrived(&topic, &function);
+        cx.cloud.shared.of::<Listings>().arrived(&topic, &function);
         Ok(State { arn: subscribed?, endpoint: function, notices: Notices::default() })
     }
 
@@ -171,7 +172,7 @@ impl Resource for Subscription {
     /// It exists when it is listed.
     async fn wait_until_ready(&self, state: &State, cx: &Context<'_>) -> Result<()> {
         let topic = self.names.topic_arn(&self.topic);
-        let listings = &cx.cloud.listings;
+        let listings = cx.cloud.shared.of::<Listings>();
         let begun = Instant::now();
         let (mut subscribed, mut noted) = (begun, false);
         let mut asked = listings.gathered(&topic).await.unwrap_or(begun);
@@ -257,12 +258,16 @@ impl Subscribed {
     }
 }
 
+/// By topic ARN.
+#[derive(Default)]
+struct Lists(Cache<Option<Vec<Subscribed>>>);
+
 /// A topic's subscriptions, asked for once a run; `None` if there is no such topic.
 pub async fn subscriptions(
     cx: &Context<'_>,
     topic: &str,
 ) -> Result<Option<Vec<Subscribed>>, ApiError> {
-    cx.cloud.subscriptions.get(cx, topic, || list(cx, topic)).await
+    cx.cloud.answers.of::<Lists>().0.get(cx, topic, || list(cx, topic)).await
 }
 
 async fn list(cx: &Context<'_>, topic: &str) -> Result<Option<Vec<Subscribed>>, ApiError> {
@@ -292,7 +297,7 @@ type Last = tokio::sync::Mutex<Option<(Instant, Listed)>>;
 
 /// Lists of topics' subscriptions, each taken for all that this run has subscribed by then.
 #[derive(Debug, Default)]
-pub struct Listings {
+struct Listings {
     /// The functions that this run is going to subscribe, by topic.
     expected: Mutex<HashMap<String, BTreeSet<String>>>,
     arrived: Notify,

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 
 use super::subscription::{Subscribed, subscriptions};
 use super::watch::{is_wanted, optional};
+use crate::aws::cache::Cache;
 use crate::aws::naming::{Lacking, Tags};
 use crate::aws::retry::ignore_not_found;
 use crate::aws::{ApiError, Call, Cloud, Context, Names, told};
@@ -187,6 +188,10 @@ fn sdk_tags(tags: Tags) -> Result<Vec<Tag>> {
     Ok(tags.collect::<Result<_, _>>()?)
 }
 
+/// `None` if there is no such topic.
+#[derive(Default)]
+struct TagsByArn(Cache<Option<Tags>>);
+
 /// A topic's tags, asked for once a run; `None` if there is no such topic.
 pub async fn tags(cx: &Context<'_>, arn: &str) -> Result<Option<Tags>, ApiError> {
     let list = async || -> Result<Tags, ApiError> {
@@ -204,5 +209,5 @@ pub async fn tags(cx: &Context<'_>, arn: &str) -> Result<Option<Tags>, ApiError>
             Err(error) => Err(error),
         }
     };
-    cx.cloud.topic_tags.get(cx, arn, ask).await
+    cx.cloud.answers.of::<TagsByArn>().0.get(cx, arn, ask).await
 }

@@ -12,6 +12,7 @@ use serde_json::Value;
 use super::super::permission;
 use super::super::watch::{is_wanted, optional};
 use super::{LOOKS, State};
+use crate::aws::cache::Cache;
 use crate::aws::naming::{Lacking, Tags};
 use crate::aws::raw::Raw;
 use crate::aws::{ApiError, Call, Context, Names, Pages, told};
@@ -54,6 +55,10 @@ async fn get_raw(
     }
 }
 
+/// By function name.
+#[derive(Default)]
+struct Lookups(Cache<Option<Arc<Lookup>>>);
+
 /// What Lambda says of a function, asked for once a run: with its tags, or not at all.
 pub async fn lookup(cx: &Context<'_>, name: &str) -> Result<Option<Arc<Lookup>>, ApiError> {
     let ask = || async {
@@ -67,7 +72,7 @@ pub async fn lookup(cx: &Context<'_>, name: &str) -> Result<Option<Arc<Lookup>>,
         }
         Ok(Some(Arc::new(Lookup { output: found, raw })))
     };
-    cx.cloud.functions.get(cx, name, ask).await
+    cx.cloud.answers.of::<Lookups>().0.get(cx, name, ask).await
 }
 
 /// The tags of a function that seems to have none. `GetFunction` leaves them out for who may not

@@ -18,6 +18,8 @@ const HOMES: [&str; 2] = ["/root/", "/Users/"];
 /// Commands that a text of advent's may name.
 const COMMANDS: [&str; 10] =
     ["up", "plan", "status", "down", "say", "logs", "build", "pack", "local", "policy"];
+/// What stands above `aws` in this crate.
+const AWS_KNOWS_NOT: [&str; 5] = ["resources", "stack", "manifest", "commands", "ownership"];
 /// What would say whose a thing is.
 const JUDGEMENTS: [&str; 5] =
     ["Found::Ours", "Found::Foreign", "STACK_TAG", "STAGE_TAG", ".is_distrusted("];
@@ -119,6 +121,13 @@ fn borders(source: &Source, code: &str, findings: &mut Vec<Finding>) {
         for (index, line) in production.lines().enumerate() {
             if let Some(call) = JUDGEMENTS.into_iter().find(|call| line.contains(call)) {
                 push(index + 1, format!("only src/ownership.rs says whose a thing is: `{call}`"));
+            }
+        }
+    }
+    if within("aws") {
+        for (line, module) in crate_uses(production) {
+            if AWS_KNOWS_NOT.contains(&module) {
+                push(line, format!("aws knows no kind, but uses `crate::{module}`"));
             }
         }
     }
