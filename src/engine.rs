@@ -16,7 +16,8 @@ pub use graph::Interrupt;
 pub use notice::{Notices, Unread, Watched};
 pub use plan::{Action, Goal, Observed, Plan, Step};
 pub use resource::{
-    AlreadyExists, Change, Changes, Conflict, Context, Diff, Found, Loss, Part, Purpose, Resource,
+    AlreadyExists, Change, Changes, ClientOf, Conflict, Context, Diff, Found, Identity, Loss, Part,
+    Resource, StateOf,
 };
 pub use stack::{Handle, NodeId, Stack};
 

@@ -5,7 +5,7 @@
 
 use crate::aws::Context;
 use crate::aws::naming::{Lacking, Names, STACK_TAG, STAGE_TAG, Tags};
-use crate::engine::{Found, Purpose};
+use crate::engine::Found;
 
 use std::time::Duration;
 
@@ -15,9 +15,7 @@ const LOOK_AGAIN: Duration = Duration::from_secs(1);
 /// That a thing is this stage's. Nothing else makes one.
 #[derive(Debug)]
 pub struct Ours {
-    /// What it lacks of the author's own tags.
-    pub lacking: Lacking,
-    _judged: (),
+    lacking: Lacking,
 }
 
 /// That a thing is somebody else's, and how that is known.
@@ -25,6 +23,11 @@ pub struct Ours {
 pub struct Foreign(String);
 
 impl Ours {
+    /// What it lacks of the author's own tags.
+    pub fn lacking(&self) -> &Lacking {
+        &self.lacking
+    }
+
     pub fn found<S>(self, state: S) -> Found<S> {
         Found::Ours(state)
     }
@@ -40,7 +43,7 @@ impl Foreign {
 pub fn judge(names: &Names, tags: &Tags) -> Result<Ours, Foreign> {
     match (tags.get(STACK_TAG), tags.get(STAGE_TAG)) {
         (Some(stack), Some(stage)) if *stack == names.stack && *stage == names.stage => {
-            Ok(Ours { lacking: names.lacking(tags), _judged: () })
+            Ok(Ours { lacking: names.lacking(tags) })
         }
         (Some(stack), stage) => Err(Foreign(format!(
             "it belongs to the stack {stack}, stage {}",
@@ -62,10 +65,10 @@ pub fn part<S>(whole: Option<Ours>, part: Option<S>) -> Found<S> {
 }
 
 /// By the tagging API's index, where it says that this is ours and lacks none of the author's own
-/// tags, and may be believed. `None` means nothing.
+/// tags, and may be believed: for nothing that is written or deleted. `None` means nothing.
 pub async fn indexed(cx: &Context<'_>, arn: &str) -> Option<Ours> {
     // What a create found in its place may be anybody's.
-    if cx.fresh || cx.purpose == Purpose::Delete || cx.cloud.index.is_distrusted() {
+    if cx.fresh || cx.cloud.index.is_distrusted() {
         return None;
     }
     let arns = cx.cloud.index.arns(cx).await;

@@ -19,17 +19,17 @@ pub use orphans::Orphans;
 
 use crate::aws::{Cloud, Names};
 use crate::bundle::{Arch, Artifact};
-use crate::engine::{Handle, Observed, Purpose, Reporter, Stack};
+use crate::engine::{Goal, Handle, Observed, Reporter, Stack};
 use crate::failure::Failure;
 use crate::manifest::{self, Manifest, Value};
-use crate::resources::function::{Code, Function, Inputs};
-use crate::resources::http_api::{self, HttpApi};
-use crate::resources::log_group::LogGroup;
-use crate::resources::permission::{Permission, Wanted};
-use crate::resources::role::{self, Role};
-use crate::resources::subscription::Subscription;
-use crate::resources::table::Table;
-use crate::resources::topic::Topic;
+use crate::resources::function::{Code, Function, FunctionId, Inputs};
+use crate::resources::http_api::{self, HttpApi, HttpApiId};
+use crate::resources::log_group::{LogGroup, LogGroupId};
+use crate::resources::permission::{Permission, PermissionId, Wanted};
+use crate::resources::role::{self, Role, RoleId};
+use crate::resources::subscription::{Subscription, SubscriptionId};
+use crate::resources::table::{Table, TableId};
+use crate::resources::topic::{Topic, TopicId};
 use crate::slack::Caller;
 use crate::trace;
 use permissions::{Source, Statement};
@@ -89,11 +89,11 @@ impl Deployment {
         };
         let stack = &mut this.stack;
         for (id, table) in &manifest.tables {
+            let name = names.physical(table.name.as_deref(), id);
             let table = Table {
-                name: names.physical(table.name.as_deref(), id),
+                id: TableId { name, names: names.clone() },
                 key: table.key.clone(),
                 ttl: table.ttl.clone(),
-                names: names.clone(),
             };
             stack.add(&format!("table.{id}"), table);
         }
@@ -106,7 +106,7 @@ impl Deployment {
                 names.function_arn(&names.function(function.name.as_deref(), id))
             };
             let subscribers = subscribers.map(function).collect();
-            let topic = Topic { name, subscribers, names: names.clone() };
+            let topic = Topic { id: TopicId { name, names: names.clone() }, subscribers };
             topics.insert(id, stack.add(&format!("topic.{id}"), topic));
         }
         this.http_api = manifest.http_api.as_ref().map(|api| {
@@ -115,11 +115,10 @@ impl Deployment {
                 function.routes.iter().map(move |key| (key.clone(), name.clone()))
             });
             let api = HttpApi {
-                name: names.api(api.name.as_deref()),
+                id: HttpApiId { name: names.api(api.name.as_deref()), names: names.clone() },
                 routes: routes.collect(),
                 rate: http_api::rate(api.throttle_rate),
                 burst: api.throttle_burst,
-                names: names.clone(),
             };
             stack.add("http_api", api)
         });
@@ -147,14 +146,14 @@ impl Deployment {
         &mut self,
         cloud: &Cloud,
         reporter: &dyn Reporter,
-        purpose: Purpose,
+        goal: Goal,
     ) -> Result<(Observed, Orphans)> {
-        let orphans = trace::step("orphans", "read", Orphans::find(self, cloud, purpose));
-        let wanted = self.stack.read(cloud, reporter, purpose, 0);
-        let (mut observed, orphans) = tokio::try_join!(wanted, orphans)?;
+        let orphans = trace::step("orphans", "read", Orphans::find(self, cloud, goal));
+        let wanted = self.stack.read(cloud, reporter, goal, 0);
+        let (mut observed, mut orphans) = tokio::try_join!(wanted, orphans)?;
         let wanted = self.stack.len();
-        orphans.add_to(&mut self.stack, &self.names);
-        observed.extend(self.stack.read(cloud, reporter, Purpose::Delete, wanted).await?);
+        orphans.prune(&mut self.stack, &self.names);
+        observed.extend(self.stack.read(cloud, reporter, goal, wanted).await?);
         Ok((observed, orphans))
     }
 
@@ -173,18 +172,19 @@ impl Deployment {
         let boundary = manifest.permissions_boundary.as_deref().map(|arn| names.in_account(arn));
         let role = given.is_none().then(|| {
             let role = Role {
-                name: role_name,
+                id: RoleId { name: role_name, names: names.clone() },
                 policies: policies::inline(manifest, id, function, names),
                 boundary: boundary.clone(),
-                names: names.clone(),
             };
             self.stack.add(&format!("role.{id}"), role)
         });
         let log_group = LogGroup {
-            name: Names::log_group(&name),
-            lookup: self.log_groups.clone().unwrap_or_else(|| Names::log_group(&name)),
+            id: LogGroupId {
+                name: Names::log_group(&name),
+                lookup: self.log_groups.clone().unwrap_or_else(|| Names::log_group(&name)),
+                names: names.clone(),
+            },
             retention: manifest.log_retention_days,
-            names: names.clone(),
         };
         let log_group = self.stack.add(&format!("log_group.{id}"), log_group);
         let (secrets, plain): (Vec<_>, Vec<_>) =
@@ -195,7 +195,7 @@ impl Deployment {
         };
         let artifact = parts.artifacts.iter().find(|artifact| artifact.function == id);
         let resource = Function {
-            name: name.clone(),
+            id: FunctionId { name: name.clone(), names: names.clone() },
             role_arn,
             role_given: given.is_some(),
             role_boundary: boundary,
@@ -208,7 +208,6 @@ impl Deployment {
             secrets: secrets.into_iter().filter_map(secret).collect(),
             architecture: parts.arch.to_string(),
             code: artifact.map(|artifact| Code::new(artifact.zip.clone(), artifact.sha256.clone())),
-            names: names.clone(),
         };
         self.functions.push(name);
         let place = format!("function.{id}");
@@ -223,7 +222,7 @@ impl Deployment {
             }),
         };
         // Before Lambda would make it.
-        self.stack.after(handle, log_group.node());
+        self.stack.after(handle.node(), log_group.node());
         if !function.routes.is_empty() {
             let (id, caller) = (id.to_owned(), function.caller.clone());
             self.routed.push(Routed { id, caller, function: handle });
@@ -250,14 +249,14 @@ impl Deployment {
         let permission_id = format!("permission.{id}.{topic_id}");
         let source = move |()| source.clone();
         let permission = self.stack.add_with(&permission_id, permission, (), source);
-        self.stack.after(permission, function.node());
+        self.stack.after(permission.node(), function.node());
         self.stack.deleted_with_parent(permission, function);
         let subscription =
-            Subscription { label, topic: topic_name, function: name, names: self.names.clone() };
+            Subscription { id: SubscriptionId::new(topic_name, name, self.names.clone()) };
         let subscription = self.stack.add(&format!("subscription.{id}.{topic_id}"), subscription);
         // What SNS may not deliver it drops.
-        self.stack.after(subscription, permission.node());
-        self.stack.after(subscription, topics[topic_id].node());
+        self.stack.after(subscription.node(), permission.node());
+        self.stack.after(subscription.node(), topics[topic_id].node());
     }
 
     fn add_route_permission(
@@ -278,18 +277,20 @@ impl Deployment {
             _ => names.routes_arn(&api.id),
         };
         let permission = self.stack.add_with(&id, permission, api, source);
-        self.stack.after(permission, function.node());
+        self.stack.after(permission.node(), function.node());
         self.stack.deleted_with_parent(permission, function);
     }
 
     fn permission(&self, label: &str, function: &str, statement: &Statement) -> Permission {
         Permission {
-            label: label.to_owned(),
-            function: function.to_owned(),
-            sid: statement.sid.clone(),
+            id: PermissionId {
+                label: label.to_owned(),
+                function: function.to_owned(),
+                sid: statement.sid.clone(),
+                names: self.names.clone(),
+            },
             principal: statement.source.principal().to_owned(),
             wanted: self.permissions.get(function).cloned().unwrap_or_default(),
-            names: self.names.clone(),
         }
     }
 }

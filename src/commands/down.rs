@@ -7,7 +7,7 @@ use anyhow::Result;
 use super::session::{Observation, Session, application, folder};
 use super::{document, interrupt, rights};
 use crate::cli::Global;
-use crate::engine::{Action, Plan, Purpose};
+use crate::engine::{Action, Goal, Plan};
 use crate::local;
 use crate::report::Report;
 use crate::stack;
@@ -26,7 +26,7 @@ pub async fn run(global: &Global, report: &Report) -> Result<u8> {
     }
     let session = Session::of(app, global, report).await?;
     report.note(&format!("{} in {}", session.app.manifest.name, session.place()));
-    let Observation { deployment, observed, .. } = session.read(&[], Purpose::Delete).await?;
+    let Observation { deployment, observed, .. } = session.read(&[], Goal::Down).await?;
     let plan = deployment.stack.plan_down(observed);
     report.name(&plan);
     for (step, whose) in plan.foreign() {

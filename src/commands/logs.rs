@@ -14,7 +14,7 @@ use tokio::time::{Instant, sleep};
 use super::session::Session;
 use crate::aws::{ApiError, Call, Context, Names, Pages};
 use crate::cli::{Global, Logs};
-use crate::engine::{Purpose, Stack};
+use crate::engine::Stack;
 use crate::failure::Failure;
 use crate::report::Report;
 
@@ -46,7 +46,7 @@ pub async fn run(global: &Global, args: &Logs, report: &Report) -> Result<u8> {
     if args.follow {
         return follow(&session, &functions, start).await;
     }
-    let cx = Stack::context(&session.cloud, Purpose::Compare);
+    let cx = Stack::context(&session.cloud);
     let mut look = Look::begin(&cx, &functions, start).await;
     if let Some(error) = look.trouble.take() {
         return Err(error.into());
@@ -95,7 +95,7 @@ async fn follow(session: &Session<'_>, functions: &[String], start: i64) -> Resu
     if functions.is_empty() {
         return Err(not_up(session, functions).into());
     }
-    let cx = Stack::context(&session.cloud, Purpose::Compare);
+    let cx = Stack::context(&session.cloud);
     let pause = PAUSE.max(PAUSE_PER_GROUP * u32::try_from(functions.len()).unwrap_or(u32::MAX));
     let mut seen = Seen::default();
     let mut absent: Option<Vec<&str>> = None;

@@ -12,7 +12,7 @@ use super::interrupt::UnderWay;
 use crate::aws::{Cloud, Names, Target, record};
 use crate::bundle::{self, Application, Arch, Artifact, Destination};
 use crate::cli::Global;
-use crate::engine::{Applied, Interrupt, Observed, Options, Plan, Purpose};
+use crate::engine::{Applied, Goal, Interrupt, Observed, Options, Plan};
 use crate::local::{self, Running};
 use crate::manifest::Source;
 use crate::report::Report;
@@ -88,7 +88,7 @@ impl<'a> Session<'a> {
 
     /// Reads the whole stack and plans to bring it to what it should be.
     pub async fn plan(&self, artifacts: &[Artifact]) -> Result<(Deployment, Plan)> {
-        let Observation { deployment, observed } = self.read(artifacts, Purpose::Compare).await?;
+        let Observation { deployment, observed } = self.read(artifacts, Goal::Up).await?;
         let plan = deployment.stack.plan_up(observed);
         self.report.name(&plan);
         // Not once more in every round.
@@ -130,7 +130,7 @@ impl<'a> Session<'a> {
     }
 
     /// Reads the whole stack: what it should be, and what it is.
-    pub async fn read(&self, artifacts: &[Artifact], purpose: Purpose) -> Result<Observation> {
+    pub async fn read(&self, artifacts: &[Artifact], goal: Goal) -> Result<Observation> {
         let secrets = |variable: &str| {
             let secret = std::env::var(variable).ok();
             self.report.hide(secret.as_deref().unwrap_or_default());
@@ -140,7 +140,7 @@ impl<'a> Session<'a> {
         let parts = Parts { arch: self.arch, artifacts, secrets: &secrets };
         let mut deployment = Deployment::new(&self.app.manifest, &self.cloud.names, &parts);
         self.report.begin("reading the cloud");
-        let read = deployment.read(&self.cloud, self.report, purpose).await;
+        let read = deployment.read(&self.cloud, self.report, goal).await;
         self.report.end();
         let (observed, orphans) = read?;
         for role in &orphans.in_use {

@@ -4,11 +4,11 @@ use anyhow::Result;
 use serde_json::{Value, json};
 
 use super::session::Session;
-use crate::engine::{Purpose, Resource as _, Stack};
+use crate::engine::{Identity as _, Stack};
 use crate::failure::Failure;
 use crate::invocation::shell_word;
 use crate::manifest::{Function, Manifest};
-use crate::resources::http_api::HttpApi;
+use crate::resources::http_api::HttpApiId;
 
 /// A route of a function.
 #[derive(Debug, Clone, Copy)]
@@ -104,14 +104,13 @@ pub async fn endpoint(session: &Session<'_>) -> Result<String> {
         let what = format!("the stack {} has no route, and so no URL", names.stack);
         return Err(Failure::refused(what).into());
     }
-    let cx = Stack::context(&session.cloud, Purpose::Delete);
-    match Box::pin(HttpApi::named(names).read(&cx)).await?.ours() {
-        Some(api) => Ok(api.endpoint),
-        None => {
-            let what = format!("the stack {} is not up in {}", names.stack, session.place());
-            Err(Failure::new(what).hint("bring it up first: `advent up`").into())
-        }
+    let cx = Stack::context(&session.cloud);
+    let api = HttpApiId { name: names.api(None), names: names.clone() };
+    if let Some(api) = Box::pin(api.find(&cx)).await?.ours() {
+        return Ok(api.endpoint);
     }
+    let what = format!("the stack {} is not up in {}", names.stack, session.place());
+    Err(Failure::new(what).hint("bring it up first: `advent up`").into())
 }
 
 #[cfg(test)]

@@ -5,8 +5,8 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use super::{
-    Action, AlreadyExists, Change, Changes, Context, Diff, Event, Found, Handle, Interrupt,
-    Options, Outcome, Plan, Purpose, Reporter, Resource, Stack,
+    Action, AlreadyExists, Change, Changes, Context, Diff, Event, Found, Goal, Handle, Identity,
+    Interrupt, Options, Outcome, Plan, Reporter, Resource, Stack,
 };
 use anyhow::{Result, bail};
 
@@ -53,18 +53,17 @@ struct TableState {
     arn: String,
 }
 
-impl Resource for Table {
+impl Identity for Table {
     const KIND: &'static str = "table";
     const STALE_READS_AFTER_DELETE: bool = true;
     type Client = FakeCloud;
-    type Inputs = ();
     type State = TableState;
 
     fn name(&self) -> &str {
         self.0
     }
 
-    async fn read(&self, cx: &Context<'_, FakeCloud>) -> Result<Found<TableState>> {
+    async fn find(&self, cx: &Context<'_, FakeCloud>) -> Result<Found<TableState>> {
         {
             let mut hidden = cx.cloud.hidden.lock().unwrap();
             if self.0 == "words" && *hidden > 0 {
@@ -77,6 +76,25 @@ impl Resource for Table {
             Some(thing) if thing.contains_key("foreign") => Found::Foreign("no tags".into()),
             Some(_) => Found::Ours(TableState { arn: format!("arn:{}", self.0) }),
         })
+    }
+
+    async fn delete(&self, _: &TableState, cx: &Context<'_, FakeCloud>) -> Result<()> {
+        cx.cloud.call("delete", self.0).await?;
+        cx.cloud.things.lock().unwrap().remove(self.0);
+        Ok(())
+    }
+}
+
+impl Resource for Table {
+    type Id = Self;
+    type Inputs = ();
+
+    fn id(&self) -> &Self {
+        self
+    }
+
+    async fn observe(&self, cx: &Context<'_, FakeCloud>) -> Result<Found<TableState>> {
+        self.find(cx).await
     }
 
     fn diff(&self, (): &(), _: &TableState) -> Diff {
@@ -106,12 +124,6 @@ impl Resource for Table {
 
     async fn wait_until_ready(&self, _: &TableState, cx: &Context<'_, FakeCloud>) -> Result<()> {
         cx.cloud.call("wait until ready", self.0).await
-    }
-
-    async fn delete(&self, _: &TableState, cx: &Context<'_, FakeCloud>) -> Result<()> {
-        cx.cloud.call("delete", self.0).await?;
-        cx.cloud.things.lock().unwrap().remove(self.0);
-        Ok(())
     }
 }
 
@@ -144,18 +156,36 @@ impl Function {
     }
 }
 
-impl Resource for Function {
+impl Identity for Function {
     const KIND: &'static str = "function";
     type Client = FakeCloud;
-    type Inputs = FunctionInputs;
     type State = FunctionState;
 
     fn name(&self) -> &str {
         self.name
     }
 
-    async fn read(&self, cx: &Context<'_, FakeCloud>) -> Result<Found<FunctionState>> {
+    async fn find(&self, cx: &Context<'_, FakeCloud>) -> Result<Found<FunctionState>> {
         Ok(self.state(cx.cloud).map_or(Found::Missing, Found::Ours))
+    }
+
+    async fn delete(&self, _: &FunctionState, cx: &Context<'_, FakeCloud>) -> Result<()> {
+        cx.cloud.call("delete", self.name).await?;
+        cx.cloud.things.lock().unwrap().remove(self.name);
+        Ok(())
+    }
+}
+
+impl Resource for Function {
+    type Id = Self;
+    type Inputs = FunctionInputs;
+
+    fn id(&self) -> &Self {
+        self
+    }
+
+    async fn observe(&self, cx: &Context<'_, FakeCloud>) -> Result<Found<FunctionState>> {
+        self.find(cx).await
     }
 
     fn diff(&self, inputs: &FunctionInputs, state: &FunctionState) -> Diff {
@@ -188,12 +218,6 @@ impl Resource for Function {
     ) -> Result<FunctionState> {
         cx.cloud.call("update", self.name).await?;
         Ok(self.put(inputs, cx.cloud))
-    }
-
-    async fn delete(&self, _: &FunctionState, cx: &Context<'_, FakeCloud>) -> Result<()> {
-        cx.cloud.call("delete", self.name).await?;
-        cx.cloud.things.lock().unwrap().remove(self.name);
-        Ok(())
     }
 }
 
@@ -249,11 +273,11 @@ fn say(outcome: &Outcome) -> String {
 }
 
 async fn plan_up(stack: &Stack<FakeCloud>, cloud: &FakeCloud) -> Plan {
-    stack.plan_up(stack.read(cloud, &(), Purpose::Compare, 0).await.unwrap())
+    stack.plan_up(stack.read(cloud, &(), Goal::Up, 0).await.unwrap())
 }
 
 async fn plan_down(stack: &Stack<FakeCloud>, cloud: &FakeCloud) -> Plan {
-    stack.plan_down(stack.read(cloud, &(), Purpose::Delete, 0).await.unwrap())
+    stack.plan_down(stack.read(cloud, &(), Goal::Down, 0).await.unwrap())
 }
 
 async fn up(stack: &Stack<FakeCloud>, cloud: &FakeCloud) -> Vec<String> {
@@ -398,10 +422,8 @@ async fn what_another_run_created_and_deleted_is_created_without_a_long_wait() {
 async fn an_orphan_goes_last_and_in_order() {
     let mut stack = stack(128, "arm64");
     let cloud = FakeCloud::default();
-    let old = stack.add("old", Table("old"));
-    let user = stack.add_with("user", Table("user"), (), |()| ());
-    stack.prune(old);
-    stack.prune(user);
+    stack.prune("old", Table("old"));
+    stack.prune("user", Table("user"));
     for name in ["old", "user"] {
         cloud.things.lock().unwrap().insert(name.into(), BTreeMap::new());
     }

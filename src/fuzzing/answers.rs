@@ -22,7 +22,7 @@ use super::must;
 use crate::aws::http::Http;
 use crate::aws::{Cloud, Names};
 use crate::bundle::Arch;
-use crate::engine::{Action, Purpose};
+use crate::engine::{Action, Goal};
 use crate::manifest::Manifest;
 use crate::stack::{Deployment, Parts};
 
@@ -60,10 +60,10 @@ pub fn any(bytes: &[u8]) {
     }
     // Names can be written in other ways in JSON and XML.
     let named = text.contains("fuzzed") || text.contains("\\u") || text.contains('&');
-    for purpose in [Purpose::Compare, Purpose::Delete] {
+    for goal in [Goal::Up, Goal::Down] {
         let endpoint =
             Endpoint { answers: Arc::new(Mutex::new(answers.clone())), asked: Arc::default() };
-        let found = look(&endpoint, purpose);
+        let found = look(&endpoint, goal);
         let asked = endpoint.asked.load(Ordering::Relaxed);
         assert!(asked < MOST, "{asked} requests");
         assert!(!found || named, "something is ours that says nowhere so");
@@ -71,7 +71,7 @@ pub fn any(bytes: &[u8]) {
 }
 
 /// Whether something was found that is ours.
-fn look(endpoint: &Endpoint, purpose: Purpose) -> bool {
+fn look(endpoint: &Endpoint, goal: Goal) -> bool {
     let mut runtime = tokio::runtime::Builder::new_current_thread();
     let runtime = must(runtime.enable_all().start_paused(true).build());
     runtime.block_on(async {
@@ -80,10 +80,10 @@ fn look(endpoint: &Endpoint, purpose: Purpose) -> bool {
             let manifest = must(Manifest::parse(MANIFEST, "advent.toml"));
             let parts = Parts { arch: Arch::X86_64, artifacts: &[], secrets: &|_| None };
             let mut deployment = Deployment::new(&manifest, &cloud.names, &parts);
-            let Ok((known, _)) = deployment.read(&cloud, &(), purpose).await else { return false };
-            let plan = match purpose {
-                Purpose::Compare => deployment.stack.plan_up(known),
-                Purpose::Delete => deployment.stack.plan_down(known),
+            let Ok((known, _)) = deployment.read(&cloud, &(), goal).await else { return false };
+            let plan = match goal {
+                Goal::Up => deployment.stack.plan_up(known),
+                Goal::Down => deployment.stack.plan_down(known),
             };
             plan.steps.iter().any(|step| {
                 matches!(step.action, Action::Delete | Action::Update(_) | Action::Replace(_))

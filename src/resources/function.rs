@@ -3,6 +3,7 @@
 mod environment;
 mod looks;
 mod read;
+mod roles;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -21,11 +22,10 @@ pub use looks::LOOKS;
 pub use read::{Lookup, judge, lookup};
 
 use self::environment::{UNREAD, variables};
-use super::role::{self, Role};
 use crate::aws::naming::Lacking;
 use crate::aws::retry::{SingleProbe, poll_pause};
 use crate::aws::{ApiError, Call, Cloud, Context, Names, Wait};
-use crate::engine::{AlreadyExists, Changes, Conflict, Diff, Found, Notices, Resource};
+use crate::engine::{AlreadyExists, Changes, Conflict, Diff, Found, Identity, Notices, Resource};
 
 const RUNTIME: &str = "provided.al2023";
 /// Required for a zip, unused by a `bootstrap`.
@@ -61,8 +61,13 @@ const fn busy_wait(message: &'static str, note: &'static str) -> Wait {
     Wait { code: "ResourceConflict", message, note, at_most: LONGEST_TRANSITION }
 }
 
-pub struct Function {
+pub struct FunctionId {
     pub name: String,
+    pub names: Names,
+}
+
+pub struct Function {
+    pub id: FunctionId,
     pub role_arn: String,
     /// Somebody else made the role, and long ago: nothing of ours can make it usable.
     pub role_given: bool,
@@ -77,9 +82,8 @@ pub struct Function {
     pub secrets: BTreeMap<String, Option<String>>,
     /// `x86_64` or `arm64`.
     pub architecture: String,
-    /// Not needed to read or delete it; to compare it, only known if it was built.
+    /// Only known if it was built.
     pub code: Option<Code>,
-    pub names: Names,
 }
 
 pub struct Code {
@@ -114,10 +118,9 @@ pub struct State {
     lacking: Lacking,
 }
 
-impl Resource for Function {
+impl Identity for FunctionId {
     const KIND: &'static str = "function";
     type Client = Cloud;
-    type Inputs = Inputs;
     type State = State;
 
     fn name(&self) -> &str {
@@ -128,31 +131,57 @@ impl Resource for Function {
         Some(self.names.function_arn(&self.name))
     }
 
+    async fn find(&self, cx: &Context<'_>) -> Result<Found<State>> {
+        let Some((configuration, found)) = self.look(cx).await? else { return Ok(Found::Missing) };
+        Ok(match judge(&self.names, &found) {
+            Ok(ours) => {
+                self.keep_secrets(&configuration, &BTreeMap::new(), cx);
+                ours.found(configuration)
+            }
+            Err(foreign) => foreign.found(),
+        })
+    }
+
+    async fn delete(&self, _: &State, cx: &Context<'_>) -> Result<()> {
+        let deleted = Call::new("lambda:DeleteFunction", &self.name)
+            .wait(cx, &WAITS)
+            .send(|| cx.cloud.lambda.delete_function().function_name(&self.name).send())
+            .await;
+        match deleted {
+            Err(error) if error.is_not_found() => return Ok(()),
+            deleted => drop(deleted?),
+        }
+        let begun = Instant::now();
+        while read::get(cx, &self.name).await?.is_some() {
+            self.pause(cx, begun, "waiting for the function to be gone").await?;
+        }
+        Ok(())
+    }
+}
+
+impl Resource for Function {
+    type Id = FunctionId;
+    type Inputs = Inputs;
+
+    fn id(&self) -> &FunctionId {
+        &self.id
+    }
+
     fn notices(&self, state: &State) -> Notices {
         state.notices.clone()
     }
 
-    async fn read(&self, cx: &Context<'_>) -> Result<Found<State>> {
-        let (mut cx, begun) = (*cx, Instant::now());
-        loop {
-            let Some(found) = lookup(&cx, &self.name).await? else { return Ok(Found::Missing) };
-            let Some(configuration) = &found.output.configuration else {
-                return Ok(Found::Missing);
-            };
-            if configuration.state != Some(Lifecycle::Deleting) {
-                let ours = match judge(&self.names, &found) {
-                    Ok(ours) => ours,
-                    Err(foreign) => return Ok(foreign.found()),
-                };
-                let lacking = ours.lacking.clone();
-                let notices = read::notices(&cx, &self.name, &found).await?;
-                let state = State { notices, lacking, ..State::from(configuration) };
-                self.keep_secrets(&state, &cx);
-                return Ok(ours.found(state));
-            }
-            cx = cx.fresh();
-            self.pause(&cx, begun, "waiting for the function to be deleted").await?;
-        }
+    async fn observe(&self, cx: &Context<'_>) -> Result<Found<State>> {
+        let id = &self.id;
+        let Some((configuration, found)) = id.look(cx).await? else { return Ok(Found::Missing) };
+        let ours = match judge(&id.names, &found) {
+            Ok(ours) => ours,
+            Err(foreign) => return Ok(foreign.found()),
+        };
+        let notices = read::notices(cx, &id.name, &found).await?;
+        let state = State { notices, lacking: ours.lacking().clone(), ..configuration };
+        id.keep_secrets(&state, &self.environment, cx);
+        Ok(ours.found(state))
     }
 
     fn diff(&self, inputs: &Inputs, state: &State) -> Diff {
@@ -177,13 +206,15 @@ impl Resource for Function {
     }
 
     async fn create(&self, _: &Inputs, cx: &Context<'_>) -> Result<State> {
-        let Some(code) = &self.code else { bail!("the code of function {} is missing", self.name) };
+        let Some(code) = &self.code else {
+            bail!("the code of function {} is missing", self.id.name)
+        };
         let environment = self.wanted_environment(None);
         let request = || {
             cx.cloud
                 .lambda
                 .create_function()
-                .function_name(&self.name)
+                .function_name(&self.id.name)
                 .role(&self.role_arn)
                 .runtime(Runtime::from(RUNTIME))
                 .handler(HANDLER)
@@ -192,14 +223,14 @@ impl Resource for Function {
                 .timeout(self.timeout)
                 .environment(variables(&environment))
                 .code(FunctionCode::builder().zip_file(code.zip.clone()).build())
-                .set_tags(Some(self.names.all_tags().into_iter().collect()))
+                .set_tags(Some(self.id.names.all_tags().into_iter().collect()))
                 .customize()
                 .config_override(cx.cloud.upload(code.zip.as_ref().len()))
                 .send()
         };
         let probe = cx.cloud.shared.of::<AssumableRoles>();
         let create = || {
-            Call::new("lambda:CreateFunction", &self.name)
+            Call::new("lambda:CreateFunction", &self.id.name)
                 .wait(cx, &WAITS)
                 .probe(&probe.0)
                 .send(request)
@@ -232,10 +263,10 @@ impl Resource for Function {
             .filter(|change| environment.is_ok() || change.field != UNREAD)
             .partition(|change| in_code(&change.field));
         if !state.lacking.is_empty() {
-            let arn = self.names.function_arn(&self.name);
+            let arn = self.id.names.function_arn(&self.id.name);
             let tags = state.lacking.tags().into_iter().collect();
             let request = lambda.tag_resource().resource(arn).set_tags(Some(tags));
-            Call::new("lambda:TagResource", &self.name)
+            Call::new("lambda:TagResource", &self.id.name)
                 .wait(cx, &WAITS)
                 .send(|| request.clone().send())
                 .await?;
@@ -246,7 +277,7 @@ impl Resource for Function {
         if !configuration.is_empty() {
             let request = lambda
                 .update_function_configuration()
-                .function_name(&self.name)
+                .function_name(&self.id.name)
                 .role(&self.role_arn)
                 .runtime(Runtime::from(RUNTIME))
                 .handler(HANDLER)
@@ -254,7 +285,7 @@ impl Resource for Function {
                 .timeout(self.timeout)
                 .set_environment(environment.as_ref().ok().map(variables));
             let update = || {
-                Call::new("lambda:UpdateFunctionConfiguration", &self.name)
+                Call::new("lambda:UpdateFunctionConfiguration", &self.id.name)
                     .wait(cx, &WAITS)
                     .send(|| request.clone().send())
             };
@@ -262,19 +293,19 @@ impl Resource for Function {
         }
         if let (Some(wanted), false) = (&self.code, code.is_empty()) {
             if !configuration.is_empty() {
-                self.wait_ready(cx).await?;
+                self.id.wait_ready(cx).await?;
             }
             let request = || {
                 lambda
                     .update_function_code()
-                    .function_name(&self.name)
+                    .function_name(&self.id.name)
                     .architectures(Architecture::from(self.architecture.as_str()))
                     .zip_file(wanted.zip.clone())
                     .customize()
                     .config_override(cx.cloud.upload(wanted.zip.as_ref().len()))
                     .send()
             };
-            Call::new("lambda:UpdateFunctionCode", &self.name)
+            Call::new("lambda:UpdateFunctionCode", &self.id.name)
                 .wait(cx, &WAITS)
                 .send(request)
                 .await?;
@@ -287,136 +318,29 @@ impl Resource for Function {
     }
 
     async fn wait_until_ready(&self, state: &State, cx: &Context<'_>) -> Result<()> {
-        self.wait_ready(cx).await?;
+        self.id.wait_ready(cx).await?;
         let Err(error) = &state.environment else { return Ok(()) };
         let what = format!(
             "the environment of function {} could not be read and is left as it is; whether it is \
              as advent.toml says is not known",
-            self.name
+            self.id.name
         );
         Err(anyhow::Error::new(error.clone()).context(what))
     }
-
-    async fn delete(&self, _: &State, cx: &Context<'_>) -> Result<()> {
-        let deleted = Call::new("lambda:DeleteFunction", &self.name)
-            .wait(cx, &WAITS)
-            .send(|| cx.cloud.lambda.delete_function().function_name(&self.name).send())
-            .await;
-        match deleted {
-            Err(error) if error.is_not_found() => return Ok(()),
-            deleted => drop(deleted?),
-        }
-        let begun = Instant::now();
-        while read::get(cx, &self.name).await?.is_some() {
-            self.pause(cx, begun, "waiting for the function to be gone").await?;
-        }
-        Ok(())
-    }
 }
 
-impl Function {
-    /// What is needed to read and delete a function that is no longer wanted.
-    pub fn named(name: &str, names: &Names) -> Self {
-        Self {
-            name: name.to_owned(),
-            role_arn: String::new(),
-            role_given: false,
-            role_boundary: None,
-            memory: 0,
-            timeout: 0,
-            environment: BTreeMap::new(),
-            secrets: BTreeMap::new(),
-            architecture: String::new(),
-            code: None,
-            names: names.clone(),
-        }
-    }
-
-    /// Goes on as long as the role may become usable: not if another run has deleted it.
-    async fn with_role<T, F>(
-        &self,
-        cx: &Context<'_>,
-        role_arn: &str,
-        call: impl Fn() -> F,
-    ) -> Result<Result<T, ApiError>>
-    where
-        F: Future<Output = Result<T, ApiError>>,
-    {
-        let begun = Instant::now();
+impl FunctionId {
+    /// What Lambda says of it, unless there is none; one that is being deleted is waited for.
+    async fn look(&self, cx: &Context<'_>) -> Result<Option<(State, Arc<Lookup>)>> {
+        let (mut cx, begun) = (*cx, Instant::now());
         loop {
-            let error = match call().await {
-                Err(error) if error.is("InvalidParameterValue") && error.gave_up.is_some() => error,
-                answered => return Ok(answered),
-            };
-            if self.role_given {
-                return Ok(Err(error));
+            let Some(found) = lookup(&cx, &self.name).await? else { return Ok(None) };
+            let Some(configuration) = &found.output.configuration else { return Ok(None) };
+            if configuration.state != Some(Lifecycle::Deleting) {
+                return Ok(Some((State::from(configuration), found)));
             }
-            let name = role_arn.rsplit('/').next().unwrap_or_default();
-            if !role::exists(cx, name).await? {
-                return Err(anyhow::Error::new(Conflict).context(error));
-            }
-            if begun.elapsed() > LONGEST_TRANSITION {
-                return Ok(Err(error.after(begun.elapsed())));
-            }
-        }
-    }
-
-    /// Gives the function another role for a moment, one that may do nothing. Lambda's grant to read
-    /// the environment is to the id of a role, and setting the role that it has already is no
-    /// change: after a role was made again, every invocation would fail.
-    ///
-    /// Returns that role if it was made here: whoever made it deletes it, since another run may be
-    /// using it too.
-    async fn leave_role(&self, cx: &Context<'_>) -> Result<Option<(Role, role::State)>> {
-        cx.note("the role was made again: setting another one first, or invocations would fail");
-        let other = Role {
-            name: self.names.other_role(&self.name),
-            policies: BTreeMap::new(),
-            boundary: self.role_boundary.clone(),
-            names: self.names.clone(),
-        };
-        let existed =
-            |error: &anyhow::Error| error.chain().any(<dyn std::error::Error>::is::<AlreadyExists>);
-        let made = match other.create(&(), cx).await {
-            // Another run is at it, or was killed meanwhile.
-            Err(error) if existed(&error) => match Box::pin(other.read(cx)).await?.ours() {
-                Some(_) => None,
-                None => return Err(error),
-            },
-            created => Some(created?),
-        };
-        let other_arn = self.names.role_arn(&other.name);
-        let request = cx
-            .cloud
-            .lambda
-            .update_function_configuration()
-            .function_name(&self.name)
-            .role(&other_arn);
-        let update = || {
-            Call::new("lambda:UpdateFunctionConfiguration", &self.name)
-                .wait(cx, &WAITS)
-                .send(|| request.clone().send())
-        };
-        self.with_role(cx, &other_arn, update).await??;
-        self.wait_ready(cx).await?;
-        Ok(made.map(|state| (other, state)))
-    }
-
-    /// Deletes the role that the function had for a moment, unless another run has just given it to
-    /// the function once more. One that is left has no rights, is found by its path, and is planned
-    /// for deletion.
-    async fn drop_role(&self, other: &Role, state: &role::State, cx: &Context<'_>) {
-        let arn = self.names.role_arn(&other.name);
-        let deleted = async {
-            let found = read::get(cx, &self.name).await?;
-            let has = found.and_then(|found| found.configuration?.role);
-            if has.as_deref() == Some(arn.as_str()) {
-                bail!("another run has set it again");
-            }
-            other.delete(state, cx).await
-        };
-        if let Err(error) = deleted.await {
-            cx.note(&format!("the empty role {} is left: {error:#}", other.name));
+            cx = cx.fresh();
+            self.pause(&cx, begun, "waiting for the function to be deleted").await?;
         }
     }
 
@@ -470,7 +394,9 @@ impl Function {
         sleep(poll_pause(begun.elapsed())).await;
         Ok(())
     }
+}
 
+impl Function {
     fn state(
         &self,
         environment: Result<BTreeMap<String, String>, ApiError>,

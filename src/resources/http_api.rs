@@ -16,8 +16,7 @@ use tokio::time::{Instant, sleep};
 use crate::aws::naming::Lacking;
 use crate::aws::retry::{ignore_not_found, poll_pause};
 use crate::aws::{ApiError, Call, Cloud, Context, Names, Wait};
-use crate::engine::{Changes, Conflict, Diff, Found, Notices, Part, Purpose, Resource};
-use crate::ownership::Foreign;
+use crate::engine::{Changes, Conflict, Diff, Found, Identity, Notices, Part, Resource};
 
 const STAGE: &str = "$default";
 /// How long a list of APIs may lack one that was just created.
@@ -36,14 +35,18 @@ const CONCURRENT: [Wait; 1] = [Wait {
     at_most: Duration::from_mins(2),
 }];
 
-pub struct HttpApi {
+pub struct HttpApiId {
     pub name: String,
+    pub names: Names,
+}
+
+pub struct HttpApi {
+    pub id: HttpApiId,
     /// Name of the function behind each route key.
     pub routes: BTreeMap<String, String>,
     /// Requests a second.
     pub rate: f64,
     pub burst: i32,
-    pub names: Names,
 }
 
 #[derive(Debug, Clone)]
@@ -90,10 +93,9 @@ struct ServingStage {
     burst: Option<i32>,
 }
 
-impl Resource for HttpApi {
+impl Identity for HttpApiId {
     const KIND: &'static str = "http api";
     type Client = Cloud;
-    type Inputs = ();
     type State = State;
 
     fn name(&self) -> &str {
@@ -104,36 +106,56 @@ impl Resource for HttpApi {
         Some(self.names.api_arn(&state.id))
     }
 
+    fn deleted_with(&self, state: &State) -> Vec<Part> {
+        duplicates(state).collect()
+    }
+
+    async fn find(&self, cx: &Context<'_>) -> Result<Found<State>> {
+        let read::Listed { mut ours, others, .. } = read::list(cx, self).await?;
+        if ours.len() > 1 {
+            ours = read::by_age(cx, ours).await?;
+        }
+        match read::first(self, ours) {
+            Some((is_ours, _, state)) => Ok(is_ours.found(state)),
+            None => read::namesake(cx, self, others).await,
+        }
+    }
+
+    async fn delete(&self, state: &State, cx: &Context<'_>) -> Result<()> {
+        for id in state.duplicates.iter().chain([&state.id]) {
+            delete_api(cx, id).await?;
+        }
+        Ok(())
+    }
+}
+
+impl Resource for HttpApi {
+    type Id = HttpApiId;
+    type Inputs = ();
+
+    fn id(&self) -> &HttpApiId {
+        &self.id
+    }
+
     fn notices(&self, state: &State) -> Notices {
         state.notices.clone()
     }
 
-    async fn read(&self, cx: &Context<'_>) -> Result<Found<State>> {
-        let (all, raw): (Vec<_>, Vec<_>) = read::list(cx).await?.into_iter().unzip();
-        let all = read::with_tags(cx, &self.name, all).await?;
-        let (mut ours, others): (Vec<_>, Vec<_>) =
-            all.into_iter().partition(|api| read::judge(&self.names, api).is_ok());
+    async fn observe(&self, cx: &Context<'_>) -> Result<Found<State>> {
+        let read::Listed { mut ours, others, raw } = read::list(cx, &self.id).await?;
         // Which of them is real, and lives, decides which one stays. Of only one, its parts tell.
         if ours.len() > 1 {
-            ours = read::ranked(cx, ours, self.routes.values()).await?;
+            ours = read::by_use(cx, ours, self.routes.values()).await?;
         }
-        let mut ours = ours.into_iter();
-        let first = ours.next().and_then(|api| Some((read::judge(&self.names, &api).ok()?, api)));
-        if let Some((first_is_ours, first)) = first {
-            let mut state = read::bare(&first);
-            state.lacking.clone_from(&first_is_ours.lacking);
-            state.duplicates = ours.filter_map(|api| api.api_id).collect();
-            if cx.purpose == Purpose::Delete {
-                return Ok(first_is_ours.found(state));
-            }
+        if let Some((is_ours, first, mut state)) = read::first(&self.id, ours) {
             let seen = raw.iter().find(|api| api["apiId"] == *state.id);
             state.notices.watched =
-                seen.map(|api| looks::API.notices("", api, &self.name)).unwrap_or_default();
+                seen.map(|api| looks::API.notices("", api, &self.id.name)).unwrap_or_default();
             let begun = Instant::now();
             loop {
                 match Box::pin(read::parts(cx, state.clone())).await {
                     Err(error) if !ApiError::is_not_found_in(&error) => return Err(error),
-                    Ok(state) => return Ok(first_is_ours.found(state)),
+                    Ok(state) => return Ok(is_ours.found(state)),
                     Err(_) if read::is_young(&first) && begun.elapsed() < UNSEEN => {
                         cx.note("waiting for the new API to be seen");
                         sleep(poll_pause(begun.elapsed())).await;
@@ -143,15 +165,12 @@ impl Resource for HttpApi {
                 }
             }
         }
-        let namesakes = others.into_iter().filter(|api| api.name() == Some(&self.name)).collect();
-        let namesakes = read::existing(cx, namesakes).await?;
-        let foreign = namesakes.first().and_then(|api| read::judge(&self.names, api).err());
-        Ok(foreign.map_or(Found::Missing, Foreign::found))
+        read::namesake(cx, &self.id, others).await
     }
 
     fn diff(&self, (): &(), state: &State) -> Diff {
         let mut changes = Changes::default();
-        changes.compare("name", &state.name, &self.name);
+        changes.compare("name", &state.name, &self.id.name);
         state.lacking.compare(&mut changes);
         for (key, to) in &self.routes {
             let from = state.routes.get(key).map_or("none".to_owned(), |route| state.behind(route));
@@ -182,13 +201,9 @@ impl Resource for HttpApi {
         changes.update()
     }
 
-    fn removals(&self, state: &State, purpose: Purpose) -> Vec<Part> {
+    fn removals(&self, state: &State) -> Vec<Part> {
         let part = |kind, name: String| Part { kind, name };
-        let mut all: Vec<_> =
-            state.duplicates.iter().map(|id| part("duplicate", id.clone())).collect();
-        if purpose == Purpose::Delete {
-            return all;
-        }
+        let mut all: Vec<_> = duplicates(state).collect();
         let unwanted = state.routes.iter().filter(|(key, _)| !self.routes.contains_key(*key));
         all.extend(
             unwanted.map(|(key, it)| part("route", format!("{key} -> {}", state.behind(it)))),
@@ -207,20 +222,21 @@ impl Resource for HttpApi {
             cx.cloud
                 .apigateway
                 .create_api()
-                .name(&self.name)
+                .name(&self.id.name)
                 .protocol_type(ProtocolType::Http)
-                .set_tags(Some(self.names.all_tags().into_iter().collect()))
+                .set_tags(Some(self.id.names.all_tags().into_iter().collect()))
                 .send()
         };
         let mut attempt = 0;
         let state = loop {
-            let created = Call::new("apigateway:CreateApi", &self.name).once().send(request).await;
+            let created =
+                Call::new("apigateway:CreateApi", &self.id.name).once().send(request).await;
             match created {
                 Ok(api) => {
                     break State {
                         id: api.api_id.context("API Gateway answered without the API's id")?,
                         endpoint: api.api_endpoint.unwrap_or_default(),
-                        name: self.name.clone(),
+                        name: self.id.name.clone(),
                         ..State::empty()
                     };
                 }
@@ -229,9 +245,9 @@ impl Resource for HttpApi {
                     cx.note("looking whether the API was created");
                     sleep(poll_pause(Duration::from_secs(attempt))).await;
                     attempt += 1;
-                    if let Some(state) = Box::pin(self.read(cx)).await?.ours() {
+                    if let Some(state) = Box::pin(self.observe(cx)).await?.ours() {
                         // Another run has created one as well, and no plan has named what goes.
-                        if !self.removals(&state, Purpose::Compare).is_empty() {
+                        if !self.removals(&state).is_empty() {
                             return Err(Conflict.into());
                         }
                         break state;
@@ -246,11 +262,10 @@ impl Resource for HttpApi {
     /// Of two that were created at the same time, all agree on the one that stays; who created the
     /// other deletes it.
     async fn wait_until_ready(&self, state: &State, cx: &Context<'_>) -> Result<()> {
-        let only_ids = cx.for_purpose(Purpose::Delete);
         let begun = Instant::now();
         let mut met_another = false;
         loop {
-            if let Some(found) = Box::pin(self.read(&only_ids)).await?.ours()
+            if let Some(found) = Box::pin(self.id.find(cx)).await?.ours()
                 && (found.id == state.id || found.duplicates.contains(&state.id))
             {
                 if found.id != state.id {
@@ -279,30 +294,22 @@ impl Resource for HttpApi {
     async fn update(&self, (): &(), state: &State, cx: &Context<'_>) -> Result<State> {
         match Box::pin(self.put(state.clone(), cx)).await {
             Err(error) if ApiError::is_not_found_in(&error) => {
-                Err(read::lost(cx, &self.name, &state.id, error).await)
+                Err(read::lost(cx, &self.id.name, &state.id, error).await)
             }
             put => put,
         }
     }
+}
 
-    async fn delete(&self, state: &State, cx: &Context<'_>) -> Result<()> {
-        for id in state.duplicates.iter().chain([&state.id]) {
-            delete_api(cx, id).await?;
-        }
-        Ok(())
-    }
+/// More APIs of ours.
+fn duplicates(state: &State) -> impl Iterator<Item = Part> {
+    state.duplicates.iter().map(|id| Part { kind: "duplicate", name: id.clone() })
 }
 
 impl HttpApi {
-    /// What is needed to read and delete the API when none is wanted any longer.
-    pub fn named(names: &Names) -> Self {
-        let (name, names) = (names.api(None), names.clone());
-        Self { name, routes: BTreeMap::new(), rate: 0.0, burst: 0, names }
-    }
-
     /// ARNs of the functions behind the routes.
     fn functions(&self) -> BTreeSet<String> {
-        self.routes.values().map(|function| self.names.function_arn(function)).collect()
+        self.routes.values().map(|function| self.id.names.function_arn(function)).collect()
     }
 }
 

@@ -13,7 +13,7 @@ use crate::aws::naming::{Lacking, Tags};
 use crate::aws::raw::Raw;
 use crate::aws::retry::ignore_not_found;
 use crate::aws::{ApiError, Call, Cloud, Context, Names, Pages, told};
-use crate::engine::{AlreadyExists, Changes, Diff, Found, Loss, Notices, Part, Purpose, Resource};
+use crate::engine::{AlreadyExists, Changes, Diff, Found, Identity, Loss, Notices, Part, Resource};
 use crate::ownership::{indexed, judge, own_tags};
 
 use super::watch::{Look, Usual, identity, ignored, ours, watched};
@@ -66,13 +66,17 @@ pub const LOOKS: &[Look] = &[
 /// In milliseconds.
 const DAY: i64 = 86_400_000;
 
-pub struct LogGroup {
+pub struct LogGroupId {
     pub name: String,
     /// Beginning of the names of all that are looked up in one go.
     pub lookup: String,
+    pub names: Names,
+}
+
+pub struct LogGroup {
+    pub id: LogGroupId,
     /// Days; one of the values that `PutRetentionPolicy` accepts.
     pub retention: i32,
-    pub names: Names,
 }
 
 #[derive(Debug, Clone, Default)]
@@ -86,11 +90,10 @@ pub struct State {
     lacking: Lacking,
 }
 
-impl Resource for LogGroup {
+impl Identity for LogGroupId {
     const KIND: &'static str = "log group";
     const STALE_READS_AFTER_DELETE: bool = true;
     type Client = Cloud;
-    type Inputs = ();
     type State = State;
 
     fn name(&self) -> &str {
@@ -98,20 +101,11 @@ impl Resource for LogGroup {
     }
 
     fn arn(&self, _: &State) -> Option<String> {
-        Some(self.names.log_group_arn(&self.name))
+        Some(self.arn())
     }
 
     fn loss(&self, _: &State) -> Loss {
         Loss::Data("the logs in it".to_owned())
-    }
-
-    /// A shorter expiry deletes what is older (CloudWatch Logs' `PutRetentionPolicy`). What is in a
-    /// group is no older than the group.
-    fn removals(&self, state: &State, purpose: Purpose) -> Vec<Part> {
-        let shorter = state.retention.is_none_or(|days| days > self.retention);
-        let loses = shorter && state.age >= i64::from(self.retention);
-        let part = Part { kind: "log events", name: format!("older than {} days", self.retention) };
-        (purpose == Purpose::Compare && loses).then_some(part).into_iter().collect()
     }
 
     fn protection(&self, state: &State) -> Vec<String> {
@@ -123,56 +117,55 @@ impl Resource for LogGroup {
         state.protected.then_some(lift).into_iter().collect()
     }
 
+    async fn find(&self, cx: &Context<'_>) -> Result<Found<State>> {
+        // What is to be deleted is there, most likely: both at once save a round trip.
+        let (groups, tags) = tokio::join!(listed(cx, &self.lookup, &self.name), self.tags(cx));
+        let Some(state) = groups?.get(&self.name).cloned() else { return Ok(Found::Missing) };
+        self.judged(state, tags)
+    }
+
+    async fn delete(&self, _: &State, cx: &Context<'_>) -> Result<()> {
+        let deleted = Call::new("logs:DeleteLogGroup", &self.name)
+            .wait(cx, &[])
+            .send(|| cx.cloud.logs.delete_log_group().log_group_name(&self.name).send())
+            .await;
+        Ok(ignore_not_found(deleted)?)
+    }
+}
+
+impl Resource for LogGroup {
+    type Id = LogGroupId;
+    type Inputs = ();
+
+    fn id(&self) -> &LogGroupId {
+        &self.id
+    }
+
+    /// A shorter expiry deletes what is older (CloudWatch Logs' `PutRetentionPolicy`). What is in a
+    /// group is no older than the group.
+    fn removals(&self, state: &State) -> Vec<Part> {
+        let shorter = state.retention.is_none_or(|days| days > self.retention);
+        let loses = shorter && state.age >= i64::from(self.retention);
+        let part = Part { kind: "log events", name: format!("older than {} days", self.retention) };
+        loses.then_some(part).into_iter().collect()
+    }
+
     fn notices(&self, state: &State) -> Notices {
         state.notices.clone()
     }
 
-    async fn read(&self, cx: &Context<'_>) -> Result<Found<State>> {
-        let logs = &cx.cloud.logs;
-        let arn = self.names.log_group_arn(&self.name);
-        let groups = listed(cx, &self.lookup, &self.name);
-        let ask = async || -> Result<Tags, ApiError> {
-            let answer = Call::new("logs:ListTagsForResource", &arn)
-                .send(|| logs.list_tags_for_resource().resource_arn(&arn).send())
-                .await?;
-            let tags = told(answer.tags, "tags", ("logs:ListTagsForResource", &arn))?;
-            Ok(tags.into_iter().collect())
-        };
-        let tags = || own_tags(cx, &arn, ask);
-        // What is to be deleted is there, most likely: both at once save a round trip. What is to
-        // be created is not: one after the other saves a request.
-        let (groups, tags_at_once, indexed) = match cx.purpose {
-            Purpose::Delete => {
-                let (groups, tags) = tokio::join!(groups, tags());
-                (groups?, Some(tags), None)
-            }
-            Purpose::Compare => {
-                let (groups, indexed) = tokio::join!(groups, indexed(cx, &arn));
-                (groups?, None, indexed)
-            }
-        };
-        let Some(state) = groups.get(&self.name).cloned() else { return Ok(Found::Missing) };
+    async fn observe(&self, cx: &Context<'_>) -> Result<Found<State>> {
+        let LogGroupId { name, lookup, .. } = &self.id;
+        let arn = self.id.arn();
+        // What is to be created is not there: one after the other saves a request.
+        let (groups, indexed) = tokio::join!(listed(cx, lookup, name), indexed(cx, &arn));
+        let Some(state) = groups?.get(name).cloned() else { return Ok(Found::Missing) };
         if let Some(ours) = indexed
             && self.diff(&(), &state) == Diff::Same
         {
             return Ok(ours.found(state));
         }
-        let tags = match tags_at_once {
-            Some(tags) => tags,
-            None => tags().await,
-        };
-        let tags = match tags {
-            Ok(tags) => tags,
-            Err(error) if error.is_not_found() => return Ok(Found::Missing),
-            Err(error) => return Err(error.into()),
-        };
-        Ok(match judge(&self.names, &tags) {
-            Ok(ours) => {
-                let lacking = ours.lacking.clone();
-                ours.found(State { lacking, ..state })
-            }
-            Err(foreign) => foreign.found(),
-        })
+        self.id.judged(state, self.id.tags(cx).await)
     }
 
     fn diff(&self, (): &(), state: &State) -> Diff {
@@ -189,9 +182,9 @@ impl Resource for LogGroup {
             .cloud
             .logs
             .create_log_group()
-            .log_group_name(&self.name)
-            .set_tags(Some(self.names.all_tags().into_iter().collect()));
-        let created = Call::new("logs:CreateLogGroup", &self.name)
+            .log_group_name(&self.id.name)
+            .set_tags(Some(self.id.names.all_tags().into_iter().collect()));
+        let created = Call::new("logs:CreateLogGroup", &self.id.name)
             .wait(cx, &[])
             .send(|| request.clone().send())
             .await;
@@ -209,9 +202,9 @@ impl Resource for LogGroup {
         if !state.lacking.is_empty() {
             let request = logs
                 .tag_resource()
-                .resource_arn(self.names.log_group_arn(&self.name))
+                .resource_arn(self.id.arn())
                 .set_tags(Some(state.lacking.tags().into_iter().collect()));
-            Call::new("logs:TagResource", &self.name)
+            Call::new("logs:TagResource", &self.id.name)
                 .wait(cx, &[])
                 .send(|| request.clone().send())
                 .await?;
@@ -223,21 +216,44 @@ impl Resource for LogGroup {
         }
         let request = logs
             .put_retention_policy()
-            .log_group_name(&self.name)
+            .log_group_name(&self.id.name)
             .retention_in_days(self.retention);
-        Call::new("logs:PutRetentionPolicy", &self.name)
+        Call::new("logs:PutRetentionPolicy", &self.id.name)
             .wait(cx, &[])
             .send(|| request.clone().send())
             .await?;
         Ok(wanted)
     }
+}
 
-    async fn delete(&self, _: &State, cx: &Context<'_>) -> Result<()> {
-        let deleted = Call::new("logs:DeleteLogGroup", &self.name)
-            .wait(cx, &[])
-            .send(|| cx.cloud.logs.delete_log_group().log_group_name(&self.name).send())
-            .await;
-        Ok(ignore_not_found(deleted)?)
+impl LogGroupId {
+    fn arn(&self) -> String {
+        self.names.log_group_arn(&self.name)
+    }
+
+    async fn tags(&self, cx: &Context<'_>) -> Result<Tags, ApiError> {
+        let (logs, arn) = (&cx.cloud.logs, &self.arn());
+        let asked = ("logs:ListTagsForResource", arn.as_str());
+        let ask = async || -> Result<Tags, ApiError> {
+            let request = || logs.list_tags_for_resource().resource_arn(arn).send();
+            let answer = Call::new(asked.0, asked.1).send(request).await?;
+            Ok(told(answer.tags, "tags", asked)?.into_iter().collect())
+        };
+        own_tags(cx, arn, ask).await
+    }
+
+    fn judged(&self, state: State, tags: Result<Tags, ApiError>) -> Result<Found<State>> {
+        let tags = match tags {
+            Err(error) if error.is_not_found() => return Ok(Found::Missing),
+            tags => tags?,
+        };
+        Ok(match judge(&self.names, &tags) {
+            Ok(ours) => {
+                let lacking = ours.lacking().clone();
+                ours.found(State { lacking, ..state })
+            }
+            Err(foreign) => foreign.found(),
+        })
     }
 }
 

@@ -1,5 +1,7 @@
 //! Leave for a topic or a route to invoke a function: one statement of its resource policy.
 
+mod room;
+
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -7,13 +9,12 @@ use std::time::Duration;
 use anyhow::Result;
 use serde_json::Value;
 
-use super::function;
+use super::function::{self, Lookup};
 use super::watch::{Look, identity, ignored, ours};
 use crate::aws::cache::Cache;
 use crate::aws::retry::ignore_not_found;
 use crate::aws::{ApiError, Call, Cloud, Context, Names, Wait, told};
-use crate::engine::{AlreadyExists, Changes, Diff, Found, Loss, Purpose, Resource, Watched};
-use crate::failure::Failure;
+use crate::engine::{AlreadyExists, Changes, Diff, Found, Identity, Loss, Resource, Watched};
 use crate::ownership::part;
 
 /// Statements whose id begins so are ours.
@@ -54,17 +55,21 @@ pub const LOOKS: &[Look] = &[
     },
 ];
 
-pub struct Permission {
+pub struct PermissionId {
     /// `{trigger} -> {function}`, for people.
     pub label: String,
     /// Name of the function that may be invoked.
     pub function: String,
     /// Statement id: [`SID_PREFIX`] and what is unique to the trigger.
     pub sid: String,
+    pub names: Names,
+}
+
+pub struct Permission {
+    pub id: PermissionId,
     /// Service that may invoke it: `sns.amazonaws.com`.
     pub principal: String,
     pub wanted: Arc<Wanted>,
-    pub names: Names,
 }
 
 /// What a function's resource policy is to have, of which a permission is a part.
@@ -119,27 +124,46 @@ fn policy_lock(cx: &Context<'_>, function: &str) -> Arc<tokio::sync::Mutex<()>> 
     Arc::clone(locks.entry(function.to_owned()).or_default())
 }
 
-impl Resource for Permission {
+impl Identity for PermissionId {
     const KIND: &'static str = "permission";
     type Client = Cloud;
-    type Inputs = SourceArn;
     type State = Statement;
 
     fn name(&self) -> &str {
         &self.label
     }
 
-    async fn read(&self, cx: &Context<'_>) -> Result<Found<Statement>> {
-        let (function, policy) =
-            tokio::try_join!(function::lookup(cx, &self.function), policy(cx, &self.function))?;
-        // A foreign function is not ours to change, whatever its policy says.
-        let function = function.and_then(|found| function::judge(&self.names, &found).ok());
-        Ok(part(function, policy.into_iter().find(|statement| statement.sid == self.sid)))
-    }
-
     /// A route's goes with the route, or when one for all routes is in place.
     fn loss(&self, _: &Statement) -> Loss {
         if self.sid.starts_with(ROUTE_PREFIX) { Loss::Nothing } else { Loss::Settings }
+    }
+
+    async fn find(&self, cx: &Context<'_>) -> Result<Found<Statement>> {
+        // The function is there, most likely.
+        let (function, policy) =
+            tokio::try_join!(function::lookup(cx, &self.function), ask(cx, &self.function))?;
+        Ok(self.judged(function, policy))
+    }
+
+    async fn delete(&self, _: &Statement, cx: &Context<'_>) -> Result<()> {
+        let lock = policy_lock(cx, &self.function);
+        let _held = lock.lock().await;
+        self.remove(&self.sid, cx).await
+    }
+}
+
+impl Resource for Permission {
+    type Id = PermissionId;
+    type Inputs = SourceArn;
+
+    fn id(&self) -> &PermissionId {
+        &self.id
+    }
+
+    async fn observe(&self, cx: &Context<'_>) -> Result<Found<Statement>> {
+        let name = &self.id.function;
+        let (function, policy) = tokio::try_join!(function::lookup(cx, name), policy(cx, name))?;
+        Ok(self.id.judged(function, policy))
     }
 
     fn diff(&self, source: &SourceArn, state: &Statement) -> Diff {
@@ -155,7 +179,7 @@ impl Resource for Permission {
     }
 
     async fn create(&self, source: &SourceArn, cx: &Context<'_>) -> Result<Statement> {
-        let lock = policy_lock(cx, &self.function);
+        let lock = policy_lock(cx, &self.id.function);
         let _held = lock.lock().await;
         self.put(source, cx).await
     }
@@ -166,140 +190,20 @@ impl Resource for Permission {
         state: &Statement,
         cx: &Context<'_>,
     ) -> Result<Statement> {
-        let lock = policy_lock(cx, &self.function);
+        let lock = policy_lock(cx, &self.id.function);
         let _held = lock.lock().await;
         for _ in 0..state.copies {
-            self.remove(&self.sid, cx).await?;
+            self.id.remove(&self.id.sid, cx).await?;
         }
         self.put(source, cx).await
     }
-
-    async fn delete(&self, _: &Statement, cx: &Context<'_>) -> Result<()> {
-        let lock = policy_lock(cx, &self.function);
-        let _held = lock.lock().await;
-        self.remove(&self.sid, cx).await
-    }
 }
 
-impl Permission {
-    /// Adds the statement, although the policy may be full of earlier ones.
-    async fn put(&self, source: &SourceArn, cx: &Context<'_>) -> Result<Statement> {
-        let mut removed = BTreeSet::new();
-        loop {
-            let error = match self.add(source, cx).await {
-                Err(error) if is_too_long(&error) => error,
-                added => return added,
-            };
-            let policy = policy(&cx.fresh(), &self.function).await?;
-            let Some(superseded) = self.superseded(&policy, &removed) else {
-                return Err(self.no_room(&policy, error, cx));
-            };
-            let lost = if superseded.missed == Missed::Route {
-                "; calls of its route fail until the one that replaces it is in place"
-            } else {
-                ""
-            };
-            let sid = superseded.sid;
-            cx.note(&format!("making room in the function's policy: removing {sid}{lost}"));
-            self.remove(sid, cx).await?;
-            removed.insert(sid.to_owned());
-        }
-    }
-
-    /// The statement of ours that is missed least: none that is wanted, and one that alone lets a
-    /// route's calls through only if there is no other.
-    fn superseded<'a>(
-        &self,
-        policy: &'a [Statement],
-        removed: &BTreeSet<String>,
-    ) -> Option<Superseded<'a>> {
-        let unwanted = |statement: &&Statement| {
-            let sid = &statement.sid;
-            sid.starts_with(SID_PREFIX) && !self.wanted.sids.contains(sid) && !removed.contains(sid)
-        };
-        let serves = |statement: &&Statement| {
-            let route = statement.source_arn.split_once("/*/").map(|(_, route)| route);
-            statement.principal == "apigateway.amazonaws.com"
-                && route.is_some_and(|route| self.wanted.served.contains(route))
-        };
-        let covered = |statement: &Statement| {
-            policy.iter().any(|other| {
-                other.sid != statement.sid
-                    && !removed.contains(&other.sid)
-                    && other.principal == statement.principal
-                    && other.action == statement.action
-                    && is_like(&statement.source_arn, &other.source_arn)
-            })
-        };
-        let missed = |statement: &'a Statement| {
-            let missed = match (serves(&statement), covered(statement)) {
-                (false, _) => Missed::Nothing,
-                (true, true) => Missed::Double,
-                (true, false) => Missed::Route,
-            };
-            Superseded { missed, sid: &statement.sid }
-        };
-        policy.iter().filter(unwanted).map(missed).min_by_key(|superseded| superseded.missed)
-    }
-
-    fn no_room(
-        &self,
-        policy: &[Statement],
-        error: anyhow::Error,
-        cx: &Context<'_>,
-    ) -> anyhow::Error {
-        let theirs = policy.iter().filter(|statement| !statement.sid.starts_with(SID_PREFIX));
-        let theirs: Vec<_> = theirs.map(|statement| statement.sid.as_str()).collect();
-        let what = format!(
-            "the resource policy of function {} has no room for the permission {}",
-            self.function, self.label
-        );
-        let hint = if theirs.is_empty() {
-            "Lambda takes 20,480 bytes: share the triggers among several functions".to_owned()
-        } else {
-            let remove = format!(
-                "lambda remove-permission --function-name {} --statement-id ID",
-                self.function
-            );
-            format!(
-                "Lambda takes 20,480 bytes, and these statements were not made by advent: {}; \
-                 remove those that nobody needs with `{}`",
-                theirs.join(", "),
-                cx.cloud.command(&remove)
-            )
-        };
-        Failure::new(what).hint(hint).source(error).into()
-    }
-
-    async fn add(&self, source: &SourceArn, cx: &Context<'_>) -> Result<Statement> {
-        let request = cx
-            .cloud
-            .lambda
-            .add_permission()
-            .function_name(&self.function)
-            .statement_id(&self.sid)
-            .action("lambda:InvokeFunction")
-            .principal(&self.principal)
-            .source_arn(source);
-        let added = Call::new("lambda:AddPermission", &self.function)
-            .wait(cx, &[CONCURRENT])
-            .send(|| request.clone().send())
-            .await;
-        match added {
-            Ok(_) => Ok(Statement {
-                sid: self.sid.clone(),
-                principal: self.principal.clone(),
-                source_arn: source.clone(),
-                action: "lambda:InvokeFunction".to_owned(),
-                copies: 1,
-                effect: "Allow".to_owned(),
-                conditions: String::new(),
-            }),
-            Err(error) if error.message.contains("already exists") => {
-                Err(anyhow::Error::new(AlreadyExists).context(error))
-            }
-            Err(error) => Err(error.into()),
-        }
+impl PermissionId {
+    /// A foreign function is not ours to change, whatever its policy says.
+    fn judged(&self, function: Option<Arc<Lookup>>, policy: Policy) -> Found<Statement> {
+        let function = function.and_then(|found| function::judge(&self.names, &found).ok());
+        part(function, policy.into_iter().find(|statement| statement.sid == self.sid))
     }
 
     async fn remove(&self, sid: &str, cx: &Context<'_>) -> Result<()> {
@@ -313,30 +217,37 @@ impl Permission {
     }
 }
 
-/// A statement that is no longer wanted.
-#[derive(Debug, PartialEq, Eq)]
-struct Superseded<'a> {
-    missed: Missed,
-    sid: &'a str,
-}
-
-/// What a statement that is no longer wanted still does.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Missed {
-    Nothing,
-    /// It lets a route's calls through, as another one does.
-    Double,
-    /// It alone lets a route's calls through.
-    Route,
-}
-
-/// Whether a source is among those that a pattern stands for, in which `*` is any text.
-fn is_like(source: &str, pattern: &str) -> bool {
-    let Some((start, rest)) = pattern.split_once('*') else { return source == pattern };
-    source.strip_prefix(start).is_some_and(|source| {
-        let ends = source.char_indices().map(|(at, _)| at).chain([source.len()]);
-        ends.into_iter().any(|at| is_like(&source[at..], rest))
-    })
+impl Permission {
+    async fn add(&self, source: &SourceArn, cx: &Context<'_>) -> Result<Statement> {
+        let request = cx
+            .cloud
+            .lambda
+            .add_permission()
+            .function_name(&self.id.function)
+            .statement_id(&self.id.sid)
+            .action("lambda:InvokeFunction")
+            .principal(&self.principal)
+            .source_arn(source);
+        let added = Call::new("lambda:AddPermission", &self.id.function)
+            .wait(cx, &[CONCURRENT])
+            .send(|| request.clone().send())
+            .await;
+        match added {
+            Ok(_) => Ok(Statement {
+                sid: self.id.sid.clone(),
+                principal: self.principal.clone(),
+                source_arn: source.clone(),
+                action: "lambda:InvokeFunction".to_owned(),
+                copies: 1,
+                effect: "Allow".to_owned(),
+                conditions: String::new(),
+            }),
+            Err(error) if error.message.contains("already exists") => {
+                Err(anyhow::Error::new(AlreadyExists).context(error))
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
 }
 
 const ANY_SOURCE: &str = "any";
@@ -352,17 +263,17 @@ const SOURCES: [(&str, &str); 8] = [
     ("StringLike", "aws:SourceArn"),
 ];
 
-fn is_too_long(error: &anyhow::Error) -> bool {
-    error.downcast_ref().is_some_and(|error: &ApiError| error.is("PolicyLengthExceeded"))
+/// A function's resource policy, asked for once a run. Of what is to be created there is none.
+pub async fn policy(cx: &Context<'_>, function: &str) -> Result<Policy, ApiError> {
+    match function::lookup(cx, function).await? {
+        Some(_) => ask(cx, function).await,
+        None => Ok(Policy::new()),
+    }
 }
 
-/// A function's resource policy, asked for once a run.
-pub async fn policy(cx: &Context<'_>, function: &str) -> Result<Policy, ApiError> {
+/// The same, of a function that is there most likely.
+async fn ask(cx: &Context<'_>, function: &str) -> Result<Policy, ApiError> {
     let ask = || async {
-        // Of what is to be created there is none. What is to be deleted is there, most likely.
-        if cx.purpose == Purpose::Compare && function::lookup(cx, function).await?.is_none() {
-            return Ok(Policy::new());
-        }
         let answer = Call::new("lambda:GetPolicy", function)
             .send(|| cx.cloud.lambda.get_policy().function_name(function).send())
             .await;
@@ -444,57 +355,6 @@ fn statements(policy: &str) -> Policy {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_statement_that_is_missed_least_makes_room() {
-        let statement = |sid: &str, route: &str| Statement {
-            sid: sid.to_owned(),
-            principal: "apigateway.amazonaws.com".to_owned(),
-            source_arn: format!("arn:aws:execute-api:r:1:api/*/{route}"),
-            action: "lambda:InvokeFunction".to_owned(),
-            copies: 1,
-            effect: "Allow".to_owned(),
-            conditions: String::new(),
-        };
-        let alone = statement("advent-route-alone", "GET/alone");
-        let double = statement("advent-route-double", "GET/a/b");
-        let wide = statement("advent-route-wide", "*/a/*");
-        let gone = statement("advent-route-gone", "GET/gone");
-        let theirs = statement("theirs", "GET/theirs");
-        let permission = Permission {
-            label: String::new(),
-            function: "f".to_owned(),
-            sid: "advent-routes".to_owned(),
-            principal: String::new(),
-            wanted: Arc::new(Wanted {
-                sids: ["advent-routes".to_owned()].into(),
-                served: ["GET/alone", "GET/a/b", "*/a/*"].map(str::to_owned).into(),
-            }),
-            names: Names {
-                stack: "s".into(),
-                stage: "default".into(),
-                region: "r".into(),
-                account: "1".into(),
-                partition: "aws".into(),
-                own_tags: crate::aws::naming::Tags::new(),
-            },
-        };
-        let policy = [theirs, alone, double, wide, gone];
-        let mut removed = BTreeSet::new();
-        let mut order = Vec::new();
-        while let Some(superseded) = permission.superseded(&policy, &removed) {
-            order.push((superseded.sid, superseded.missed));
-            removed.insert(superseded.sid.to_owned());
-        }
-        let wanted = [
-            ("advent-route-gone", Missed::Nothing),
-            ("advent-route-double", Missed::Double),
-            ("advent-route-alone", Missed::Route),
-            ("advent-route-wide", Missed::Route),
-        ];
-        assert_eq!(order, wanted);
-        assert!(is_like("a/GET/x", "a/*/x") && !is_like("a/GET/xy", "a/*/x"));
-    }
 
     #[test]
     fn statements_are_read_as_lambda_writes_them() {

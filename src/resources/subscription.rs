@@ -11,7 +11,7 @@ use tokio::time::{Instant, sleep, timeout};
 use crate::aws::cache::Cache;
 use crate::aws::retry::{ignore_not_found, poll_pause};
 use crate::aws::{ApiError, Call, Cloud, Context, Names, Pages, told};
-use crate::engine::{Conflict, Diff, Found, Notices, Purpose, Resource};
+use crate::engine::{Conflict, Diff, Found, Identity, Notices, Part, Resource};
 use crate::ownership::{indexed, judge, part};
 
 use super::watch::{HAND, Look, Usual, identity, ignored, optional, watched};
@@ -73,12 +73,16 @@ pub const LOOKS: &[Look] = &[
     },
 ];
 
-pub struct Subscription {
+pub struct SubscriptionId {
     /// `{topic} -> {function}`, for people.
-    pub label: String,
-    pub topic: String,
-    pub function: String,
-    pub names: Names,
+    label: String,
+    topic: String,
+    function: String,
+    names: Names,
+}
+
+pub struct Subscription {
+    pub id: SubscriptionId,
 }
 
 /// An entry of a topic's list of subscriptions.
@@ -98,10 +102,21 @@ pub struct State {
     notices: Notices,
 }
 
-impl Resource for Subscription {
+impl SubscriptionId {
+    /// By the physical names of topic and function.
+    pub fn new(topic: String, function: String, names: Names) -> Self {
+        Self { label: format!("{topic} -> {function}"), topic, function, names }
+    }
+
+    /// The ARNs of topic and function.
+    fn ends(&self) -> (String, String) {
+        (self.names.topic_arn(&self.topic), self.names.function_arn(&self.function))
+    }
+}
+
+impl Identity for SubscriptionId {
     const KIND: &'static str = "subscription";
     type Client = Cloud;
-    type Inputs = ();
     type State = State;
 
     fn name(&self) -> &str {
@@ -112,95 +127,12 @@ impl Resource for Subscription {
         Some(state.arn.clone())
     }
 
-    fn notices(&self, state: &State) -> Notices {
-        state.notices.clone()
-    }
-
-    async fn read(&self, cx: &Context<'_>) -> Result<Found<State>> {
-        let function = self.names.function_arn(&self.function);
-        let topic = self.names.topic_arn(&self.topic);
-        let ours = async {
-            if let Some(ours) = indexed(cx, &topic).await {
-                return Ok(Some(ours));
-            }
-            // What hangs on a foreign topic is not ours to change.
-            let tags = super::topic::tags(cx, &topic).await?;
-            Ok(tags.and_then(|tags| judge(&self.names, &tags).ok()))
-        };
-        // Where none is, the topic asks whose it is before anything is subscribed to it.
-        let find = async {
-            let all = subscriptions(cx, &topic).await?.unwrap_or_default();
-            Ok::<_, ApiError>(all.into_iter().find(|known| known.is_function(&function)))
-        };
-        let (found, ours, notices) = match cx.purpose {
-            Purpose::Delete => {
-                let (found, ours) = tokio::try_join!(find, ours)?;
-                (found, ours, Notices::default())
-            }
-            Purpose::Compare => {
-                if let Some(found) = find.await? {
-                    cx.cloud.shared.of::<Listings>().arrived(&topic, &function);
-                    let notices = self.read_notices(&found.arn, cx);
-                    let (ours, notices) = tokio::join!(ours, notices);
-                    (Some(found), ours?, notices?)
-                } else {
-                    cx.cloud.shared.of::<Listings>().expect(&topic, &function);
-                    (None, None, Notices::default())
-                }
-            }
-        };
-        let state = |Subscribed { arn, endpoint, .. }| State { arn, endpoint, notices };
-        Ok(part(ours, found.map(state)))
-    }
-
-    fn diff(&self, (): &(), _: &State) -> Diff {
-        Diff::Same
-    }
-
-    async fn create(&self, (): &(), cx: &Context<'_>) -> Result<State> {
-        let topic = self.names.topic_arn(&self.topic);
-        let function = self.names.function_arn(&self.function);
-        let subscribed = self.subscribe(&topic, &function, cx).await;
-        cx.cloud.shared.of::<Listings>().arrived(&topic, &function);
-        Ok(State { arn: subscribed?, endpoint: function, notices: Notices::default() })
-    }
-
-    async fn update(&self, (): &(), state: &State, _: &Context<'_>) -> Result<State> {
-        Ok(state.clone())
-    }
-
-    /// It exists when it is listed.
-    async fn wait_until_ready(&self, state: &State, cx: &Context<'_>) -> Result<()> {
-        let topic = self.names.topic_arn(&self.topic);
-        let listings = cx.cloud.shared.of::<Listings>();
-        let begun = Instant::now();
-        let (mut subscribed, mut noted) = (begun, false);
-        let mut asked = listings.gathered(&topic).await.unwrap_or(begun);
-        loop {
-            let listed = listings.since(&topic, asked, cx).await?;
-            let found = |all: &Vec<Subscribed>| all.iter().any(|s| s.is_function(&state.endpoint));
-            match listed.as_ref() {
-                Some(all) if found(all) => return Ok(()),
-                None if begun.elapsed() > TOPIC_UNKNOWN => return Err(Conflict.into()),
-                _ if begun.elapsed() > LISTED => bail!(
-                    "SNS has answered that {} is subscribed, but does not list it; gave up after {} \
-                     s: it would hear nothing",
-                    self.label,
-                    LISTED.as_secs()
-                ),
-                Some(_) if subscribed.elapsed() > SUBSCRIBE_AGAIN => {
-                    self.subscribe(&topic, &state.endpoint, cx).await?;
-                    subscribed = Instant::now();
-                }
-                _ => {}
-            }
-            if !std::mem::replace(&mut noted, true) {
-                cx.note("waiting for the subscription to be listed");
-            }
-            // A list that another asked for meanwhile is as good.
-            asked = Instant::now();
-            sleep(poll_pause(begun.elapsed())).await;
-        }
+    async fn find(&self, cx: &Context<'_>) -> Result<Found<State>> {
+        let (topic, function) = self.ends();
+        let (found, tags) =
+            tokio::try_join!(listed(cx, &topic, &function), super::topic::tags(cx, &topic))?;
+        let topic = tags.and_then(|tags| judge(&self.names, &tags).ok());
+        Ok(part(topic, found.map(State::from)))
     }
 
     async fn delete(&self, state: &State, cx: &Context<'_>) -> Result<()> {
@@ -219,6 +151,97 @@ impl Resource for Subscription {
     }
 }
 
+impl Resource for Subscription {
+    type Id = SubscriptionId;
+    type Inputs = ();
+
+    fn id(&self) -> &SubscriptionId {
+        &self.id
+    }
+
+    fn notices(&self, state: &State) -> Notices {
+        state.notices.clone()
+    }
+
+    async fn observe(&self, cx: &Context<'_>) -> Result<Found<State>> {
+        let (topic, function) = self.id.ends();
+        let listings = cx.cloud.shared.of::<Listings>();
+        // Where none is, the topic asks whose it is before anything is subscribed to it.
+        let Some(found) = listed(cx, &topic, &function).await? else {
+            listings.expect(&topic, &function);
+            return Ok(Found::Missing);
+        };
+        listings.arrived(&topic, &function);
+        // What hangs on a foreign topic is not ours to change.
+        let owner = async {
+            if let Some(ours) = indexed(cx, &topic).await {
+                return Ok::<_, ApiError>(Some(ours));
+            }
+            let tags = super::topic::tags(cx, &topic).await?;
+            Ok(tags.and_then(|tags| judge(&self.id.names, &tags).ok()))
+        };
+        let (owner, notices) = tokio::join!(owner, self.read_notices(&found.arn, cx));
+        let (owner, notices) = (owner?, notices?);
+        Ok(part(owner, Some(State { notices, ..State::from(found) })))
+    }
+
+    fn diff(&self, (): &(), _: &State) -> Diff {
+        Diff::Same
+    }
+
+    async fn create(&self, (): &(), cx: &Context<'_>) -> Result<State> {
+        let topic = self.id.names.topic_arn(&self.id.topic);
+        let function = self.id.names.function_arn(&self.id.function);
+        let subscribed = self.subscribe(&topic, &function, cx).await;
+        cx.cloud.shared.of::<Listings>().arrived(&topic, &function);
+        Ok(State { arn: subscribed?, endpoint: function, notices: Notices::default() })
+    }
+
+    async fn update(&self, (): &(), state: &State, _: &Context<'_>) -> Result<State> {
+        Ok(state.clone())
+    }
+
+    /// It exists when it is listed.
+    async fn wait_until_ready(&self, state: &State, cx: &Context<'_>) -> Result<()> {
+        let topic = self.id.names.topic_arn(&self.id.topic);
+        let listings = cx.cloud.shared.of::<Listings>();
+        let begun = Instant::now();
+        let (mut subscribed, mut noted) = (begun, false);
+        let mut asked = listings.gathered(&topic).await.unwrap_or(begun);
+        loop {
+            let listed = listings.since(&topic, asked, cx).await?;
+            let found = |all: &Vec<Subscribed>| all.iter().any(|s| s.is_function(&state.endpoint));
+            match listed.as_ref() {
+                Some(all) if found(all) => return Ok(()),
+                None if begun.elapsed() > TOPIC_UNKNOWN => return Err(Conflict.into()),
+                _ if begun.elapsed() > LISTED => bail!(
+                    "SNS has answered that {} is subscribed, but does not list it; gave up after {} \
+                     s: it would hear nothing",
+                    self.id.label,
+                    LISTED.as_secs()
+                ),
+                Some(_) if subscribed.elapsed() > SUBSCRIBE_AGAIN => {
+                    self.subscribe(&topic, &state.endpoint, cx).await?;
+                    subscribed = Instant::now();
+                }
+                _ => {}
+            }
+            if !std::mem::replace(&mut noted, true) {
+                cx.note("waiting for the subscription to be listed");
+            }
+            // A list that another asked for meanwhile is as good.
+            asked = Instant::now();
+            sleep(poll_pause(begun.elapsed())).await;
+        }
+    }
+}
+
+impl From<Subscribed> for State {
+    fn from(Subscribed { arn, endpoint, .. }: Subscribed) -> Self {
+        Self { arn, endpoint, notices: Notices::default() }
+    }
+}
+
 impl Subscription {
     /// What somebody has set that advent.toml does not speak of.
     async fn read_notices(&self, arn: &str, cx: &Context<'_>) -> Result<Notices, ApiError> {
@@ -230,7 +253,7 @@ impl Subscription {
         let Some(answer) = answer else { return Ok(notices) };
         let asked = ("sns:GetSubscriptionAttributes", arn);
         let attributes = told(answer.attributes, "Attributes", asked)?;
-        notices.watched = LOOKS[1].notices("", &serde_json::json!(attributes), &self.label);
+        notices.watched = LOOKS[1].notices("", &serde_json::json!(attributes), &self.id.label);
         Ok(notices)
     }
 
@@ -251,6 +274,11 @@ impl Subscription {
 }
 
 impl Subscribed {
+    /// As a part of its topic.
+    pub fn part(&self) -> Part {
+        Part { kind: "subscription", name: format!("{} {}", self.protocol, self.endpoint) }
+    }
+
     /// Whether it is that of the function with this ARN, and delivers: one that is still to be
     /// confirmed has no ARN.
     pub fn is_function(&self, arn: &str) -> bool {
@@ -261,6 +289,16 @@ impl Subscribed {
 /// By topic ARN.
 #[derive(Default)]
 struct Lists(Cache<Option<Vec<Subscribed>>>);
+
+/// The function's subscription, if the topic has it.
+async fn listed(
+    cx: &Context<'_>,
+    topic: &str,
+    function: &str,
+) -> Result<Option<Subscribed>, ApiError> {
+    let all = subscriptions(cx, topic).await?.unwrap_or_default();
+    Ok(all.into_iter().find(|subscribed| subscribed.is_function(function)))
+}
 
 /// A topic's subscriptions, asked for once a run; `None` if there is no such topic.
 pub async fn subscriptions(

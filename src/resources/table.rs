@@ -18,7 +18,7 @@ use crate::aws::raw::Raw;
 use crate::aws::retry::poll_pause;
 use crate::aws::{ApiError, Call, Cloud, Context, Names, Pages, Wait, told};
 use crate::engine::{
-    AlreadyExists, Changes, Conflict, Diff, Found, Loss, Notices, Purpose, Resource,
+    AlreadyExists, Changes, Conflict, Diff, Found, Identity, Loss, Notices, Resource,
 };
 use crate::failure::Failure;
 use crate::ownership::{Ours, indexed, judge, own_tags};
@@ -44,12 +44,16 @@ const TAGS_LAG: Wait = Wait {
     at_most: Duration::from_secs(20),
 };
 
-pub struct Table {
+pub struct TableId {
     pub name: String,
+    pub names: Names,
+}
+
+pub struct Table {
+    pub id: TableId,
     pub key: String,
     /// Attribute that holds an item's time of expiry.
     pub ttl: Option<String>,
-    pub names: Names,
 }
 
 #[derive(Debug, Clone)]
@@ -74,10 +78,9 @@ enum Ttl {
     Ending(String),
 }
 
-impl Resource for Table {
+impl Identity for TableId {
     const KIND: &'static str = "table";
     type Client = Cloud;
-    type Inputs = ();
     type State = State;
 
     fn name(&self) -> &str {
@@ -103,28 +106,62 @@ impl Resource for Table {
         state.deletion_protected.then_some(lift).into_iter().collect()
     }
 
+    async fn find(&self, cx: &Context<'_>) -> Result<Found<State>> {
+        let arn = self.names.table_arn(&self.name);
+        // What is to be deleted is there, most likely: its tags can be asked for at once.
+        let (table, tags) = tokio::join!(self.describe(cx), tags_of(cx, &arn, &[]));
+        let Some((table, _)) = table? else { return Ok(Found::Missing) };
+        let tags = match tags {
+            Ok(tags) => tags,
+            // Somebody else may be deleting it at the same time.
+            Err(_) if self.describe(cx).await?.is_none() => return Ok(Found::Missing),
+            Err(_) => match tags_of(cx, &arn, &[TAGS_LAG]).await {
+                Err(error)
+                    if ApiError::is_not_found_in(&error) && self.describe(cx).await?.is_none() =>
+                {
+                    return Ok(Found::Missing);
+                }
+                tags => tags?,
+            },
+        };
+        Ok(self.judged(&tags, &table, Ttl::Off))
+    }
+
+    async fn delete(&self, state: &State, cx: &Context<'_>) -> Result<()> {
+        // Refused before anything is deleted, and so not to be met here.
+        if state.deletion_protected {
+            bail!("table {} is protected from being deleted", self.name);
+        }
+        let deleted = Call::new("dynamodb:DeleteTable", &self.name)
+            .wait(cx, &[IN_TRANSITION])
+            .send(|| cx.cloud.dynamodb.delete_table().table_name(&self.name).send())
+            .await;
+        match deleted {
+            Ok(_) => {}
+            Err(error) if error.is_not_found() => return Ok(()),
+            Err(error) => return Err(error.into()),
+        }
+        self.poll(cx, "waiting for the table to be gone", |status| status.is_none()).await
+    }
+}
+
+impl Resource for Table {
+    type Id = TableId;
+    type Inputs = ();
+
+    fn id(&self) -> &TableId {
+        &self.id
+    }
+
     fn notices(&self, state: &State) -> Notices {
         state.notices.clone()
     }
 
-    async fn read(&self, cx: &Context<'_>) -> Result<Found<State>> {
-        // What is to be deleted is there, most likely: its tags can be asked for at once.
-        let arn = self.names.table_arn(&self.name);
-        let tags_at_once = async {
-            match cx.purpose {
-                Purpose::Delete => tags_of(cx, &arn, &[]).await.ok(),
-                Purpose::Compare => None,
-            }
-        };
-        let indexed = indexed(cx, &arn);
-        let (table, tags_at_once, indexed) = tokio::join!(self.describe(cx), tags_at_once, indexed);
+    async fn observe(&self, cx: &Context<'_>) -> Result<Found<State>> {
+        let arn = self.id.names.table_arn(&self.id.name);
+        let (table, indexed) = tokio::join!(self.id.describe(cx), indexed(cx, &arn));
         let Some((table, seen)) = table? else { return Ok(Found::Missing) };
-        // Somebody else may be deleting it at the same time.
-        let unverified = cx.purpose == Purpose::Delete && tags_at_once.is_none();
-        if unverified && self.describe(cx).await?.is_none() {
-            return Ok(Found::Missing);
-        }
-        let judged = self.judge(cx, &arn, &table, tags_at_once, indexed);
+        let judged = self.judge(cx, &arn, &table, indexed);
         let (found, notices) = tokio::join!(judged, self.read_notices(&seen, cx));
         found?.try_map(|state| Ok(State { notices: notices?, ..state }))
     }
@@ -167,19 +204,19 @@ impl Resource for Table {
             .cloud
             .dynamodb
             .create_table()
-            .table_name(&self.name)
+            .table_name(&self.id.name)
             .billing_mode(BillingMode::PayPerRequest)
             .key_schema(key(KeyType::Hash)?)
             .attribute_definitions(attribute)
-            .set_tags(Some(sdk_tags(&self.names.all_tags())?));
+            .set_tags(Some(sdk_tags(&self.id.names.all_tags())?));
         let created =
-            Call::new("dynamodb:CreateTable", &self.name).send(|| request.clone().send()).await;
+            Call::new("dynamodb:CreateTable", &self.id.name).send(|| request.clone().send()).await;
         match created {
             Ok(answer) => Ok(State {
                 arn: answer
                     .table_description
                     .and_then(|table| table.table_arn)
-                    .unwrap_or_else(|| self.names.table_arn(&self.name)),
+                    .unwrap_or_else(|| self.id.names.table_arn(&self.id.name)),
                 key: self.key.clone(),
                 on_demand: true,
                 ttl: Ttl::Off,
@@ -201,9 +238,9 @@ impl Resource for Table {
                 .cloud
                 .dynamodb
                 .update_table()
-                .table_name(&self.name)
+                .table_name(&self.id.name)
                 .billing_mode(BillingMode::PayPerRequest);
-            Call::new("dynamodb:UpdateTable", &self.name)
+            Call::new("dynamodb:UpdateTable", &self.id.name)
                 .wait(cx, &[IN_TRANSITION])
                 .send(|| request.clone().send())
                 .await?;
@@ -215,7 +252,7 @@ impl Resource for Table {
                 .tag_resource()
                 .resource_arn(&state.arn)
                 .set_tags(Some(sdk_tags(&state.lacking.tags())?));
-            Call::new("dynamodb:TagResource", &self.name)
+            Call::new("dynamodb:TagResource", &self.id.name)
                 .wait(cx, &[IN_TRANSITION])
                 .send(|| request.clone().send())
                 .await?;
@@ -224,7 +261,7 @@ impl Resource for Table {
     }
 
     async fn wait_until_ready(&self, state: &State, cx: &Context<'_>) -> Result<()> {
-        self.wait_active(cx).await?;
+        self.id.wait_active(cx).await?;
         let Some(wanted) = &self.ttl else { return Ok(()) };
         match &state.ttl {
             Ttl::On(attribute) if attribute == wanted => Ok(()),
@@ -238,69 +275,17 @@ impl Resource for Table {
             }
         }
     }
-
-    async fn delete(&self, state: &State, cx: &Context<'_>) -> Result<()> {
-        // Refused before anything is deleted, and so not to be met here.
-        if state.deletion_protected {
-            bail!("table {} is protected from being deleted", self.name);
-        }
-        let deleted = Call::new("dynamodb:DeleteTable", &self.name)
-            .wait(cx, &[IN_TRANSITION])
-            .send(|| cx.cloud.dynamodb.delete_table().table_name(&self.name).send())
-            .await;
-        match deleted {
-            Ok(_) => {}
-            Err(error) if error.is_not_found() => return Ok(()),
-            Err(error) => return Err(error.into()),
-        }
-        self.poll(cx, "waiting for the table to be gone", |status| status.is_none()).await
-    }
 }
 
-impl Table {
-    /// Whose a table is, and what its parts are.
-    async fn judge(
-        &self,
-        cx: &Context<'_>,
-        arn: &str,
-        table: &TableDescription,
-        tags_at_once: Option<Tags>,
-        indexed: Option<Ours>,
-    ) -> Result<Found<State>> {
-        let is_gone = async || anyhow::Ok(self.describe(cx).await?.is_none());
-        let ttl_at_once = if indexed.is_some() { self.ttl_of(cx).await.ok() } else { None };
-        if let (Some(ours), Some(ttl)) = (indexed, &ttl_at_once) {
-            let state = self.state(table, ttl.clone());
-            if self.diff(&(), &state) == Diff::Same {
-                return Ok(ours.found(state));
-            }
-        }
-        let tags = async {
-            match tags_at_once {
-                Some(tags) => Ok(tags),
-                None => tags_of(cx, arn, &[TAGS_LAG]).await,
-            }
-        };
-        let ttl = async {
-            match ttl_at_once {
-                Some(ttl) => Ok(ttl),
-                None => self.ttl_of(cx).await,
-            }
-        };
-        let (tags, ttl) = match tokio::try_join!(tags, ttl) {
-            // Somebody else deletes it at the same time.
-            Err(error) if ApiError::is_not_found_in(&error) && is_gone().await? => {
-                return Ok(Found::Missing);
-            }
-            read => read?,
-        };
-        Ok(match judge(&self.names, &tags) {
+impl TableId {
+    fn judged(&self, tags: &Tags, table: &TableDescription, ttl: Ttl) -> Found<State> {
+        match judge(&self.names, tags) {
             Ok(ours) => {
-                let lacking = ours.lacking.clone();
+                let lacking = ours.lacking().clone();
                 ours.found(State { lacking, ..self.state(table, ttl) })
             }
             Err(foreign) => foreign.found(),
-        })
+        }
     }
 
     fn state(&self, table: &TableDescription, ttl: Ttl) -> State {
@@ -401,16 +386,52 @@ impl Table {
             sleep(poll_pause(begun.elapsed())).await;
         }
     }
+}
+
+impl Table {
+    /// Whose a table is, and what its parts are.
+    async fn judge(
+        &self,
+        cx: &Context<'_>,
+        arn: &str,
+        table: &TableDescription,
+        indexed: Option<Ours>,
+    ) -> Result<Found<State>> {
+        let ttl_at_once = if indexed.is_some() { self.ttl_of(cx).await.ok() } else { None };
+        if let (Some(ours), Some(ttl)) = (indexed, &ttl_at_once) {
+            let state = self.id.state(table, ttl.clone());
+            if self.diff(&(), &state) == Diff::Same {
+                return Ok(ours.found(state));
+            }
+        }
+        let ttl = async {
+            match ttl_at_once {
+                Some(ttl) => Ok(ttl),
+                None => self.ttl_of(cx).await,
+            }
+        };
+        let is_gone = async || anyhow::Ok(self.id.describe(cx).await?.is_none());
+        match tokio::try_join!(tags_of(cx, arn, &[TAGS_LAG]), ttl) {
+            // Somebody else deletes it at the same time.
+            Err(error) if ApiError::is_not_found_in(&error) && is_gone().await? => {
+                Ok(Found::Missing)
+            }
+            read => {
+                let (tags, ttl) = read?;
+                Ok(self.id.judged(&tags, table, ttl))
+            }
+        }
+    }
 
     /// Whether items expire, if anybody cares.
     async fn ttl_of(&self, cx: &Context<'_>) -> Result<Ttl> {
-        if self.ttl.is_none() || cx.purpose == Purpose::Delete {
+        if self.ttl.is_none() {
             return Ok(Ttl::Off);
         }
-        let answer = Call::new("dynamodb:DescribeTimeToLive", &self.name)
-            .send(|| cx.cloud.dynamodb.describe_time_to_live().table_name(&self.name).send())
+        let answer = Call::new("dynamodb:DescribeTimeToLive", &self.id.name)
+            .send(|| cx.cloud.dynamodb.describe_time_to_live().table_name(&self.id.name).send())
             .await?;
-        let asked = ("dynamodb:DescribeTimeToLive", self.name.as_str());
+        let asked = ("dynamodb:DescribeTimeToLive", self.id.name.as_str());
         let found = told(answer.time_to_live_description, "TimeToLiveDescription", asked)?;
         let attribute = found.attribute_name.unwrap_or_default();
         Ok(match found.time_to_live_status {
@@ -427,9 +448,9 @@ impl Table {
             .cloud
             .dynamodb
             .update_time_to_live()
-            .table_name(&self.name)
+            .table_name(&self.id.name)
             .time_to_live_specification(spec);
-        let set = Call::new("dynamodb:UpdateTimeToLive", &self.name)
+        let set = Call::new("dynamodb:UpdateTimeToLive", &self.id.name)
             .wait(cx, &[IN_TRANSITION])
             .send(|| request.clone().send())
             .await;
@@ -450,7 +471,7 @@ impl Table {
         let what = format!(
             "the expiry of table {} could not be set to {wanted} yet: {why}, and DynamoDB takes \
              another change only after up to an hour",
-            self.name
+            self.id.name
         );
         Failure::new(what).hint("run `advent up` again in an hour")
     }

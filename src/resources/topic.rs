@@ -9,24 +9,28 @@ pub use looks::LOOKS;
 use serde_json::{Value, json};
 
 use super::subscription::{Subscribed, subscriptions};
-use super::watch::{is_wanted, optional};
+use super::watch::optional;
 use crate::aws::cache::Cache;
 use crate::aws::naming::{Lacking, Tags};
 use crate::aws::retry::ignore_not_found;
 use crate::aws::{ApiError, Call, Cloud, Context, Names, told};
 use crate::engine::{
-    AlreadyExists, Changes, Diff, Found, Notices, Part, Purpose, Resource, Watched,
+    AlreadyExists, Changes, Diff, Found, Identity, Notices, Part, Resource, Watched,
 };
 use crate::ownership::{indexed, judge, own_tags};
 
-pub struct Topic {
+pub struct TopicId {
     pub name: String,
-    /// ARNs of the functions that are to be subscribed to it.
-    pub subscribers: Vec<String>,
     pub names: Names,
 }
 
-impl Topic {
+pub struct Topic {
+    pub id: TopicId,
+    /// ARNs of the functions that are to be subscribed to it.
+    pub subscribers: Vec<String>,
+}
+
+impl TopicId {
     fn arn(&self) -> String {
         self.names.topic_arn(&self.name)
     }
@@ -41,11 +45,10 @@ pub struct State {
     others: Vec<Part>,
 }
 
-impl Resource for Topic {
+impl Identity for TopicId {
     const KIND: &'static str = "topic";
     const STALE_READS_AFTER_DELETE: bool = true;
     type Client = Cloud;
-    type Inputs = ();
     type State = State;
 
     fn name(&self) -> &str {
@@ -56,39 +59,68 @@ impl Resource for Topic {
         Some(self.arn())
     }
 
-    fn removals(&self, state: &State, purpose: Purpose) -> Vec<Part> {
-        if purpose == Purpose::Delete { state.others.clone() } else { Vec::new() }
+    fn deleted_with(&self, state: &State) -> Vec<Part> {
+        state.others.clone()
+    }
+
+    async fn find(&self, cx: &Context<'_>) -> Result<Found<State>> {
+        let arn = self.arn();
+        let (tags, subscribed) = tokio::join!(tags(cx, &arn), subscriptions(cx, &arn));
+        let Some(tags) = tags? else { return Ok(Found::Missing) };
+        match judge(&self.names, &tags) {
+            Ok(ours) => {
+                let subscribed = subscribed?.unwrap_or_default();
+                let others = subscribed.iter().map(Subscribed::part).collect();
+                Ok(ours.found(State { others, ..State::default() }))
+            }
+            Err(foreign) => Ok(foreign.found()),
+        }
+    }
+
+    async fn delete(&self, _: &State, cx: &Context<'_>) -> Result<()> {
+        let arn = self.arn();
+        let deleted = Call::new("sns:DeleteTopic", &arn)
+            .wait(cx, &[])
+            .send(|| cx.cloud.sns.delete_topic().topic_arn(&arn).send())
+            .await;
+        Ok(ignore_not_found(deleted)?)
+    }
+}
+
+impl Resource for Topic {
+    type Id = TopicId;
+    type Inputs = ();
+
+    fn id(&self) -> &TopicId {
+        &self.id
     }
 
     fn notices(&self, state: &State) -> Notices {
         state.notices.clone()
     }
 
-    async fn read(&self, cx: &Context<'_>) -> Result<Found<State>> {
-        let arn = self.arn();
-        if cx.purpose == Purpose::Compare {
-            let (subscribed, indexed) = tokio::join!(subscriptions(cx, &arn), indexed(cx, &arn));
-            let Some(subscribed) = subscribed? else { return Ok(Found::Missing) };
-            // To subscribe somebody is to write to the topic.
-            let complete =
-                self.subscribers.iter().all(|arn| subscribed.iter().any(|s| s.is_function(arn)));
-            if let Some(ours) = indexed
-                && complete
-            {
-                let notices = self.read_notices(cx).await?;
-                return Ok(ours.found(self.state(&subscribed, notices, Lacking::default())));
-            }
+    async fn observe(&self, cx: &Context<'_>) -> Result<Found<State>> {
+        let arn = self.id.arn();
+        let (subscribed, indexed) = tokio::join!(subscriptions(cx, &arn), indexed(cx, &arn));
+        let Some(subscribed) = subscribed? else { return Ok(Found::Missing) };
+        // To subscribe somebody is to write to the topic.
+        let complete =
+            self.subscribers.iter().all(|arn| subscribed.iter().any(|s| s.is_function(arn)));
+        if let Some(ours) = indexed
+            && complete
+        {
+            let notices = self.read_notices(cx).await?;
+            return Ok(ours.found(self.state(&subscribed, notices, Lacking::default())));
         }
-        let (tags, notices, subscribed) =
-            tokio::join!(tags(cx, &arn), self.read_notices(cx), subscriptions(cx, &arn));
+        let (tags, notices) = tokio::join!(tags(cx, &arn), self.read_notices(cx));
         let Some(tags) = tags? else { return Ok(Found::Missing) };
-        let ours = match judge(&self.names, &tags) {
-            Ok(ours) => ours,
-            Err(foreign) => return Ok(foreign.found()),
-        };
-        let subscribed = subscribed?.unwrap_or_default();
-        let state = self.state(&subscribed, notices?, ours.lacking.clone());
-        Ok(ours.found(state))
+        match judge(&self.id.names, &tags) {
+            Ok(ours) => {
+                let state = self.state(&subscribed, notices?, ours.lacking().clone());
+                Ok(ours.found(state))
+            }
+            Err(foreign) => Ok(foreign.found()),
+        }
     }
 
     fn diff(&self, (): &(), state: &State) -> Diff {
@@ -98,9 +130,9 @@ impl Resource for Topic {
     }
 
     async fn create(&self, (): &(), cx: &Context<'_>) -> Result<State> {
-        let tags = sdk_tags(self.names.all_tags())?;
-        let request = cx.cloud.sns.create_topic().name(&self.name).set_tags(Some(tags));
-        let created = Call::new("sns:CreateTopic", &self.name)
+        let tags = sdk_tags(self.id.names.all_tags())?;
+        let request = cx.cloud.sns.create_topic().name(&self.id.name).set_tags(Some(tags));
+        let created = Call::new("sns:CreateTopic", &self.id.name)
             .wait(cx, &[])
             .send(|| request.clone().send())
             .await;
@@ -117,19 +149,11 @@ impl Resource for Topic {
     async fn update(&self, (): &(), state: &State, cx: &Context<'_>) -> Result<State> {
         if !state.lacking.is_empty() {
             let tags = sdk_tags(state.lacking.tags())?;
-            let request = cx.cloud.sns.tag_resource().resource_arn(self.arn()).set_tags(Some(tags));
-            Call::new("sns:TagResource", &self.name).send(|| request.clone().send()).await?;
+            let request =
+                cx.cloud.sns.tag_resource().resource_arn(self.id.arn()).set_tags(Some(tags));
+            Call::new("sns:TagResource", &self.id.name).send(|| request.clone().send()).await?;
         }
         Ok(State { lacking: Lacking::default(), ..state.clone() })
-    }
-
-    async fn delete(&self, _: &State, cx: &Context<'_>) -> Result<()> {
-        let arn = self.arn();
-        let deleted = Call::new("sns:DeleteTopic", &arn)
-            .wait(cx, &[])
-            .send(|| cx.cloud.sns.delete_topic().topic_arn(&arn).send())
-            .await;
-        Ok(ignore_not_found(deleted)?)
     }
 }
 
@@ -138,7 +162,7 @@ impl Topic {
         let wanted = |it: &&Subscribed| self.subscribers.iter().any(|arn| it.is_function(arn));
         let others: Vec<_> = subscribed.iter().filter(|it| !wanted(it)).collect();
         // Those of functions that advent.toml no longer has are deleted.
-        let earlier = self.names.function_arn(&self.names.physical(None, ""));
+        let earlier = self.id.names.function_arn(&self.id.names.physical(None, ""));
         let foreign = others.iter().filter(|it| !it.endpoint.starts_with(&earlier));
         notices.watched.extend(foreign.map(|it| Watched {
             property: "Subscriptions".to_owned(),
@@ -146,20 +170,13 @@ impl Topic {
             usual: None,
             alarm: Some("whoever that is gets a copy of every message".to_owned()),
         }));
-        let part = |it: &&Subscribed| Part {
-            kind: "subscription",
-            name: format!("{} {}", it.protocol, it.endpoint),
-        };
-        State { others: others.iter().map(part).collect(), notices, lacking }
+        State { others: others.iter().map(|it| it.part()).collect(), notices, lacking }
     }
 
     /// What somebody has set that advent.toml does not speak of.
     async fn read_notices(&self, cx: &Context<'_>) -> Result<Notices, ApiError> {
         let mut notices = Notices::default();
-        if !is_wanted(cx) {
-            return Ok(notices);
-        }
-        let arn = self.arn();
+        let arn = self.id.arn();
         let answer = Call::new("sns:GetTopicAttributes", &arn)
             .send(|| cx.cloud.sns.get_topic_attributes().topic_arn(&arn).send())
             .await;
@@ -171,10 +188,10 @@ impl Topic {
             .get("Policy")
             .and_then(|text| serde_json::from_str(text).ok())
             .unwrap_or_default();
-        if looks::is_default(&policy, &arn, &self.names.account) {
+        if looks::is_default(&policy, &arn, &self.id.names.account) {
             seen["Policy"] = Value::Null;
         }
-        notices.watched = LOOKS[0].notices("", &seen, &self.name);
+        notices.watched = LOOKS[0].notices("", &seen, &self.id.name);
         if looks::is_public(&policy) {
             let policy = notices.watched.iter_mut().filter(|it| it.property == "Policy");
             policy.for_each(|it| it.alarm = Some("everybody may use the topic".to_owned()));

@@ -3,8 +3,8 @@
 
 use serde_json::{Map, Value};
 
-use crate::aws::{ApiError, Context};
-use crate::engine::{Purpose, Unread, Watched};
+use crate::aws::ApiError;
+use crate::engine::{Unread, Watched};
 
 /// Why a property is watched that nothing but a person can have set.
 pub const HAND: &str = "advent.toml has no word for it: set manually, and left as it is";
@@ -168,11 +168,6 @@ pub fn optional<T>(
 fn is_unknown_call(error: &ApiError) -> bool {
     let codes = ["UnknownOperation", "NotImplemented", "UnsupportedOperation", "InvalidAction"];
     matches!(error.status, Some(404 | 405 | 501)) || codes.iter().any(|code| error.is(code))
-}
-
-/// Whether what is only looked at is of interest.
-pub fn is_wanted(cx: &Context<'_>) -> bool {
-    cx.purpose == Purpose::Compare
 }
 
 /// A member by its path.

@@ -4,7 +4,6 @@
 //! path). Its index lags, so each is read for deletion: its own tags are checked.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use anyhow::Result;
@@ -12,33 +11,32 @@ use aws_smithy_types::DateTime;
 
 use super::Deployment;
 use crate::aws::{ApiError, Call, Cloud, Context, Names, Pages};
-use crate::engine::{Purpose, Stack};
-use crate::resources::function::Function;
-use crate::resources::http_api::HttpApi;
-use crate::resources::log_group::LogGroup;
-use crate::resources::permission::{self, Permission, SID_PREFIX};
-use crate::resources::role::Role;
-use crate::resources::subscription::{self, Subscription};
-use crate::resources::table::Table;
-use crate::resources::topic::Topic;
+use crate::engine::{Goal, Stack};
+use crate::resources::function::FunctionId;
+use crate::resources::http_api::HttpApiId;
+use crate::resources::log_group::LogGroupId;
+use crate::resources::permission::{self, PermissionId, SID_PREFIX};
+use crate::resources::role::RoleId;
+use crate::resources::subscription::{self, SubscriptionId};
+use crate::resources::table::TableId;
+use crate::resources::topic::TopicId;
 
 /// How long a run may need a function's other role: three changes of the function, each of which
 /// may take five minutes.
 pub const LONGEST_USE: Duration = Duration::from_mins(15);
 
-/// Names of what is left over, kind by kind.
-#[derive(Debug, Default, PartialEq, Eq)]
+/// What is left over, kind by kind.
+#[derive(Default)]
 pub struct Orphans {
-    tables: Vec<String>,
-    topics: Vec<String>,
-    roles: Vec<String>,
-    log_groups: Vec<String>,
-    functions: Vec<String>,
-    http_api: bool,
+    tables: Vec<TableId>,
+    topics: Vec<TopicId>,
+    roles: Vec<RoleId>,
+    log_groups: Vec<LogGroupId>,
+    functions: Vec<FunctionId>,
+    http_api: Option<HttpApiId>,
     /// Topic and function.
     subscriptions: Vec<(String, String)>,
-    /// Function and statement id.
-    permissions: Vec<(String, String)>,
+    permissions: Vec<PermissionId>,
     /// Empty roles that functions may have at the moment: made so recently that a run may be at it.
     pub in_use: Vec<String>,
     /// Why the search may have missed something.
@@ -48,16 +46,16 @@ pub struct Orphans {
 impl Orphans {
     /// Looks for them. A search that is not allowed finds nothing and says so in
     /// [`incomplete`](Self::incomplete).
-    pub(super) async fn find(wanted: &Deployment, cloud: &Cloud, purpose: Purpose) -> Result<Self> {
+    pub(super) async fn find(wanted: &Deployment, cloud: &Cloud, goal: Goal) -> Result<Self> {
         let stack = &wanted.stack;
-        let cx = Stack::context(cloud, purpose);
+        let cx = Stack::context(cloud);
         let arns = cloud.index.arns(&cx);
         let roles = roles(cloud, &wanted.names);
         // Towards `down` the triggers die with what they hang on.
         let triggers = async {
-            match purpose {
-                Purpose::Compare => stray_triggers(wanted, &cx).await,
-                Purpose::Delete => Ok((Vec::new(), Vec::new())),
+            match goal {
+                Goal::Up => stray_triggers(wanted, &cx).await,
+                Goal::Down => Ok((Vec::new(), Vec::new())),
             }
         };
         let (arns, roles, triggers) = tokio::join!(arns, roles, triggers);
@@ -69,13 +67,13 @@ impl Orphans {
                     wanted.functions.iter().map(|name| wanted.names.other_role(name)).collect();
                 // Towards `down` the functions go as well.
                 let in_use = |name: &String, created: DateTime| {
-                    purpose == Purpose::Compare && others.contains(name) && is_recent(created)
+                    goal == Goal::Up && others.contains(name) && is_recent(created)
                 };
                 for (name, created) in roles {
                     if in_use(&name, created) {
                         this.in_use.push(name);
-                    } else if !stack.has::<Role>(&name) {
-                        this.roles.push(name);
+                    } else if !stack.has::<RoleId>(&name) {
+                        this.roles.push(RoleId { name, names: wanted.names.clone() });
                     }
                 }
             }
@@ -88,7 +86,8 @@ impl Orphans {
         // Whoever else listens to a topic of ours may do so.
         let Self { subscriptions, functions, .. } = &mut this;
         subscriptions.retain(|(_, function)| {
-            wanted.functions.contains(function) || functions.contains(function)
+            let orphan = |it: &FunctionId| it.name == *function;
+            wanted.functions.contains(function) || functions.iter().any(orphan)
         });
         Ok(this)
     }
@@ -98,105 +97,72 @@ impl Orphans {
         let mut parts = arn.splitn(6, ':');
         let (service, resource) = (parts.nth(2).unwrap_or_default(), parts.nth(2));
         let Some(resource) = resource else { return };
+        let names = || wanted.names.clone();
         let name = |prefix| resource.strip_prefix(prefix).map(str::to_owned);
         match service {
             "dynamodb" => {
-                let name = name("table/").filter(|name| !stack.has::<Table>(name));
-                self.tables.extend(name);
+                let name = name("table/").filter(|name| !stack.has::<TableId>(name));
+                self.tables.extend(name.map(|name| TableId { name, names: names() }));
             }
-            "sns" if !stack.has::<Topic>(resource) => self.topics.push(resource.to_owned()),
+            "sns" if !stack.has::<TopicId>(resource) => {
+                self.topics.push(TopicId { name: resource.to_owned(), names: names() });
+            }
             "lambda" => {
-                let name = name("function:").filter(|name| !stack.has::<Function>(name));
-                self.functions.extend(name);
+                let name = name("function:").filter(|name| !stack.has::<FunctionId>(name));
+                self.functions.extend(name.map(|name| FunctionId { name, names: names() }));
             }
             "logs" => {
-                let name = name("log-group:").filter(|name| !stack.has::<LogGroup>(name));
-                self.log_groups.extend(name);
+                let name = name("log-group:").filter(|name| !stack.has::<LogGroupId>(name));
+                let id = |name: String| LogGroupId { lookup: name.clone(), name, names: names() };
+                self.log_groups.extend(name.map(id));
             }
-            "apigateway" if wanted.http_api.is_none() => self.http_api = true,
+            "apigateway" if wanted.http_api.is_none() => {
+                self.http_api = Some(HttpApiId { name: names().api(None), names: names() });
+            }
             _ => {}
         }
     }
 
-    /// Adds what was found as orphan: triggers first to go, then functions, then the rest.
-    pub(super) fn add_to(&self, stack: &mut Stack<Cloud>, names: &Names) {
+    /// Adds what was found: triggers first to go, then functions, then the rest.
+    pub(super) fn prune(&mut self, stack: &mut Stack<Cloud>, names: &Names) {
         let mut last = Vec::new();
-        for name in &self.tables {
-            let (name, key) = (name.clone(), String::new());
-            let id = format!("orphan.table.{name}");
-            let table = stack.add(&id, Table { name, key, ttl: None, names: names.clone() });
-            stack.prune(table);
+        for table in self.tables.drain(..) {
+            stack.prune(&format!("orphan.table.{}", table.name), table);
         }
-        for name in &self.topics {
-            let topic = Topic { name: name.clone(), subscribers: Vec::new(), names: names.clone() };
-            let topic = stack.add(&format!("orphan.topic.{name}"), topic);
-            stack.prune(topic);
+        for topic in self.topics.drain(..) {
+            stack.prune(&format!("orphan.topic.{}", topic.name), topic);
         }
-        for name in &self.roles {
-            let policies = std::collections::BTreeMap::default();
-            let names = names.clone();
-            let role = Role { name: name.clone(), policies, boundary: None, names };
-            let role = stack.add(&format!("orphan.role.{name}"), role);
-            stack.prune(role);
-            last.push(role.node());
+        for role in self.roles.drain(..) {
+            last.push(stack.prune(&format!("orphan.role.{}", role.name), role));
         }
-        for name in &self.log_groups {
-            let group = LogGroup {
-                lookup: name.clone(),
-                name: name.clone(),
-                retention: 1,
-                names: names.clone(),
-            };
-            let group = stack.add(&format!("orphan.log_group.{name}"), group);
-            stack.prune(group);
-            last.push(group.node());
+        for group in self.log_groups.drain(..) {
+            last.push(stack.prune(&format!("orphan.log_group.{}", group.name), group));
         }
         let mut functions = Vec::new();
-        for name in &self.functions {
-            let function = Function::named(name, names);
-            let id = format!("orphan.function.{name}");
-            let function = stack
-                .add_with(&id, function, (), |()| unreachable!("what is orphan is never compared"));
-            stack.prune(function);
+        for function in self.functions.drain(..) {
+            let function = stack.prune(&format!("orphan.function.{}", function.name), function);
             for &earlier in &last {
                 stack.after(function, earlier);
             }
-            functions.push(function.node());
+            functions.push(function);
         }
-        if self.http_api {
-            let api = HttpApi::named(names);
-            let api = stack.add("orphan.http_api", api);
-            stack.prune(api);
+        if let Some(api) = self.http_api.take() {
+            let api = stack.prune("orphan.http_api", api);
             for &earlier in &functions {
                 stack.after(api, earlier);
             }
         }
-        for (topic, function) in &self.subscriptions {
-            let subscription = Subscription {
-                label: format!("{topic} -> {function}"),
-                topic: topic.clone(),
-                function: function.clone(),
-                names: names.clone(),
-            };
+        for (topic, function) in self.subscriptions.drain(..) {
             let id = format!("orphan.subscription.{topic}.{function}");
-            let subscription = stack.add(&id, subscription);
-            stack.prune(subscription);
+            let subscription =
+                stack.prune(&id, SubscriptionId::new(topic, function, names.clone()));
             for &earlier in &functions {
                 stack.after(subscription, earlier);
             }
         }
-        for (function, sid) in &self.permissions {
-            let permission = Permission {
-                label: format!("{sid} -> {function}"),
-                function: function.clone(),
-                sid: sid.clone(),
-                principal: String::new(),
-                wanted: Arc::default(),
-                names: names.clone(),
-            };
-            let id = format!("orphan.permission.{function}.{sid}");
-            let permission = stack.add_with(&id, permission, (), |()| String::new());
-            stack.prune(permission);
+        for permission in self.permissions.drain(..) {
+            let PermissionId { function, sid, .. } = &permission;
+            stack.prune(&format!("orphan.permission.{function}.{sid}"), permission);
         }
     }
 }
@@ -220,11 +186,12 @@ async fn roles(cloud: &Cloud, names: &Names) -> Result<Vec<(String, DateTime)>, 
     Ok(roles.await?.into_iter().map(|role| (role.role_name, role.create_date)).collect())
 }
 
-type Pairs = Vec<(String, String)>;
-
 /// Subscriptions of functions to wanted topics, and permissions on wanted functions, that are not
 /// wanted themselves.
-async fn stray_triggers(wanted: &Deployment, cx: &Context<'_>) -> Result<(Pairs, Pairs), ApiError> {
+async fn stray_triggers(
+    wanted: &Deployment,
+    cx: &Context<'_>,
+) -> Result<(Vec<(String, String)>, Vec<PermissionId>), ApiError> {
     let names = &wanted.names;
     let subscriptions = wanted.topics.iter().map(async |topic| {
         let all = subscription::subscriptions(cx, topic).await?.unwrap_or_default();
@@ -235,7 +202,7 @@ async fn stray_triggers(wanted: &Deployment, cx: &Context<'_>) -> Result<(Pairs,
             here.then(|| (topic.to_owned(), function.to_owned()))
         };
         let orphan = |pair: &_| !wanted.subscriptions.contains(pair);
-        Ok::<_, ApiError>(all.into_iter().filter_map(pair).filter(orphan).collect::<Pairs>())
+        Ok::<_, ApiError>(all.into_iter().filter_map(pair).filter(orphan).collect::<Vec<_>>())
     });
     let permissions = wanted.functions.iter().map(async |function| {
         let policy = permission::policy(cx, function).await?;
@@ -244,11 +211,17 @@ async fn stray_triggers(wanted: &Deployment, cx: &Context<'_>) -> Result<(Pairs,
             let known = wanted.permissions.get(function).is_some_and(|all| all.sids.contains(sid));
             sid.starts_with(SID_PREFIX) && !known
         };
-        Ok::<_, ApiError>(sids.filter(stray).map(|sid| (function.clone(), sid)).collect::<Pairs>())
+        let id = |sid: String| PermissionId {
+            label: format!("{sid} -> {function}"),
+            function: function.clone(),
+            sid,
+            names: names.clone(),
+        };
+        Ok::<_, ApiError>(sids.filter(stray).map(id).collect::<Vec<_>>())
     });
     let (subscriptions, permissions) = tokio::try_join!(
         futures::future::try_join_all(subscriptions),
         futures::future::try_join_all(permissions)
     )?;
-    Ok((subscriptions.concat(), permissions.concat()))
+    Ok((subscriptions.concat(), permissions.into_iter().flatten().collect()))
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use advent::aws::{Cloud, Target};
 use advent::bundle::{self, Application, Arch, Artifact, Destination};
-use advent::engine::{Interrupt, Options, Plan, Purpose};
+use advent::engine::{Goal, Interrupt, Options, Plan};
 use advent::failure::Failure;
 use advent::local::Access;
 use advent::manifest::{Manifest, Source};
@@ -324,7 +324,7 @@ async fn tour(world: &World, local: &Access, artifact: &Artifact) -> Result<(), 
     for round in 0..2 {
         let cloud = connect().await.expect("the local cloud");
         let mut deployment = Deployment::new(&app.manifest, &cloud.names, &parts);
-        let read = deployment.read(&cloud, &(), Purpose::Compare).await;
+        let read = deployment.read(&cloud, &(), Goal::Up).await;
         let plan = deployment.stack.plan_up(read.expect("the stack").0);
         if round == 0 {
             apply(&deployment, &plan, &cloud).await;
@@ -334,7 +334,7 @@ async fn tour(world: &World, local: &Access, artifact: &Artifact) -> Result<(), 
         }
     }
     let mut deployment = Deployment::new(&app.manifest, &cloud.names, &parts);
-    let read = deployment.read(&cloud, &(), Purpose::Delete).await;
+    let read = deployment.read(&cloud, &(), Goal::Down).await;
     let plan = deployment.stack.plan_down(read.expect("the stack").0);
     apply(&deployment, &plan, &cloud).await;
     Ok(())

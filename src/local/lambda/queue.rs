@@ -100,7 +100,7 @@ pub(super) fn retry_from_environment() -> Duration {
         .unwrap_or(RETRY)
 }
 
-/// Queues an event. ApiCall [`super::events_queued`] when the transaction is done.
+/// Queues an event. Call [`super::events_queued`] when the transaction is done.
 pub fn enqueue(
     db: &Db<'_>,
     region: &str,

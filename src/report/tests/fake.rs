@@ -12,7 +12,7 @@ use super::super::screen::{Screen, Stream};
 use super::super::style::Paint;
 use super::super::{Options, Report, lock};
 use crate::engine::{
-    self, Context, Diff, Found, Goal, Interrupt, Loss, Plan, Purpose, Resource, Stack,
+    self, Context, Diff, Found, Goal, Identity, Interrupt, Loss, Plan, Resource, Stack,
 };
 
 /// A resource of a kind that its letter stands for.
@@ -50,7 +50,7 @@ impl<const KIND: char> Fake<KIND> {
     }
 }
 
-impl<const KIND: char> Resource for Fake<KIND> {
+impl<const KIND: char> Identity for Fake<KIND> {
     const KIND: &'static str = match KIND {
         't' => "table",
         'r' => "role",
@@ -60,7 +60,6 @@ impl<const KIND: char> Resource for Fake<KIND> {
         _ => "topic",
     };
     type Client = ();
-    type Inputs = ();
     type State = ();
 
     fn name(&self) -> &str {
@@ -71,8 +70,25 @@ impl<const KIND: char> Resource for Fake<KIND> {
         self.data.map_or(Loss::Settings, |data| Loss::Data(data.to_owned()))
     }
 
-    async fn read(&self, _: &Context<'_, ()>) -> Result<Found<()>> {
+    async fn find(&self, _: &Context<'_, ()>) -> Result<Found<()>> {
         Ok(self.found.clone())
+    }
+
+    async fn delete(&self, (): &(), cx: &Context<'_, ()>) -> Result<()> {
+        self.work(cx).await
+    }
+}
+
+impl<const KIND: char> Resource for Fake<KIND> {
+    type Id = Self;
+    type Inputs = ();
+
+    fn id(&self) -> &Self {
+        self
+    }
+
+    async fn observe(&self, cx: &Context<'_, ()>) -> Result<Found<()>> {
+        self.find(cx).await
     }
 
     fn diff(&self, (): &(), (): &()) -> Diff {
@@ -86,14 +102,10 @@ impl<const KIND: char> Resource for Fake<KIND> {
     async fn update(&self, (): &(), (): &(), cx: &Context<'_, ()>) -> Result<()> {
         self.work(cx).await
     }
-
-    async fn delete(&self, (): &(), cx: &Context<'_, ()>) -> Result<()> {
-        self.work(cx).await
-    }
 }
 
 pub async fn planned(stack: &Stack<()>, goal: Goal) -> Plan {
-    let known = stack.read(&(), &(), Purpose::Compare, 0).await.unwrap();
+    let known = stack.read(&(), &(), goal, 0).await.unwrap();
     match goal {
         Goal::Up => stack.plan_up(known),
         Goal::Down => stack.plan_down(known),

@@ -25,10 +25,8 @@ async fn motley() -> Plan {
     stack.add("function.log", log);
     let mut old = Fake::<'l'>::ours("/aws/lambda/old");
     old.data = Some("the logs in it");
-    let old = stack.add("log_group.old", old);
-    stack.prune(old);
-    let gone = stack.add("log_group.gone", Fake::<'l'>::missing("/aws/lambda/gone"));
-    stack.prune(gone);
+    stack.prune("log_group.old", old);
+    stack.prune("log_group.gone", Fake::<'l'>::missing("/aws/lambda/gone"));
     planned(&stack, Goal::Up).await
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use aws_sdk_lambda::types::Environment;
 
-use super::{Function, State};
+use super::{Function, FunctionId, State};
 use crate::aws::{Context, Names};
 use crate::engine::Changes;
 use crate::hidden::INSTEAD as HIDDEN;
@@ -23,22 +23,6 @@ impl Function {
             environment.extend(value.map(|value| (key.clone(), value)));
         }
         environment
-    }
-
-    /// What is in its variables, and advent.toml does not say, is nobody's business: Lambda gives
-    /// back all of them in an error about one.
-    pub(super) fn keep_secrets(&self, state: &State, cx: &Context<'_>) {
-        let Ok(known) = &state.environment else { return };
-        let public = |value: &String| {
-            let Names { stack, stage, account, region, .. } = &self.names;
-            // An ARN is no secret, and names what is.
-            value.starts_with("arn:")
-                || [stack, stage, account, region].contains(&value)
-                || self.environment.values().any(|said| said == value)
-        };
-        for value in known.values().filter(|value| !public(value)) {
-            cx.keep_secret(value);
-        }
     }
 
     /// Secrets are hidden in what it shows.
@@ -65,6 +49,29 @@ impl Function {
         }
         for key in known.keys().filter(|key| !wanted.contains_key(*key)) {
             changes.push(&format!("environment {key}"), HIDDEN, "none");
+        }
+    }
+}
+
+impl FunctionId {
+    /// What is in its variables, and advent.toml has not said, is nobody's business: Lambda gives
+    /// back all of them in an error about one.
+    pub(super) fn keep_secrets(
+        &self,
+        state: &State,
+        said: &BTreeMap<String, String>,
+        cx: &Context<'_>,
+    ) {
+        let Ok(known) = &state.environment else { return };
+        let public = |value: &String| {
+            let Names { stack, stage, account, region, .. } = &self.names;
+            // An ARN is no secret, and names what is.
+            value.starts_with("arn:")
+                || [stack, stage, account, region].contains(&value)
+                || said.values().any(|said| said == value)
+        };
+        for value in known.values().filter(|value| !public(value)) {
+            cx.keep_secret(value);
         }
     }
 }

@@ -10,7 +10,7 @@ use aws_sdk_lambda::types::{Architecture, FunctionConfiguration, Runtime};
 use serde_json::Value;
 
 use super::super::permission;
-use super::super::watch::{is_wanted, optional};
+use super::super::watch::optional;
 use super::{LOOKS, State};
 use crate::aws::cache::Cache;
 use crate::aws::naming::{Lacking, Tags};
@@ -112,9 +112,6 @@ pub(super) async fn notices(
     found: &Lookup,
 ) -> Result<Notices, ApiError> {
     let mut notices = Notices::default();
-    if !is_wanted(cx) {
-        return Ok(notices);
-    }
     notices.watched = LOOKS[0].notices("", &found.raw, name);
     let asked = ("lambda:ListFunctionUrlConfigs", name);
     let urls = Pages::of(asked.0, asked.1).all(|marker| async move {

@@ -13,11 +13,11 @@ use serde_json::Value;
 
 use super::super::watch::optional;
 use super::looks;
-use super::{Integration, Route, STAGE, ServingStage, State};
+use super::{HttpApiId, Integration, Route, STAGE, ServingStage, State};
 use crate::aws::naming::Tags;
 use crate::aws::raw::Raw;
 use crate::aws::{ApiError, Call, Context, Names, Pages, told};
-use crate::engine::{Notices, Purpose, Watched};
+use crate::engine::{Found, Notices, Watched};
 use crate::failure::Failure;
 use crate::ownership::{self, Foreign, Ours};
 use crate::resources::permission;
@@ -42,8 +42,15 @@ fn page<T>(
     Ok(listed.into_iter().zip(seen).collect())
 }
 
-/// All APIs, each also as it came.
-pub(super) async fn list(cx: &Context<'_>) -> Result<Vec<(Api, Value)>> {
+/// All APIs, by whose they are.
+pub(super) struct Listed {
+    pub ours: Vec<Api>,
+    pub others: Vec<Api>,
+    /// All as they came.
+    pub raw: Vec<Value>,
+}
+
+pub(super) async fn list(cx: &Context<'_>, id: &HttpApiId) -> Result<Listed> {
     let asked = ("apigateway:GetApis", "all APIs");
     let all = Pages::of(asked.0, asked.1).all(|token| async move {
         let request = cx.cloud.apigateway.get_apis().max_results("500").set_next_token(token);
@@ -52,7 +59,34 @@ pub(super) async fn list(cx: &Context<'_>) -> Result<Vec<(Api, Value)>> {
         let answer = Call::new(asked.0, asked.1).send(request).await?;
         Ok((page(answer.items, &raw, asked)?, answer.next_token))
     });
-    all.await.map_err(|error| unavailable(cx, error))
+    let all = all.await.map_err(|error| unavailable(cx, error))?;
+    let (all, raw): (Vec<_>, Vec<_>) = all.into_iter().unzip();
+    let all = with_tags(cx, &id.name, all).await?;
+    let (ours, others) = all.into_iter().partition(|api| judge(&id.names, api).is_ok());
+    Ok(Listed { ours, others, raw })
+}
+
+/// The one of ours that stays, with what its list says of it: the others are its duplicates.
+pub(super) fn first(id: &HttpApiId, ours: Vec<Api>) -> Option<(Ours, Api, State)> {
+    let mut ours = ours.into_iter();
+    let first = ours.next()?;
+    let is_ours = judge(&id.names, &first).ok()?;
+    let mut state = bare(&first);
+    state.lacking.clone_from(is_ours.lacking());
+    state.duplicates = ours.filter_map(|api| api.api_id).collect();
+    Some((is_ours, first, state))
+}
+
+/// Whose the API is that has the name of ours, if there is one.
+pub(super) async fn namesake(
+    cx: &Context<'_>,
+    id: &HttpApiId,
+    others: Vec<Api>,
+) -> Result<Found<State>> {
+    let namesakes = others.into_iter().filter(|api| api.name() == Some(&id.name)).collect();
+    let existing = existing_with_routes(cx, namesakes).await?;
+    let foreign = existing.first().and_then(|(api, _)| judge(&id.names, api).err());
+    Ok(foreign.map_or(Found::Missing, Foreign::found))
 }
 
 pub(super) fn function_name(arn: &str) -> &str {
@@ -60,12 +94,12 @@ pub(super) fn function_name(arn: &str) -> &str {
     arn.rsplit(':').next().filter(|_| is_arn).unwrap_or(arn)
 }
 
-pub(super) fn judge(names: &Names, api: &Api) -> Result<Ours, Foreign> {
+fn judge(names: &Names, api: &Api) -> Result<Ours, Foreign> {
     ownership::judge(names, &tags(api))
 }
 
 /// What a list says of an API.
-pub(super) fn bare(api: &Api) -> State {
+fn bare(api: &Api) -> State {
     State {
         id: api.api_id().unwrap_or_default().to_owned(),
         endpoint: api.api_endpoint().unwrap_or_default().trim_end_matches('/').to_owned(),
@@ -74,16 +108,12 @@ pub(super) fn bare(api: &Api) -> State {
     }
 }
 
-pub(super) fn tags(api: &Api) -> Tags {
+fn tags(api: &Api) -> Tags {
     api.tags().into_iter().flatten().map(|(k, v)| (k.clone(), v.clone())).collect()
 }
 
 /// The APIs with their tags: where one of this name seems to have none, they are asked for.
-pub(super) async fn with_tags(
-    cx: &Context<'_>,
-    name: &str,
-    apis: Vec<Api>,
-) -> Result<Vec<Api>, ApiError> {
+async fn with_tags(cx: &Context<'_>, name: &str, apis: Vec<Api>) -> Result<Vec<Api>, ApiError> {
     let complete = async |mut api: Api| {
         let untagged = api.tags().is_none_or(HashMap::is_empty);
         if untagged && api.name() == Some(name) {
@@ -162,34 +192,38 @@ fn says_unavailable(error: &ApiError, of_aws: bool) -> Option<bool> {
     maybe.then_some(false)
 }
 
-/// Those of several of ours that exist, first the one that stays: in a plan the one that functions
-/// let call them, then the one with the most routes, then the oldest. Of two that were created at the
-/// same time (`wait_until_ready`) it is the oldest, so that every run takes the same one.
-pub(super) async fn ranked(
+/// Those of several of ours that exist, first the one that stays. Of two that were created at the
+/// same time it is the oldest, so that every run takes the same one.
+pub(super) async fn by_age(cx: &Context<'_>, apis: Vec<Api>) -> Result<Vec<Api>> {
+    Ok(aged(cx, apis).await?.into_iter().map(|(api, _)| api).collect())
+}
+
+/// The same for a plan: first the one that functions let call them, then the one with the most
+/// routes, then the oldest.
+pub(super) async fn by_use(
     cx: &Context<'_>,
     apis: Vec<Api>,
     functions: impl Iterator<Item = &String>,
 ) -> Result<Vec<Api>> {
-    let mut ranked = existing_with_routes(cx, apis).await?;
-    ranked.sort_by_key(|(api, _)| (api.created_date.map(|date| date.secs()), api.api_id.clone()));
-    if cx.purpose == Purpose::Compare {
-        let policies = functions.map(|function| permission::policy(cx, function));
-        let policies = try_join_all(policies).await?.concat();
-        let calls = |api: &Api| {
-            let id = api.api_id().unwrap_or_default();
-            policies.iter().filter(|statement| statement.is_for_api(id)).count()
-        };
-        ranked.sort_by_key(|(api, routes)| Reverse((calls(api), *routes)));
-    }
+    let mut ranked = aged(cx, apis).await?;
+    let policies = functions.map(|function| permission::policy(cx, function));
+    let policies = try_join_all(policies).await?.concat();
+    let calls = |api: &Api| {
+        let id = api.api_id().unwrap_or_default();
+        policies.iter().filter(|statement| statement.is_for_api(id)).count()
+    };
+    ranked.sort_by_key(|(api, routes)| Reverse((calls(api), *routes)));
     Ok(ranked.into_iter().map(|(api, _)| api).collect())
 }
 
-/// Those of several that exist: one that was just deleted is listed for a while.
-pub(super) async fn existing(cx: &Context<'_>, apis: Vec<Api>) -> Result<Vec<Api>> {
-    Ok(existing_with_routes(cx, apis).await?.into_iter().map(|(api, _)| api).collect())
+async fn aged(cx: &Context<'_>, apis: Vec<Api>) -> Result<Vec<(Api, usize)>> {
+    let mut aged = existing_with_routes(cx, apis).await?;
+    aged.sort_by_key(|(api, _)| (api.created_date.map(|date| date.secs()), api.api_id.clone()));
+    Ok(aged)
 }
 
-/// The same, each with the number of its routes.
+/// Those of several that exist, each with the number of its routes: one that was just deleted is
+/// listed for a while.
 async fn existing_with_routes(cx: &Context<'_>, apis: Vec<Api>) -> Result<Vec<(Api, usize)>> {
     let count = async |api: &Api| match routes(cx, api.api_id().unwrap_or_default()).await {
         Ok(routes) => Ok(Some(routes.len())),

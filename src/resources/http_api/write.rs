@@ -20,10 +20,10 @@ impl HttpApi {
         for duplicate in std::mem::take(&mut state.duplicates) {
             delete_api(cx, &duplicate).await?;
         }
-        if state.name != self.name {
-            let request = cx.cloud.apigateway.update_api().api_id(&state.id).name(&self.name);
+        if state.name != self.id.name {
+            let request = cx.cloud.apigateway.update_api().api_id(&state.id).name(&self.id.name);
             self.call(cx, "apigateway:UpdateApi").send(|| request.clone().send()).await?;
-            state.name.clone_from(&self.name);
+            state.name.clone_from(&self.id.name);
         }
         let lacking = std::mem::take(&mut state.lacking);
         if !lacking.is_empty() {
@@ -31,7 +31,7 @@ impl HttpApi {
                 .cloud
                 .apigateway
                 .tag_resource()
-                .resource_arn(self.names.api_arn(&state.id))
+                .resource_arn(self.id.names.api_arn(&state.id))
                 .set_tags(Some(lacking.tags().into_iter().collect()));
             self.call(cx, "apigateway:TagResource").send(|| request.clone().send()).await?;
         }
@@ -63,7 +63,7 @@ impl HttpApi {
     }
 
     fn call<'a>(&'a self, cx: &'a Context<'a>, operation: &'static str) -> Call<'a> {
-        Call::new(operation, &self.name).wait(cx, &CONCURRENT)
+        Call::new(operation, &self.id.name).wait(cx, &CONCURRENT)
     }
 
     async fn put_integration(&self, state: &mut State, arn: &str, cx: &Context<'_>) -> Result<()> {
@@ -134,7 +134,7 @@ impl HttpApi {
         cx: &Context<'_>,
     ) -> Result<()> {
         let api = &cx.cloud.apigateway;
-        let arn = self.names.function_arn(function);
+        let arn = self.id.names.function_arn(function);
         let integration = state.integrations.get(&arn).cloned();
         let integration = integration.context("a route's integration is made before it")?;
         let target = format!("integrations/{}", integration.id);

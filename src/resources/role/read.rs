@@ -6,16 +6,42 @@ use anyhow::Result;
 use futures::future::try_join_all;
 use serde_json::Value;
 
-use super::super::watch::{is_wanted, optional};
+use super::super::watch::optional;
 use super::document::parse;
-use super::{Role, tags_in};
+use super::{Role, RoleId, tags_in};
 use crate::aws::naming::Tags;
 use crate::aws::{ApiError, Call, Context, Pages, told};
-use crate::engine::{Purpose, Unread};
+use crate::engine::Unread;
 
-impl Role {
-    /// The tags of a role that seems to have none, asked for by themselves; `None` if it is gone.
-    pub(super) async fn read_tags(&self, cx: &Context<'_>) -> Result<Option<Tags>, ApiError> {
+impl RoleId {
+    /// The role, unless there is none.
+    pub(super) async fn get(
+        &self,
+        cx: &Context<'_>,
+    ) -> Result<Option<aws_sdk_iam::types::Role>, ApiError> {
+        let answer = Call::new("iam:GetRole", &self.name)
+            .send(|| cx.cloud.iam.get_role().role_name(&self.name).send())
+            .await;
+        match answer {
+            Ok(answer) => told(answer.role, "Role", ("iam:GetRole", &self.name)).map(Some),
+            Err(error) if error.is_not_found() => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Its tags: where it seems to have none, asked for by themselves. `None` if it is gone.
+    pub(super) async fn tags(
+        &self,
+        role: &aws_sdk_iam::types::Role,
+        cx: &Context<'_>,
+    ) -> Result<Option<Tags>, ApiError> {
+        match tags_in(role.tags()) {
+            tags if tags.is_empty() => self.read_tags(cx).await,
+            tags => Ok(Some(tags)),
+        }
+    }
+
+    async fn read_tags(&self, cx: &Context<'_>) -> Result<Option<Tags>, ApiError> {
         const CALL: &str = "iam:ListRoleTags";
         let tags = Pages::of(CALL, &self.name).all(|marker| async move {
             let list = cx.cloud.iam.list_role_tags().role_name(&self.name).set_marker(marker);
@@ -29,26 +55,8 @@ impl Role {
         }
     }
 
-    /// The inline policies: all names, and for a comparison what they say.
-    pub(super) async fn read_policies(&self, cx: &Context<'_>) -> Result<BTreeMap<String, Value>> {
-        let listed = self.policy_names(cx);
-        if cx.purpose == Purpose::Delete {
-            let names = listed.await?;
-            return Ok(names.into_iter().map(|name| (name, Value::Null)).collect());
-        }
-        // The policies that should be there can be asked for before their names are listed.
-        let expected = try_join_all(self.policies.keys().map(|name| self.read_policy(name, cx)));
-        let (listed, expected) = tokio::join!(listed, expected);
-        let listed = listed?;
-        let mut policies: BTreeMap<_, _> = expected?.into_iter().flatten().collect();
-        let unexpected = listed.iter().filter(|name| !self.policies.contains_key(*name));
-        let unexpected = try_join_all(unexpected.map(|name| self.read_policy(name, cx))).await?;
-        policies.extend(unexpected.into_iter().flatten());
-        Ok(policies)
-    }
-
     /// Names of the inline policies; none where there is no such role, or none any longer.
-    async fn policy_names(&self, cx: &Context<'_>) -> Result<Vec<String>, ApiError> {
+    pub(super) async fn policy_names(&self, cx: &Context<'_>) -> Result<Vec<String>, ApiError> {
         const CALL: &str = "iam:ListRolePolicies";
         let names = Pages::of(CALL, &self.name).all(|marker| async move {
             let list = cx.cloud.iam.list_role_policies().role_name(&self.name).set_marker(marker);
@@ -72,14 +80,11 @@ impl Role {
         }
     }
 
-    /// The managed policies that it has, if they are of interest and may be asked for.
+    /// The managed policies that it has, if they may be asked for.
     pub(super) async fn read_attached(
         &self,
         cx: &Context<'_>,
     ) -> Result<(Vec<String>, Vec<Unread>)> {
-        if !is_wanted(cx) {
-            return Ok((Vec::new(), Vec::new()));
-        }
         let mut unread = Vec::new();
         let attached = optional("attached policies", self.attached(cx).await, &mut unread)?;
         Ok((attached.unwrap_or_default(), unread))
@@ -119,5 +124,21 @@ impl Role {
             Ok((told(page.attached_policies, "AttachedPolicies", (CALL, &self.name))?, page.marker))
         });
         Ok(attached.await?.into_iter().filter_map(|policy| policy.policy_arn).collect())
+    }
+}
+
+impl Role {
+    /// The inline policies, and what they say.
+    pub(super) async fn read_policies(&self, cx: &Context<'_>) -> Result<BTreeMap<String, Value>> {
+        let listed = self.id.policy_names(cx);
+        // The policies that should be there can be asked for before their names are listed.
+        let expected = try_join_all(self.policies.keys().map(|name| self.id.read_policy(name, cx)));
+        let (listed, expected) = tokio::join!(listed, expected);
+        let listed = listed?;
+        let mut policies: BTreeMap<_, _> = expected?.into_iter().flatten().collect();
+        let unexpected = listed.iter().filter(|name| !self.policies.contains_key(*name));
+        let unexpected = try_join_all(unexpected.map(|name| self.id.read_policy(name, cx))).await?;
+        policies.extend(unexpected.into_iter().flatten());
+        Ok(policies)
     }
 }

@@ -2,9 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::super::watch::{
-    HAND, Look, Usual, identity, ignored, is_wanted, optional, ours, watched,
-};
+use super::super::watch::{HAND, Look, Usual, identity, ignored, optional, ours, watched};
 use super::Table;
 use crate::aws::raw::Raw;
 use crate::aws::{ApiError, Call, Context, told};
@@ -129,10 +127,7 @@ impl Table {
         cx: &Context<'_>,
     ) -> Result<Notices, ApiError> {
         let mut notices = Notices::default();
-        if !is_wanted(cx) {
-            return Ok(notices);
-        }
-        notices.watched = TABLE.notices("", table, &self.name);
+        notices.watched = TABLE.notices("", table, &self.id.name);
         let dynamodb = &cx.cloud.dynamodb;
         let (ttl, backups) = (Raw::default(), Raw::default());
         let ask_ttl = async {
@@ -140,26 +135,26 @@ impl Table {
                 return Ok(());
             }
             let request = || {
-                let request = dynamodb.describe_time_to_live().table_name(&self.name);
+                let request = dynamodb.describe_time_to_live().table_name(&self.id.name);
                 request.customize().interceptor(ttl.clone()).send()
             };
-            let asked = ("dynamodb:DescribeTimeToLive", self.name.as_str());
+            let asked = ("dynamodb:DescribeTimeToLive", self.id.name.as_str());
             let answer = Call::new(asked.0, asked.1).send(request).await?;
             told(answer.time_to_live_description, "TimeToLiveDescription", asked).map(drop)
         };
         let ask_backups = async {
             let request = || {
-                let request = dynamodb.describe_continuous_backups().table_name(&self.name);
+                let request = dynamodb.describe_continuous_backups().table_name(&self.id.name);
                 request.customize().interceptor(backups.clone()).send()
             };
-            let asked = ("dynamodb:DescribeContinuousBackups", self.name.as_str());
+            let asked = ("dynamodb:DescribeContinuousBackups", self.id.name.as_str());
             let answer = Call::new(asked.0, asked.1).send(request).await?;
             told(answer.continuous_backups_description, "ContinuousBackupsDescription", asked)
         };
-        let arn = self.names.table_arn(&self.name);
+        let arn = self.id.names.table_arn(&self.id.name);
         let ask_policy = async {
             let request = || dynamodb.get_resource_policy().resource_arn(&arn).send();
-            let asked = ("dynamodb:GetResourcePolicy", self.name.as_str());
+            let asked = ("dynamodb:GetResourcePolicy", self.id.name.as_str());
             match Call::new(asked.0, asked.1).send(request).await {
                 Ok(answer) => told(answer.policy, "Policy", asked).map(Some),
                 Err(error) if error.is("PolicyNotFound") => Ok(None),
@@ -169,15 +164,15 @@ impl Table {
         let answers = tokio::join!(ask_ttl, ask_backups, ask_policy);
         if optional("whether items expire", answers.0, &mut notices.unread)?.is_some() {
             let seen = &ttl.take()["TimeToLiveDescription"];
-            notices.watched.extend(EXPIRY.notices("", seen, &self.name));
+            notices.watched.extend(EXPIRY.notices("", seen, &self.id.name));
         }
         if optional("backups", answers.1, &mut notices.unread)?.is_some() {
             let seen = &backups.take()["ContinuousBackupsDescription"];
-            notices.watched.extend(BACKUPS.notices("", seen, &self.name));
+            notices.watched.extend(BACKUPS.notices("", seen, &self.id.name));
         }
         let policy = optional("the resource policy", answers.2, &mut notices.unread)?.flatten();
         let seen = json!({ "Policy": policy });
-        notices.watched.extend(POLICY.notices("resource policy: ", &seen, &self.name));
+        notices.watched.extend(POLICY.notices("resource policy: ", &seen, &self.id.name));
         Ok(notices)
     }
 }

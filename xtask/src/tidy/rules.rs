@@ -383,6 +383,9 @@ mod tests {
             ("src/stack.rs", "std::io::stderr().lock();", "only src/report"),
             ("src/aws/retry.rs", "use axum::Router;", "only src/local serves"),
             ("src/resources/table.rs", "if target.is_local() {}", "never ask"),
+            ("src/resources/table.rs", "Ok(Found::Ours(state))", "only src/ownership.rs"),
+            ("src/stack/orphans.rs", "tags.get(STACK_TAG)", "only src/ownership.rs"),
+            ("src/aws/connect.rs", "use crate::resources::table;", "aws knows no kind"),
         ] {
             let finding = finding(path, &format!("//! X.\n{code}\n"));
             assert!(finding.contains(found), "{path}: {finding}");
