@@ -29,7 +29,8 @@ fn for_api(error: &ApiError) -> Option<String> {
     }
     let advice = match error.code.as_deref()?.trim_end_matches("Exception") {
         "ExpiredToken" | "RequestExpired" => {
-            "the credentials have expired: sign in again (for example `aws sso login`)"
+            "the credentials have expired: sign in again, to the same profile (for example \
+             `aws sso login --profile NAME`)"
         }
         "InvalidClientTokenId"
         | "UnrecognizedClient"

@@ -356,7 +356,7 @@ fn a_region_that_is_not_enabled_is_named_before_anything_is_written() {
     says(
         run,
         2,
-        &["the Region me-south-1 is not enabled in account 123456789012", "enable-region"],
+        &["the Region me-south-1 is not enabled in account 123456789012", "EnableRegion"],
     );
     assert_eq!(cloud.heads.take().len(), 2);
 }

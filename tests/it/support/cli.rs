@@ -311,11 +311,16 @@ impl Run {
         self
     }
 
-    /// stdout as one JSON document.
+    /// stdout as one JSON document: with its version, but for what others prescribe.
     #[track_caller]
     pub fn json(&self) -> Value {
-        serde_json::from_str(&self.stdout)
-            .unwrap_or_else(|error| panic!("{:?}: {error} in {}", self.args, self.stdout))
+        let document: Value = serde_json::from_str(&self.stdout)
+            .unwrap_or_else(|error| panic!("{:?}: {error} in {}", self.args, self.stdout));
+        let prescribed =
+            ["policy", "env"].iter().any(|name| self.args.iter().any(|arg| arg == name));
+        let version = (!prescribed || self.code != Some(0)).then_some(1);
+        assert_eq!(document.get("version"), version.map(Value::from).as_ref(), "{document}");
+        document
     }
 
     /// The last line of stdout as a JSON document: what long work ends with.
