@@ -4,11 +4,13 @@ mod account;
 mod diagnostic;
 mod find;
 mod function;
+pub(crate) mod keys;
 mod names;
 mod parse;
 mod place;
 mod reference;
 mod route;
+mod schema;
 mod section;
 mod statement;
 #[cfg(test)]
@@ -20,6 +22,7 @@ use std::path::PathBuf;
 #[cfg(any(test, fuzzing))]
 pub(crate) use find::decode;
 pub use place::refusal;
+pub use schema::{reference, schema};
 
 use crate::failure::Failure;
 use crate::slack::Caller;

@@ -6,6 +6,8 @@ use anyhow::Result;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
 
+use crate::manifest::keys::{Key, Takes, key};
+
 /// What a person calls it.
 pub const NAME: &str = "Slack";
 /// The table below a function that declares it: `[function.ID.slack]`.
@@ -18,6 +20,18 @@ const SIGNING_SECRET: Secret = ("signing_secret", "SLACK_SIGNING_SECRET");
 const TOKEN: Secret = ("token", "SLACK_TOKEN");
 const BOT_TOKEN: Secret = ("bot_token", "SLACK_BOT_TOKEN");
 pub const SECRETS: [Secret; 3] = [SIGNING_SECRET, TOKEN, BOT_TOKEN];
+
+/// The keys of [`SECTION`].
+pub(crate) const KEYS: [Key; 3] = [
+    key(SIGNING_SECRET.0, Takes::Text(None), "none", "with which Slack signs each request"),
+    key(TOKEN.0, Takes::Text(None), "none", "which an outgoing webhook sends along"),
+    key(
+        BOT_TOKEN.0,
+        Takes::Text(None),
+        "none",
+        "with which the function answers where Slack shows nobody its response",
+    ),
+];
 
 /// Slack, as a manifest declares it: the operator's environment variables that hold the secrets.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

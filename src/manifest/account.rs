@@ -8,6 +8,7 @@ use toml::Spanned;
 
 use super::Guard;
 use super::diagnostic::{Diagnostic, Result, quoted};
+use super::keys;
 use super::names::STAGE;
 use super::section::{Item, Section, SpannedStr};
 use crate::aws::naming::ACCOUNT_REFERENCE;
@@ -53,9 +54,7 @@ pub(super) fn guard(section: &Section<'_>) -> Result<Guard> {
 pub(super) fn stage<'a>(name: &SpannedStr<'a>, item: &'a Item<'a>) -> Result<Guard> {
     STAGE.check(name)?;
     let title = format!("[stage.{}]", name.get_ref());
-    let section = Section::new(title, name.span(), item, "[stage.NAME]")?;
-    section.only(&["account", "region"])?;
-    guard(&section)
+    guard(&Section::declared(&keys::STAGE, title, name.span(), item)?)
 }
 
 /// `[tags]`.

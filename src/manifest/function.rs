@@ -8,36 +8,13 @@ use toml::Spanned;
 use toml::de::DeValue;
 
 use super::diagnostic::{Diagnostic, Result, quoted};
-use super::names::{BINARY, FEATURE, FUNCTION, PACKAGE, ROLE};
+use super::keys::{self, Takes};
+use super::names::{FEATURE, FUNCTION, ROLE};
 use super::parse::Checker;
 use super::section::{Item, Section, SpannedStr, kind, whole};
 use super::statement;
 use super::{Function, Grant, Right, Value, account, route};
 use crate::slack;
-
-const KEYS: [&str; 19] = [
-    "name",
-    "package",
-    "bin",
-    "features",
-    "default-features",
-    "role",
-    "role_arn",
-    "memory",
-    "timeout",
-    "route",
-    "topic",
-    "environment",
-    "read",
-    "put",
-    "update",
-    "delete",
-    "publish",
-    "statement",
-    slack::SECTION,
-];
-
-const EXAMPLE: &str = "[function.ID]";
 
 /// What Lambda sets itself, and so refuses (Developer Guide, "Defined runtime environment
 /// variables").
@@ -68,8 +45,7 @@ const ENVIRONMENT_MAX: usize = 4096;
 impl<'a> Checker<'a> {
     pub(super) fn function(&mut self, id: &SpannedStr<'a>, item: &'a Item<'a>) -> Result<Function> {
         let title = format!("[function.{}]", id.get_ref());
-        let section = Section::new(title, id.span(), item, EXAMPLE)?;
-        section.only(&KEYS)?;
+        let section = Section::declared(&keys::FUNCTION, title, id.span(), item)?;
 
         let name = section.string("name")?;
         self.taken.claim(&FUNCTION, self.stack, id, name.as_ref())?;
@@ -78,14 +54,12 @@ impl<'a> Checker<'a> {
         if role_arn.is_none() {
             self.taken.claim(&ROLE, self.stack, id, role.as_ref())?;
         }
-        let package = section.string("package")?;
-        package.as_ref().map(|package| PACKAGE.check(package)).transpose()?;
-        let bin = section.string("bin")?;
-        bin.as_ref().map(|bin| BINARY.check(bin)).transpose()?;
+        let package = section.text("package")?;
+        let bin = section.text("bin")?;
         let features = features(&section)?;
-        let default_features = section.boolean("default-features")?.unwrap_or(true);
-        let memory = section.integer("memory", 128..=10_240, "MB")?.unwrap_or(256);
-        let timeout = section.integer("timeout", 1..=900, "seconds")?.unwrap_or(10);
+        let default_features = section.flag("default-features")?;
+        let memory = section.whole("memory")?;
+        let timeout = section.whole("timeout")?;
 
         let topics = self.topics(&section)?;
         let mut environment = Environment::default();
@@ -172,8 +146,8 @@ impl<'a> Checker<'a> {
         let mut grants = Vec::new();
         for (key, item) in section.entries() {
             let key = key.get_ref().as_ref();
-            let Some(right) = right(key) else { continue };
-            let kind = if right == Right::Publish { "topic" } else { "table" };
+            let declared = section.key(key).map(|key| &key.takes);
+            let (Some(Takes::Grant(kind)), Some(right)) = (declared, right(key)) else { continue };
             let DeValue::Table(_) = item.get_ref() else {
                 let wanted = format!("a table of variables and {kind}s");
                 return Err(section.wrong_type(key, &wanted, item.get_ref(), item.span()).hint(
@@ -264,15 +238,7 @@ fn caller<'a>(
 ) -> Result<Option<slack::Caller>> {
     let Some((key, item)) = section.get(slack::SECTION) else { return Ok(None) };
     let title = format!("[function.{}.{}]", id.get_ref(), slack::SECTION);
-    let keys = slack::SECRETS.map(|(key, _)| key);
-    let example = slack::SECRETS[0];
-    let declared = Section::new(
-        title,
-        key.span(),
-        item,
-        &format!("{} = {{ {} = \"{}\" }}", slack::SECTION, example.0, example.1),
-    )?;
-    declared.only(&keys)?;
+    let declared = Section::declared(&keys::SLACK, title, key.span(), item)?;
     if section.get("route").is_none() {
         let what = format!("{} declares who calls a route, but there is none", declared.title);
         return Err(Diagnostic::new(key.span(), what)
@@ -303,15 +269,8 @@ fn features(section: &Section<'_>) -> Result<Vec<String>> {
 
 fn secret<'a>(variables: &Section<'a>, key: &str, item: &'a Item<'a>) -> Result<Value> {
     let title = format!("{} in {}", quoted(key), variables.title);
-    let secret = Section::new(title, item.span(), item, "")?;
-    secret.only(&["secret"])?;
-    let Some(name) = secret.string("secret")? else {
-        return Err(secret.lacks(
-            "secret",
-            "\"VARIABLE\"",
-            "the variable of your own environment that holds the value",
-        ));
-    };
+    let secret = Section::declared(&keys::SECRET, title, item.span(), item)?;
+    let name = secret.required("secret")?;
     check_secret("secret", &name)?;
     Ok(Value::Secret(name.into_inner().to_owned()))
 }

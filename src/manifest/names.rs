@@ -3,11 +3,13 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
+use serde_json::{Value, json};
+
 use super::diagnostic::{Diagnostic, Result, quoted};
 use super::section::SpannedStr;
 
 /// What a name of some kind may look like.
-pub(super) struct Rule {
+pub(crate) struct Rule {
     pub(super) kind: &'static str,
     first: fn(char) -> bool,
     rest: fn(char) -> bool,
@@ -139,6 +141,16 @@ fn word(character: char) -> bool {
 }
 
 impl Rule {
+    /// In words.
+    pub(super) fn says(&self) -> &'static str {
+        self.says
+    }
+
+    /// The lengths that it allows; what the characters may be is more than a schema has to know.
+    pub(super) fn schema(&self) -> Value {
+        json!({ "type": "string", "minLength": self.least, "maxLength": self.most })
+    }
+
     fn fits(&self, name: &str) -> bool {
         let mut characters = name.chars();
         // DynamoDB counts bytes.

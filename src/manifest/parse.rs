@@ -8,30 +8,11 @@ use toml::de::{DeTable, DeValue};
 
 use super::diagnostic::{Diagnostic, Result, quoted};
 use super::function::owned;
-use super::names::{ATTRIBUTE, HTTP_API, ID, STACK, TABLE, TOPIC, Taken};
+use super::keys::{self, RETENTION};
+use super::names::{ID, TABLE, TOPIC, Taken};
 use super::reference::Ids;
 use super::section::{Item, Section, SpannedStr};
 use super::{HttpApi, MAX_BYTES, Manifest, Table, Topic, account};
-
-const KEYS: [&str; 11] = [
-    "name",
-    "account",
-    "region",
-    "stage",
-    "permissions_boundary",
-    "tags",
-    "log_retention_days",
-    "table",
-    "topic",
-    "http_api",
-    "function",
-];
-
-/// What `PutRetentionPolicy` of `CloudWatch` Logs accepts.
-const RETENTION: [i32; 22] = [
-    1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922,
-    3288, 3653,
-];
 
 /// What one part of the manifest must know of the others.
 pub(super) struct Checker<'a> {
@@ -49,15 +30,8 @@ pub(super) fn parse(text: &str) -> Result<Manifest> {
     }
     let document = DeTable::parse(text).map_err(|error| syntax(text, &error))?;
     let root = Section::root(document.get_ref());
-    root.only(&KEYS)?;
-    let Some(name) = root.string("name")? else {
-        return Err(root.lacks(
-            "name",
-            "\"my-app\"",
-            "the stack's name, with which the names of all its parts begin",
-        ));
-    };
-    STACK.check(&name)?;
+    root.only_declared()?;
+    let name = root.required("name")?;
     let guard = account::guard(&root)?;
     let stages = each(&members(&root, "stage", "[stage.NAME]")?, account::stage)?;
     let permissions_boundary = account::boundary(&root)?;
@@ -104,7 +78,7 @@ fn syntax(text: &str, error: &toml::de::Error) -> Diagnostic {
 
 fn retention(root: &Section<'_>) -> Result<i32> {
     const KEY: &str = "log_retention_days";
-    let days = root.integer(KEY, 1..=3653, "days")?.unwrap_or(14);
+    let days = root.whole(KEY)?;
     match (RETENTION.contains(&days), root.get(KEY)) {
         (false, Some((_, item))) => {
             let all = RETENTION.map(|days| days.to_string()).join(", ");
@@ -150,18 +124,12 @@ fn each<'a, T>(
 impl<'a> Checker<'a> {
     fn table(&mut self, id: &SpannedStr<'a>, item: &'a Item<'a>) -> Result<Table> {
         let title = format!("[table.{}]", id.get_ref());
-        let section = Section::new(title, id.span(), item, "[table.ID]")?;
-        section.only(&["name", "key", "ttl"])?;
+        let section = Section::declared(&keys::TABLE, title, id.span(), item)?;
         let name = section.string("name")?;
         self.taken.claim(&TABLE, self.stack, id, name.as_ref())?;
-        let Some(key) = section.string("key")? else {
-            let why = "the attribute, a string, that tells its items apart";
-            return Err(section.lacks("key", "\"id\"", why));
-        };
-        ATTRIBUTE.check(&key)?;
-        let ttl = section.string("ttl")?;
+        let key = section.required("key")?;
+        let ttl = section.text("ttl")?;
         if let Some(ttl) = &ttl {
-            ATTRIBUTE.check(ttl)?;
             if ttl.get_ref() == key.get_ref() {
                 let what = format!("{} is both key and ttl", quoted(ttl.get_ref()));
                 return Err(Diagnostic::new(ttl.span(), what)
@@ -174,8 +142,7 @@ impl<'a> Checker<'a> {
 
     fn topic(&mut self, id: &SpannedStr<'a>, item: &'a Item<'a>) -> Result<Topic> {
         let title = format!("[topic.{}]", id.get_ref());
-        let section = Section::new(title, id.span(), item, "[topic.ID]")?;
-        section.only(&["name"])?;
+        let section = Section::declared(&keys::TOPIC, title, id.span(), item)?;
         let name = section.string("name")?;
         self.taken.claim(&TOPIC, self.stack, id, name.as_ref())?;
         Ok(Topic { name: owned(name) })
@@ -183,27 +150,27 @@ impl<'a> Checker<'a> {
 
     /// After the functions, because their routes decide whether there is one.
     fn http_api(&self, root: &Section<'a>) -> Result<Option<HttpApi>> {
-        let default =
-            HttpApi { name: None, throttle_rate: 10.0, throttle_burst: 20, route_quota: 300 };
-        let Some((key, item)) = root.get("http_api") else {
-            return Ok((!self.routes.is_empty()).then_some(default));
+        let none = DeTable::new();
+        let written = root.get("http_api");
+        let section = match written {
+            Some((key, item)) => Section::declared(
+                &keys::HTTP_API,
+                keys::HTTP_API.title.to_owned(),
+                key.span(),
+                item,
+            )?,
+            None if self.routes.is_empty() => return Ok(None),
+            None => Section::empty(&keys::HTTP_API, &none),
         };
-        let section = Section::new("[http_api]".to_owned(), key.span(), item, "[http_api]")?;
-        section.only(&["name", "throttle_rate", "throttle_burst", "route_quota"])?;
-        let name = section.string("name")?;
-        if let Some(name) = &name {
-            HTTP_API.check(name)?;
-        }
-        let throttle_rate = section.positive("throttle_rate")?.unwrap_or(default.throttle_rate);
-        let throttle_burst =
-            section.integer("throttle_burst", 1..=i32::MAX, "")?.unwrap_or(default.throttle_burst);
-        if self.routes.is_empty() {
+        let name = section.text("name")?;
+        let throttle_rate = section.positive("throttle_rate")?;
+        let throttle_burst = section.whole("throttle_burst")?;
+        if let (true, Some((key, _))) = (self.routes.is_empty(), written) {
             return Err(Diagnostic::new(key.span(), "[http_api] without a route").hint(
                 "Give a function a route, as `route = \"ANY /hello\"`, or leave [http_api] out.",
             ));
         }
-        let route_quota =
-            section.integer("route_quota", 1..=i32::MAX, "")?.unwrap_or(default.route_quota);
+        let route_quota = section.whole("route_quota")?;
         Ok(Some(HttpApi { name: owned(name), throttle_rate, throttle_burst, route_quota }))
     }
 }

@@ -2,13 +2,15 @@
 
 use std::borrow::Cow;
 use std::ops::Range;
+use std::str::FromStr;
 
 use toml::Spanned;
 use toml::de::{DeInteger, DeTable, DeValue};
 
 use super::diagnostic::{Diagnostic, Result, did_you_mean, listed, quoted};
+use super::keys::{Key, ROOT, Table, Takes};
 
-pub(super) type Key<'a> = Spanned<Cow<'a, str>>;
+type SpannedKey<'a> = Spanned<Cow<'a, str>>;
 pub(super) type Item<'a> = Spanned<DeValue<'a>>;
 /// A string of the author's with its place.
 pub(super) type SpannedStr<'a> = Spanned<&'a str>;
@@ -19,12 +21,31 @@ pub(super) struct Section<'a> {
     /// Where it is named.
     pub(super) at: Range<usize>,
     entries: &'a DeTable<'a>,
+    /// What may stand in it; nothing where its author chooses the keys.
+    keys: &'static [Key],
 }
 
 impl<'a> Section<'a> {
     /// The document itself.
     pub(super) fn root(entries: &'a DeTable<'a>) -> Self {
-        Self { title: String::from("the manifest"), at: 0..0, entries }
+        Self { title: ROOT.title.to_owned(), at: 0..0, entries, keys: ROOT.keys }
+    }
+
+    /// Such a table without anything in it.
+    pub(super) fn empty(table: &'static Table, entries: &'a DeTable<'a>) -> Self {
+        Self { title: table.title.to_owned(), at: 0..0, entries, keys: table.keys }
+    }
+
+    /// What `item` holds, if it is such a table and nothing else stands in it.
+    pub(super) fn declared(
+        table: &'static Table,
+        title: String,
+        at: Range<usize>,
+        item: &'a Item<'a>,
+    ) -> Result<Self> {
+        let section = Self { keys: table.keys, ..Self::new(title, at, item, table.title)? };
+        section.only_declared()?;
+        Ok(section)
     }
 
     /// What `item` holds, if it is a table. `example` is how to write one.
@@ -35,7 +56,7 @@ impl<'a> Section<'a> {
         example: &str,
     ) -> Result<Self> {
         match item.get_ref() {
-            DeValue::Table(entries) => Ok(Self { title, at, entries }),
+            DeValue::Table(entries) => Ok(Self { title, at, entries, keys: &[] }),
             DeValue::Array(array) => {
                 let at = array.first().map_or(item.span(), Spanned::span);
                 Err(Diagnostic::new(at, format!("{title} must be one table, not an array"))
@@ -49,32 +70,38 @@ impl<'a> Section<'a> {
         }
     }
 
-    /// Refuses keys that are not among `known`.
-    pub(super) fn only(&self, known: &[&str]) -> Result<()> {
+    /// Refuses keys that are not declared.
+    pub(super) fn only_declared(&self) -> Result<()> {
+        let known = || self.keys.iter().map(|key| key.name);
         for (key, _) in self.entries() {
             let written = key.get_ref().as_ref();
-            if !known.contains(&written) {
-                let hint = did_you_mean(written, known);
+            if self.key(written).is_none() {
+                let hint = did_you_mean(written, known());
                 let keys =
-                    if known.len() == 1 { "The only key here is" } else { "The keys here are" };
+                    if self.keys.len() == 1 { "The only key here is" } else { "The keys here are" };
                 return Err(Diagnostic::new(
                     key.span(),
                     format!("unknown key {} in {}", quoted(written), self.title),
                 )
-                .hint(format!("{hint}{keys} {}.", listed(known))));
+                .hint(format!("{hint}{keys} {}.", listed(known()))));
             }
         }
         Ok(())
     }
 
+    /// What is declared of a key.
+    pub(super) fn key(&self, name: &str) -> Option<&'static Key> {
+        self.keys.iter().find(|key| key.name == name)
+    }
+
     /// Keys and values as they follow one another in the file.
-    pub(super) fn entries(&self) -> Vec<(&'a Key<'a>, &'a Item<'a>)> {
+    pub(super) fn entries(&self) -> Vec<(&'a SpannedKey<'a>, &'a Item<'a>)> {
         let mut entries: Vec<_> = self.entries.iter().collect();
         entries.sort_by_key(|(key, _)| key.span().start);
         entries
     }
 
-    pub(super) fn get(&self, key: &str) -> Option<(&'a Key<'a>, &'a Item<'a>)> {
+    pub(super) fn get(&self, key: &str) -> Option<(&'a SpannedKey<'a>, &'a Item<'a>)> {
         self.entries.get_key_value(key)
     }
 
@@ -100,28 +127,52 @@ impl<'a> Section<'a> {
         }
     }
 
-    pub(super) fn boolean(&self, key: &str) -> Result<Option<bool>> {
-        let Some((_, item)) = self.get(key) else { return Ok(None) };
-        match item.get_ref() {
-            DeValue::Boolean(value) => Ok(Some(*value)),
-            other => Err(self.wrong_type(key, "true or false", other, item.span())),
+    /// A string of which the key's rule holds.
+    pub(super) fn text(&self, key: &str) -> Result<Option<SpannedStr<'a>>> {
+        let text = self.string(key)?;
+        if let (Some(text), Some(Takes::Text(Some(rule)))) =
+            (&text, self.key(key).map(|key| &key.takes))
+        {
+            rule.check(text)?;
+        }
+        Ok(text)
+    }
+
+    /// The same of a key that is required.
+    pub(super) fn required(&self, key: &str) -> Result<SpannedStr<'a>> {
+        match self.text(key)? {
+            Some(text) => Ok(text),
+            None => Err(self.lacks(key)),
         }
     }
 
-    /// A whole number within `range`, which is of `unit`.
-    pub(super) fn integer(
-        &self,
-        key: &str,
-        range: std::ops::RangeInclusive<i32>,
-        unit: &str,
-    ) -> Result<Option<i32>> {
-        let Some((_, item)) = self.get(key) else { return Ok(None) };
+    /// What is written, or else the key's default.
+    pub(super) fn flag(&self, key: &str) -> Result<bool> {
+        match self.get(key).map(|(_, item)| (item.get_ref(), item.span())) {
+            None => Ok(self.default(key)),
+            Some((DeValue::Boolean(value), _)) => Ok(*value),
+            Some((other, at)) => Err(self.wrong_type(key, "true or false", other, at)),
+        }
+    }
+
+    /// A whole number within the key's range, or else its default.
+    pub(super) fn whole(&self, key: &str) -> Result<i32> {
+        let within = match self.key(key).map(|key| &key.takes) {
+            Some(&Takes::Whole(least, most, unit)) => (least..=most, unit),
+            Some(Takes::OneOf(values, unit)) => {
+                let ends = values.first().zip(values.last());
+                (ends.map_or(0..=i32::MAX, |(least, most)| *least..=*most), *unit)
+            }
+            _ => (i32::MIN..=i32::MAX, ""),
+        };
+        let Some((_, item)) = self.get(key) else { return Ok(self.default(key)) };
         let DeValue::Integer(number) = item.get_ref() else {
             return Err(self.wrong_type(key, "a whole number", item.get_ref(), item.span()));
         };
+        let (range, unit) = within;
         let number = whole(number).and_then(|number| i32::try_from(number).ok());
         if let Some(number) = number.filter(|number| range.contains(number)) {
-            return Ok(Some(number));
+            return Ok(number);
         }
         let bounds = match (range.start(), range.end()) {
             (least, &i32::MAX) => format!("at least {least}"),
@@ -131,9 +182,9 @@ impl<'a> Section<'a> {
         Err(self.out_of_range(key, item, &format!("{bounds}{unit}")))
     }
 
-    /// A number greater than 0, whole or not.
-    pub(super) fn positive(&self, key: &str) -> Result<Option<f64>> {
-        let Some((_, item)) = self.get(key) else { return Ok(None) };
+    /// A number greater than 0, whole or not, or else the key's default.
+    pub(super) fn positive(&self, key: &str) -> Result<f64> {
+        let Some((_, item)) = self.get(key) else { return Ok(self.default(key)) };
         let number = match item.get_ref() {
             DeValue::Integer(number) => {
                 whole(number).and_then(|number| i32::try_from(number).ok()).map(f64::from)
@@ -142,9 +193,16 @@ impl<'a> Section<'a> {
             other => return Err(self.wrong_type(key, "a number", other, item.span())),
         };
         match number.filter(|number| number.is_finite() && *number > 0.0) {
-            Some(number) => Ok(Some(number)),
+            Some(number) => Ok(number),
             None => Err(self.out_of_range(key, item, "a number greater than 0")),
         }
+    }
+
+    /// The default of a key that has one.
+    fn default<T: FromStr + Default>(&self, key: &str) -> T {
+        let declared = self.key(key).and_then(|key| key.default.parse().ok());
+        debug_assert!(declared.is_some(), "{key} has no default that can be read");
+        declared.unwrap_or_default()
     }
 
     fn out_of_range(&self, key: &str, item: &Item<'_>, takes: &str) -> Diagnostic {
@@ -174,10 +232,15 @@ impl<'a> Section<'a> {
         }
     }
 
-    /// That `key` is missing; `why` says what it is good for.
-    pub(super) fn lacks(&self, key: &str, example: &str, why: &str) -> Diagnostic {
-        Diagnostic::new(self.at.clone(), format!("{} lacks `{key}`", self.title))
-            .hint(format!("Add `{key} = {example}`: {why}."))
+    /// That `key`, which is required, is missing.
+    pub(super) fn lacks(&self, key: &str) -> Diagnostic {
+        let missing = Diagnostic::new(self.at.clone(), format!("{} lacks `{key}`", self.title));
+        match self.key(key) {
+            Some(Key { example: Some(example), doc, .. }) => {
+                missing.hint(format!("Add `{key} = {example}`: {doc}."))
+            }
+            _ => missing,
+        }
     }
 }
 

@@ -5,6 +5,7 @@ use serde_json::{Value as Json, json};
 use toml::de::DeValue;
 
 use super::diagnostic::{Diagnostic, Result, did_you_mean, quoted};
+use super::keys;
 use super::reference::Ids;
 use super::section::{Item, Section, SpannedStr};
 
@@ -21,8 +22,7 @@ pub(super) fn parse(function: &Section<'_>, ids: &Ids<'_>) -> Result<Vec<Json>> 
 }
 
 fn statement<'a>(title: &str, item: &'a Item<'a>, ids: &Ids<'_>) -> Result<Json> {
-    let section = Section::new(title.to_owned(), item.span(), item, title)?;
-    section.only(&["effect", "actions", "resources"])?;
+    let section = Section::declared(&keys::STATEMENT, title.to_owned(), item.span(), item)?;
     let effect = match section.string("effect")? {
         None => "Allow",
         Some(effect) if ["Allow", "Deny"].contains(effect.get_ref()) => effect.into_inner(),
@@ -35,12 +35,12 @@ fn statement<'a>(title: &str, item: &'a Item<'a>, ids: &Ids<'_>) -> Result<Json>
     };
     let actions = section.strings("actions")?;
     if actions.is_empty() {
-        return Err(section.lacks("actions", "[\"service:Action\"]", "what it is about"));
+        return Err(section.lacks("actions"));
     }
     actions.iter().try_for_each(action)?;
     let resources = section.strings("resources")?;
     if resources.is_empty() {
-        return Err(section.lacks("resources", "[\"arn:…\"]", "the ARNs that it is about, or `*`"));
+        return Err(section.lacks("resources"));
     }
     resources.iter().try_for_each(|resource| check_resource(resource, ids))?;
     let list =

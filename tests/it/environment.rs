@@ -353,11 +353,7 @@ fn a_region_that_is_not_enabled_is_named_before_anything_is_written() {
     let project = Project::new();
     let cli = Cli::new(project.path()).endpoint(&cloud.url());
     let run = cli.run(["up", "--region", "me-south-1"]);
-    says(
-        run,
-        2,
-        &["the Region me-south-1 is not enabled in account 123456789012", "EnableRegion"],
-    );
+    says(run, 2, &["the Region me-south-1 is not enabled in account 123456789012", "EnableRegion"]);
     assert_eq!(cloud.heads.take().len(), 2);
 }
 

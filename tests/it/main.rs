@@ -31,6 +31,7 @@ mod readme;
 mod removals;
 mod rights;
 mod scale;
+mod schema;
 mod secrets;
 mod slack;
 mod stages;

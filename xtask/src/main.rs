@@ -1,4 +1,4 @@
-//! Chores of this repository: `cargo xtask bench | dist | install | prove | tidy | torture`.
+//! Chores of this repository: `cargo xtask bench | dist | docs | install | prove | tidy | torture`.
 
 mod bench;
 mod dist;
@@ -33,6 +33,12 @@ enum Chore {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<String>,
     },
+    /// Write what docs/ has of the code: the manifest's schema and reference, the table of drift
+    Docs {
+        /// Only say whether it is written as the code has it
+        #[arg(long)]
+        check: bool,
+    },
     /// Run the exhaustive tests that a plain `cargo test` leaves out (some ten minutes)
     Torture {
         /// Only cases whose description contains this, such as `Throttled` or `CreateRole`
@@ -58,6 +64,7 @@ fn run(chore: &Chore) -> Result<ExitCode> {
         Chore::Bench { only } => bench::bench(&root, only).map(|()| ExitCode::SUCCESS),
         Chore::Torture { only } => torture(&root, only.as_deref()),
         Chore::Prove { args } => prove(&root, args),
+        Chore::Docs { check } => docs(&root, *check),
         Chore::Tidy => {
             let findings = tidy::check(&root)?;
             for finding in &findings {
@@ -70,6 +77,21 @@ fn run(chore: &Chore) -> Result<ExitCode> {
             Ok(ExitCode::FAILURE)
         }
     }
+}
+
+/// Tests know what is written, and write it where they are told to.
+fn docs(root: &Path, check: bool) -> Result<ExitCode> {
+    for tests in [["--lib", "_is_written"], ["--test=it", "properties::the_documentation"]] {
+        let mut test = Command::new(env!("CARGO"));
+        test.current_dir(root).args(["test", "--quiet", "--workspace", "--locked"]).args(tests);
+        if !check {
+            test.env("ADVENT_WRITE_DOCS", "1");
+        }
+        if !test.status().context("cargo could not be run")?.success() {
+            return Ok(ExitCode::FAILURE);
+        }
+    }
+    Ok(ExitCode::SUCCESS)
 }
 
 /// One test after another: each keeps the machine busy by itself.
