@@ -2,6 +2,7 @@
 
 mod errors;
 mod lines;
+mod list;
 mod notices;
 mod plan;
 mod screen;
@@ -28,6 +29,7 @@ use serde_json::{Value, json};
 use crate::bundle::Progress;
 use crate::engine::{Event, Outcome, Plan, Reporter};
 use crate::invocation::Invocation;
+pub use list::List;
 use screen::Screen;
 use work::{Phase, Work};
 
@@ -68,43 +70,6 @@ pub struct Report {
 
 /// Speaks for a [`Report`] from elsewhere, for as long as the process lives.
 pub struct Voice(Arc<Shared>);
-
-/// A document with a list in it, written as it comes: a line each.
-pub struct List<'a> {
-    report: &'a Report,
-    /// Its quoted name, until something was written.
-    begin: Option<String>,
-}
-
-impl List<'_> {
-    pub fn push(&mut self, item: &Value) {
-        let text = self.begin.take().map_or_else(
-            || format!(",{item}"),
-            |name| {
-                self.report.shared.document_written.store(true, Ordering::Relaxed);
-                format!("{{\"version\":{VERSION},{name}:[\n{item}")
-            },
-        );
-        self.report.data(&text);
-    }
-
-    /// It ends here, complete or with why it is not.
-    pub fn end(self, error: Option<&Error>) {
-        let end = error.map_or_else(
-            || "]}".to_owned(),
-            |error| format!("],\"error\":{}}}", errors::document(error)["error"]),
-        );
-        match (self.begin, error) {
-            // The error is the document.
-            (Some(_), Some(_)) => {}
-            (Some(name), None) => {
-                self.report.shared.document_written.store(true, Ordering::Relaxed);
-                self.report.data(&format!("{{\"version\":{VERSION},{name}:[]}}"));
-            }
-            (None, _) => self.report.data(&end),
-        }
-    }
-}
 
 struct Shared {
     options: Options,
@@ -323,11 +288,6 @@ impl Report {
     /// The one document of `--json` in a form that others prescribe, such as a policy.
     pub fn prescribed(&self, value: &Value) {
         self.shared.write(value.clone());
-    }
-
-    /// The one document of `--json` where it is a list that may not fit into memory.
-    pub fn list(&self, name: &str) -> List<'_> {
-        List { report: self, begin: Some(json!(name).to_string()) }
     }
 
     /// How it ended: a title, what is worth knowing, and what one may do next.

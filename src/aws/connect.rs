@@ -337,11 +337,10 @@ async fn not_accepted(config: &SdkConfig, region: &str, error: ApiError) -> anyh
     let Ok(identity) = asked else { return error.into() };
     let account = identity.account().unwrap_or_default();
     let what = format!("the Region {region} is not enabled in account {account}");
-    let hint = format!(
-        "enable it in that account (Account page of the console, or EnableRegion of its Account \
-         Management API; it takes minutes), or choose another with --region; if it is enabled, these are credentials of a session that \
-         was made at the global STS endpoint: make them with AWS_STS_REGIONAL_ENDPOINTS=regional"
-    );
+    let hint = "enable it in that account (Account page of the console, or EnableRegion of its \
+                Account Management API; it takes minutes), or choose another with --region; if it \
+                is enabled, these are credentials of a session that was made at the global STS \
+                endpoint: make them with AWS_STS_REGIONAL_ENDPOINTS=regional";
     Failure::refused(what).hint(hint).source(error).into()
 }
 

@@ -129,13 +129,11 @@ impl<'a> Checker<'a> {
         self.taken.claim(&TABLE, self.stack, id, name.as_ref())?;
         let key = section.required("key")?;
         let ttl = section.text("ttl")?;
-        if let Some(ttl) = &ttl {
-            if ttl.get_ref() == key.get_ref() {
-                let what = format!("{} is both key and ttl", quoted(ttl.get_ref()));
-                return Err(Diagnostic::new(ttl.span(), what)
-                    .related(key.span(), "the key is here")
-                    .hint("The key is a string and the ttl a number. Choose another attribute."));
-            }
+        if let Some(ttl) = ttl.as_ref().filter(|ttl| ttl.get_ref() == key.get_ref()) {
+            let what = format!("{} is both key and ttl", quoted(ttl.get_ref()));
+            return Err(Diagnostic::new(ttl.span(), what)
+                .related(key.span(), "the key is here")
+                .hint("The key is a string and the ttl a number. Choose another attribute."));
         }
         Ok(Table { name: owned(name), key: key.into_inner().to_owned(), ttl: owned(ttl) })
     }
