@@ -4,6 +4,7 @@ mod about;
 mod authorise;
 mod depth;
 pub(super) mod engine;
+mod names;
 pub(super) mod partiql;
 mod tokens;
 
@@ -197,6 +198,7 @@ fn answer(engine: &Database, operation: &str, body: &str, region: &str) -> Resul
         }
         _ => {}
     }
+    let _named = names::claim(engine, operation, body)?;
     match run(engine, operation, body) {
         Ok(json) => {
             let mut reply = Reply::empty(200);

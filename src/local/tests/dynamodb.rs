@@ -2,8 +2,9 @@
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::{
-    AttributeDefinition, AttributeValue, BillingMode, KeySchemaElement, KeyType, Put, ReturnValue,
-    ScalarAttributeType, Tag, TransactWriteItem, Update,
+    AttributeDefinition, AttributeValue, BillingMode, GlobalSecondaryIndex, KeySchemaElement,
+    KeyType, Projection, ProjectionType, Put, ReturnValue, ScalarAttributeType, Tag,
+    TransactWriteItem, Update,
 };
 use serde_json::json;
 
@@ -263,4 +264,49 @@ async fn deep_expressions_are_refused() {
     let target = "DynamoDB_20120810.TransactWriteItems";
     let answer = super::gateway::json(&here, "dynamodb", target, &transaction.to_string());
     assert!(answer.contains("Invalid ConditionExpression: The expression is nested"), "{answer}");
+}
+
+/// SQLite takes them for one, and the engine would leave half a table.
+#[tokio::test]
+async fn what_the_engine_cannot_name_is_refused_whole() {
+    let here = Here::start();
+    let client = with_table(&here).await;
+    let create = async |table: &str, indexes: &[&str]| {
+        let key = || KeySchemaElement::builder().attribute_name("word").key_type(KeyType::Hash);
+        let word = AttributeDefinition::builder()
+            .attribute_name("word")
+            .attribute_type(ScalarAttributeType::S)
+            .build()
+            .unwrap();
+        let index = |name: &&str| {
+            let all = Projection::builder().projection_type(ProjectionType::All).build();
+            let index = GlobalSecondaryIndex::builder().index_name(*name).projection(all);
+            index.key_schema(key().build().unwrap()).build().unwrap()
+        };
+        let indexes: Vec<_> = indexes.iter().map(index).collect();
+        let create = client
+            .create_table()
+            .table_name(table)
+            .key_schema(key().build().unwrap())
+            .attribute_definitions(word)
+            .billing_mode(BillingMode::PayPerRequest)
+            .set_global_secondary_indexes((!indexes.is_empty()).then_some(indexes));
+        let created = create.send().await.map(drop);
+        created.map_err(|error| {
+            error.into_service_error().meta().message().unwrap_or_default().to_owned()
+        })
+    };
+    for (table, indexes, why) in [
+        ("tAble", &[][..], "takes it for `table`"),
+        ("_tables", &[], "for itself"),
+        ("_CONFIG", &[], "for itself"),
+        ("sqlite_items", &[], "for itself"),
+        ("indexed", &["one", "ONE"], "takes it for `one`"),
+    ] {
+        let refused = create(table, indexes).await.unwrap_err();
+        assert!(refused.contains(why), "{table}: {refused}");
+    }
+    create("indexed", &["one", "two"]).await.unwrap();
+    let tables = client.list_tables().send().await.unwrap();
+    assert_eq!(tables.table_names(), ["indexed", "table"]);
 }
