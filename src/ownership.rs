@@ -72,8 +72,9 @@ pub async fn indexed(cx: &Context<'_>, arn: &str) -> Option<Ours> {
         return None;
     }
     let arns = cx.cloud.index.arns(cx).await;
+    // It was asked for what has both tags.
     let tags = arns.as_ref().as_ref().ok()?.get(arn)?;
-    judge(&cx.cloud.names, tags).ok().filter(|ours| ours.lacking.is_empty())
+    Some(Ours { lacking: cx.cloud.names.lacking(tags) }).filter(|ours| ours.lacking.is_empty())
 }
 
 /// A thing's own tags, asked for once more if there are none although the index has some, however
