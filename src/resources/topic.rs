@@ -41,8 +41,8 @@ pub struct State {
     /// What it lacks of the author's own tags.
     lacking: Lacking,
     notices: Notices,
-    /// Subscriptions of others, which are deleted with it.
-    others: Vec<Part>,
+    /// All of them, which are deleted with it.
+    subscriptions: Vec<Subscribed>,
 }
 
 impl Identity for TopicId {
@@ -60,7 +60,7 @@ impl Identity for TopicId {
     }
 
     fn deleted_with(&self, state: &State) -> Vec<Part> {
-        state.others.clone()
+        state.subscriptions.iter().map(Subscribed::part).collect()
     }
 
     async fn find(&self, cx: &Context<'_>) -> Result<Found<State>> {
@@ -70,8 +70,7 @@ impl Identity for TopicId {
         match judge(&self.names, &tags) {
             Ok(ours) => {
                 let subscribed = subscribed?.unwrap_or_default();
-                let others = subscribed.iter().map(Subscribed::part).collect();
-                Ok(ours.found(State { others, ..State::default() }))
+                Ok(ours.found(State { subscriptions: subscribed, ..State::default() }))
             }
             Err(foreign) => Ok(foreign.found()),
         }
@@ -95,6 +94,11 @@ impl Resource for Topic {
         &self.id
     }
 
+    /// Subscriptions of others: those of the stack are things of its own.
+    fn deleted_with(&self, state: &State) -> Vec<Part> {
+        self.others(&state.subscriptions).map(Subscribed::part).collect()
+    }
+
     fn notices(&self, state: &State) -> Notices {
         state.notices.clone()
     }
@@ -110,13 +114,13 @@ impl Resource for Topic {
             && complete
         {
             let notices = self.read_notices(cx).await?;
-            return Ok(ours.found(self.state(&subscribed, notices, Lacking::default())));
+            return Ok(ours.found(self.state(subscribed, notices, Lacking::default())));
         }
         let (tags, notices) = tokio::join!(tags(cx, &arn), self.read_notices(cx));
         let Some(tags) = tags? else { return Ok(Found::Missing) };
         match judge(&self.id.names, &tags) {
             Ok(ours) => {
-                let state = self.state(&subscribed, notices?, ours.lacking().clone());
+                let state = self.state(subscribed, notices?, ours.lacking().clone());
                 Ok(ours.found(state))
             }
             Err(foreign) => Ok(foreign.found()),
@@ -158,19 +162,22 @@ impl Resource for Topic {
 }
 
 impl Topic {
-    fn state(&self, subscribed: &[Subscribed], mut notices: Notices, lacking: Lacking) -> State {
-        let wanted = |it: &&Subscribed| self.subscribers.iter().any(|arn| it.is_function(arn));
-        let others: Vec<_> = subscribed.iter().filter(|it| !wanted(it)).collect();
+    fn others<'a>(&self, all: &'a [Subscribed]) -> impl Iterator<Item = &'a Subscribed> {
+        let wanted = |it: &Subscribed| self.subscribers.iter().any(|arn| it.is_function(arn));
+        all.iter().filter(move |it| !wanted(it))
+    }
+
+    fn state(&self, all: Vec<Subscribed>, mut notices: Notices, lacking: Lacking) -> State {
         // Those of functions that advent.toml no longer has are deleted.
         let earlier = self.id.names.function_arn(&self.id.names.physical(None, ""));
-        let foreign = others.iter().filter(|it| !it.endpoint.starts_with(&earlier));
+        let foreign = self.others(&all).filter(|it| !it.endpoint.starts_with(&earlier));
         notices.watched.extend(foreign.map(|it| Watched {
             property: "Subscriptions".to_owned(),
             found: format!("{} {}", it.protocol, it.endpoint),
             usual: None,
             alarm: Some("whoever that is gets a copy of every message".to_owned()),
         }));
-        State { others: others.iter().map(|it| it.part()).collect(), notices, lacking }
+        State { subscriptions: all, notices, lacking }
     }
 
     /// What somebody has set that advent.toml does not speak of.
