@@ -132,14 +132,7 @@ impl Identity for FunctionId {
     }
 
     async fn find(&self, cx: &Context<'_>) -> Result<Found<State>> {
-        let Some((configuration, found)) = self.look(cx).await? else { return Ok(Found::Missing) };
-        Ok(match judge(&self.names, &found) {
-            Ok(ours) => {
-                self.keep_secrets(&configuration, &BTreeMap::new(), cx);
-                ours.found(configuration)
-            }
-            Err(foreign) => foreign.found(),
-        })
+        self.find_but(&BTreeMap::new(), cx).await
     }
 
     async fn delete(&self, _: &State, cx: &Context<'_>) -> Result<()> {
@@ -169,6 +162,10 @@ impl Resource for Function {
 
     fn notices(&self, state: &State) -> Notices {
         state.notices.clone()
+    }
+
+    async fn find(&self, cx: &Context<'_>) -> Result<Found<State>> {
+        self.id.find_but(&self.environment, cx).await
     }
 
     async fn observe(&self, cx: &Context<'_>) -> Result<Found<State>> {
@@ -330,6 +327,22 @@ impl Resource for Function {
 }
 
 impl FunctionId {
+    /// Looks it up, and keeps secret what is in its variables and was not said.
+    async fn find_but(
+        &self,
+        said: &BTreeMap<String, String>,
+        cx: &Context<'_>,
+    ) -> Result<Found<State>> {
+        let Some((state, found)) = self.look(cx).await? else { return Ok(Found::Missing) };
+        Ok(match judge(&self.names, &found) {
+            Ok(ours) => {
+                self.keep_secrets(&state, said, cx);
+                ours.found(state)
+            }
+            Err(foreign) => foreign.found(),
+        })
+    }
+
     /// What Lambda says of it, unless there is none; one that is being deleted is waited for.
     async fn look(&self, cx: &Context<'_>) -> Result<Option<(State, Arc<Lookup>)>> {
         let (mut cx, begun) = (*cx, Instant::now());

@@ -92,7 +92,7 @@ impl Resource for Table {
     }
 
     async fn observe(&self, cx: &Context<'_, FakeCloud>) -> Result<Found<TableState>> {
-        self.find(cx).await
+        Identity::find(self, cx).await
     }
 
     fn diff(&self, (): &(), _: &TableState) -> Diff {
@@ -183,7 +183,7 @@ impl Resource for Function {
     }
 
     async fn observe(&self, cx: &Context<'_, FakeCloud>) -> Result<Found<FunctionState>> {
-        self.find(cx).await
+        Identity::find(self, cx).await
     }
 
     fn diff(&self, inputs: &FunctionInputs, state: &FunctionState) -> Diff {

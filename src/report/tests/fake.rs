@@ -88,7 +88,7 @@ impl<const KIND: char> Resource for Fake<KIND> {
     }
 
     async fn observe(&self, cx: &Context<'_, ()>) -> Result<Found<()>> {
-        self.find(cx).await
+        Identity::find(self, cx).await
     }
 
     fn diff(&self, (): &(), (): &()) -> Diff {
