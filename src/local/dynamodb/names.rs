@@ -32,22 +32,23 @@ pub fn claim(
     let made = if operation == "CreateTable" {
         let lower = table.to_ascii_lowercase();
         if TAKEN.contains(&lower.as_str()) || lower.starts_with(RESERVED) {
-            return Err(refused("table", table, "its engine has the name for itself"));
+            return Err(refused("a table", table, "its engine has the name for itself"));
         }
-        alone("table", table, &tables(engine))?;
-        ["GlobalSecondaryIndexes", "LocalSecondaryIndexes"]
-            .iter()
-            .flat_map(|list| indexes(&request[list]))
-            .collect()
+        alone("a table", table, &tables(engine))?;
+        // The engine keeps the two sorts apart.
+        ["GlobalSecondaryIndexes", "LocalSecondaryIndexes"].map(|list| indexes(&request[list]))
     } else {
+        let described = ask(engine, "DescribeTable", &json!({ "TableName": table }));
         let updates = request["GlobalSecondaryIndexUpdates"].as_array().into_iter().flatten();
-        let creates: Vec<_> = updates.map(|update| update["Create"].clone()).collect();
-        indexes(&Value::Array(creates))
+        let mut names = indexes(&described["Table"]["GlobalSecondaryIndexes"]);
+        names
+            .extend(updates.filter_map(|it| it["Create"]["IndexName"].as_str()).map(str::to_owned));
+        [names, Vec::new()]
     };
-    let mut names = existing_indexes(engine, operation, table);
-    for name in made {
-        alone("index", &name, &names)?;
-        names.push(name);
+    for names in made {
+        for (index, name) in names.iter().enumerate() {
+            alone("an index", name, &names[..index])?;
+        }
     }
     Ok(Some(guard))
 }
@@ -66,25 +67,13 @@ fn alone(kind: &str, name: &str, others: &[String]) -> Result<(), AwsError> {
 }
 
 fn refused(kind: &str, name: &str, why: &str) -> AwsError {
-    let message = format!("the local cloud cannot have a {kind} named `{name}`: {why}");
+    let message = format!("the local cloud cannot have {kind} named `{name}`: {why}");
     AwsError::new(400, "ValidationException", message)
 }
 
 fn indexes(list: &Value) -> Vec<String> {
     let names = list.as_array().into_iter().flatten().filter_map(|it| it["IndexName"].as_str());
     names.map(str::to_owned).collect()
-}
-
-fn existing_indexes(engine: &Database, operation: &str, table: &str) -> Vec<String> {
-    if operation == "CreateTable" {
-        return Vec::new();
-    }
-    let described = ask(engine, "DescribeTable", &json!({ "TableName": table }));
-    let table = &described["Table"];
-    [&table["GlobalSecondaryIndexes"], &table["LocalSecondaryIndexes"]]
-        .into_iter()
-        .flat_map(indexes)
-        .collect()
 }
 
 fn tables(engine: &Database) -> Vec<String> {
