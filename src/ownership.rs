@@ -55,6 +55,14 @@ pub fn judge(names: &Names, tags: &Tags) -> Result<Ours, Foreign> {
     }
 }
 
+/// What was found of a thing, by its own tags. `state` is told what it lacks of the author's own.
+pub fn found<S>(names: &Names, tags: &Tags, state: impl FnOnce(Lacking) -> S) -> Found<S> {
+    match judge(names, tags) {
+        Ok(ours) => Found::Ours(state(ours.lacking)),
+        Err(foreign) => foreign.found(),
+    }
+}
+
 /// A part that has no tags, such as a subscription: it is ours if what it hangs on is. On what is
 /// foreign or missing there is none of ours.
 pub fn part<S>(whole: Option<Ours>, part: Option<S>) -> Found<S> {

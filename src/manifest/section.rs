@@ -157,19 +157,16 @@ impl<'a> Section<'a> {
 
     /// A whole number within the key's range, or else its default.
     pub(super) fn whole(&self, key: &str) -> Result<i32> {
-        let within = match self.key(key).map(|key| &key.takes) {
-            Some(&Takes::Whole(least, most, unit)) => (least..=most, unit),
-            Some(Takes::OneOf(values, unit)) => {
-                let ends = values.first().zip(values.last());
-                (ends.map_or(0..=i32::MAX, |(least, most)| *least..=*most), *unit)
-            }
-            _ => (i32::MIN..=i32::MAX, ""),
-        };
         let Some((_, item)) = self.get(key) else { return Ok(self.default(key)) };
         let DeValue::Integer(number) = item.get_ref() else {
             return Err(self.wrong_type(key, "a whole number", item.get_ref(), item.span()));
         };
-        let (range, unit) = within;
+        let (range, unit) = match self.key(key).map(|key| &key.takes) {
+            Some(&Takes::Whole(least, most, unit) | &Takes::OneOf(&[least, .., most], unit)) => {
+                (least..=most, unit)
+            }
+            _ => (i32::MIN..=i32::MAX, ""),
+        };
         let number = whole(number).and_then(|number| i32::try_from(number).ok());
         if let Some(number) = number.filter(|number| range.contains(number)) {
             return Ok(number);

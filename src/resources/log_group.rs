@@ -14,7 +14,7 @@ use crate::aws::raw::Raw;
 use crate::aws::retry::ignore_not_found;
 use crate::aws::{ApiError, Call, Cloud, Context, Names, Pages, told};
 use crate::engine::{AlreadyExists, Changes, Diff, Found, Identity, Loss, Notices, Part, Resource};
-use crate::ownership::{indexed, judge, own_tags};
+use crate::ownership::{found, indexed, own_tags};
 
 use super::watch::{Look, Usual, identity, ignored, ours, watched};
 
@@ -247,13 +247,7 @@ impl LogGroupId {
             Err(error) if error.is_not_found() => return Ok(Found::Missing),
             tags => tags?,
         };
-        Ok(match judge(&self.names, &tags) {
-            Ok(ours) => {
-                let lacking = ours.lacking().clone();
-                ours.found(State { lacking, ..state })
-            }
-            Err(foreign) => foreign.found(),
-        })
+        Ok(found(&self.names, &tags, |lacking| State { lacking, ..state }))
     }
 }
 

@@ -21,7 +21,7 @@ use crate::engine::{
     AlreadyExists, Changes, Conflict, Diff, Found, Identity, Loss, Notices, Resource,
 };
 use crate::failure::Failure;
-use crate::ownership::{Ours, indexed, judge, own_tags};
+use crate::ownership::{Ours, found, indexed, own_tags};
 
 /// Measured 2 to 7 s to become ACTIVE and 4 to 6 s to vanish; the rest is for a bad day.
 const LONGEST_TRANSITION: Duration = Duration::from_mins(5);
@@ -279,13 +279,7 @@ impl Resource for Table {
 
 impl TableId {
     fn judged(&self, tags: &Tags, table: &TableDescription, ttl: Ttl) -> Found<State> {
-        match judge(&self.names, tags) {
-            Ok(ours) => {
-                let lacking = ours.lacking().clone();
-                ours.found(State { lacking, ..self.state(table, ttl) })
-            }
-            Err(foreign) => foreign.found(),
-        }
+        found(&self.names, tags, |lacking| State { lacking, ..self.state(table, ttl) })
     }
 
     fn state(&self, table: &TableDescription, ttl: Ttl) -> State {
